@@ -1,0 +1,62 @@
+//! Every diagnostic code, one row each.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// The stable kebab-case name of a kind of diagnostic.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text is not a program of the language.
+    Syntax = "syntax",
+    /// A character or literal that no token starts with or that never ends.
+    InvalidToken = "invalid-token",
+    /// A number that doesn't fit, or a malformed literal.
+    InvalidLiteral = "invalid-literal",
+    /// Understood, but this version can't compile it.
+    NotSupportedYet = "not-supported-yet",
+    TypeMismatch = "type-mismatch",
+    UnknownField = "unknown-field",
+    UnknownType = "unknown-type",
+    UnknownName = "unknown-name",
+    UnknownFunction = "unknown-function",
+    UnsetVariable = "unset-variable",
+    UnsetMap = "unset-map",
+    ArgumentCount = "argument-count",
+    ArgumentType = "argument-type",
+    InvalidOperand = "invalid-operand",
+    InvalidCast = "invalid-cast",
+    InvalidAssignment = "invalid-assignment",
+    AggregationMisuse = "aggregation-misuse",
+    FormatString = "format-string",
+    StringTooLarge = "string-too-large",
+    KeyTooLarge = "key-too-large",
+    StackTooLarge = "stack-too-large",
+    UnsafeFunction = "unsafe-function",
+    WrongProbe = "wrong-probe",
+    InvalidProbe = "invalid-probe",
+    UnknownTracepoint = "unknown-tracepoint",
+    UnknownSymbol = "unknown-symbol",
+    DuplicateName = "duplicate-name",
+    InvalidConfig = "invalid-config",
+    InvalidControlFlow = "invalid-control-flow",
+    CPreamble = "c-preamble",
+    ImportFailed = "import-failed",
+    Macro = "macro",
+    UnusedResult = "unused-result",
+    SignMismatch = "sign-mismatch",
+    Truncation = "truncation",
+    Deprecated = "deprecated",
+    UnreachableCode = "unreachable-code",
+}

@@ -1,0 +1,8 @@
+//! btc: an ahead-of-time compiler for the bpftrace language.
+//!
+//! The whole pipeline, each stage a function from one type to the next:
+//! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
+
+pub mod diagnostic;
+pub mod source;
+pub mod syntax;

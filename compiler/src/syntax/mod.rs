@@ -1,0 +1,3 @@
+//! Source text in, the untyped tree out.
+
+pub mod ast;
