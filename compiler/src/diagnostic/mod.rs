@@ -49,19 +49,29 @@ impl Diagnostic {
 
     #[must_use]
     pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Diagnostic { severity: Severity::Warning, ..Self::error(code, span, message) }
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Self::error(code, span, message)
+        }
     }
 
     /// The one place that says a construct is understood but can't be compiled yet.
     /// `what` is a noun phrase: "`usdt` probes". docs/language.md lists all of them.
     #[must_use]
     pub fn not_supported_yet(span: Span, what: impl std::fmt::Display) -> Self {
-        Self::error(Code::NotSupportedYet, span, format!("{what} can't be compiled yet"))
+        Self::error(
+            Code::NotSupportedYet,
+            span,
+            format!("{what} can't be compiled yet"),
+        )
     }
 
     #[must_use]
     pub fn with_label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+        });
         self
     }
 

@@ -44,5 +44,11 @@ fn report(diagnostic: &Diagnostic) -> Report<usize> {
     head.with_code(diagnostic.code.as_str())
         .with_message(&diagnostic.message)
         .with_labels(marks)
-        .with_notes(diagnostic.help.iter().map(|h| format!("help: {h}")).collect())
+        .with_notes(
+            diagnostic
+                .help
+                .iter()
+                .map(|h| format!("help: {h}"))
+                .collect(),
+        )
 }

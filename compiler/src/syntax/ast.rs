@@ -28,7 +28,10 @@ pub struct Name {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     Config(Vec<ConfigEntry>),
-    Import { path: Name, span: Span },
+    Import {
+        path: Name,
+        span: Span,
+    },
     Macro(Macro),
     MapDeclaration(MapDeclaration),
     Probe(Probe),
@@ -136,16 +139,44 @@ pub struct Statement {
 pub enum StatementKind {
     Expression(Expr),
     /// `let $x: type = value`
-    Let { name: Name, ty: Option<TypeExpr>, value: Option<Expr> },
+    Let {
+        name: Name,
+        ty: Option<TypeExpr>,
+        value: Option<Expr>,
+    },
     /// `target = value`, `target += value`; `op` is `None` for plain assignment.
-    Assign { target: Target, op: Option<BinaryOp>, value: Expr },
-    If { condition: Expr, comptime: bool, then: Block, otherwise: Option<Block> },
-    While { condition: Expr, body: Block },
-    Unroll { count: Expr, body: Block },
+    Assign {
+        target: Target,
+        op: Option<BinaryOp>,
+        value: Expr,
+    },
+    If {
+        condition: Expr,
+        comptime: bool,
+        then: Block,
+        otherwise: Option<Block>,
+    },
+    While {
+        condition: Expr,
+        body: Block,
+    },
+    Unroll {
+        count: Expr,
+        body: Block,
+    },
     /// `for ($i : a..b)`
-    ForRange { variable: Name, start: Expr, end: Expr, body: Block },
+    ForRange {
+        variable: Name,
+        start: Expr,
+        end: Expr,
+        body: Block,
+    },
     /// `for ($kv : @map)`
-    ForMap { variable: Name, map: Name, body: Block },
+    ForMap {
+        variable: Name,
+        map: Name,
+        body: Block,
+    },
     Break,
     Continue,
     Return(Option<Expr>),
@@ -160,7 +191,11 @@ pub enum Target {
     /// `$x`
     Variable(Name),
     /// `@m` or `@m[k, …]`
-    Map { name: Name, key: Vec<Expr>, span: Span },
+    Map {
+        name: Name,
+        key: Vec<Expr>,
+        span: Span,
+    },
     /// `_`
     Discard(Span),
     /// Anything else that has the shape of an expression (a field, `*p`); sema says what is wrong.
@@ -176,9 +211,14 @@ pub struct Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// `42`, `0x2a`, `1_000`, `1e6`, `42UL`.
-    Integer { value: u64, suffix: IntegerSuffix },
+    Integer {
+        value: u64,
+        suffix: IntegerSuffix,
+    },
     /// `10ms` as an integer of nanoseconds.
-    Duration { nanoseconds: u64 },
+    Duration {
+        nanoseconds: u64,
+    },
     /// Escapes resolved, adjacent literals joined. Bytes, since `\x80` needs not be UTF-8.
     String(Vec<u8>),
     Bool(bool),
@@ -187,35 +227,76 @@ pub enum ExprKind {
     /// `$x`, without the `$`.
     Variable(String),
     /// `@m` or `@m[k, …]`, without the `@`; the anonymous map is "".
-    Map { name: String, key: Option<Vec<Expr>> },
+    Map {
+        name: String,
+        key: Option<Vec<Expr>>,
+    },
     /// `$1`: one-based.
     Positional(u32),
     /// `$#`
     PositionalCount,
-    Call { name: Name, arguments: Vec<Expr> },
+    Call {
+        name: Name,
+        arguments: Vec<Expr>,
+    },
     Sizeof(TypeOrExpr),
     /// `offsetof(struct s, a.b)`, `offsetof(expr, a)`
-    Offsetof { of: TypeOrExpr, path: Vec<Name> },
+    Offsetof {
+        of: TypeOrExpr,
+        path: Vec<Name>,
+    },
     Typeof(TypeOrExpr),
-    Unary { op: UnaryOp, operand: Box<Expr> },
+    Unary {
+        op: UnaryOp,
+        operand: Box<Expr>,
+    },
     /// `++x`, `x--`; the operand is a variable, a map element or something that sema refuses.
-    Step { decrement: bool, prefix: bool, operand: Box<Expr> },
-    Binary { op: BinaryOp, left: Box<Expr>, right: Box<Expr> },
+    Step {
+        decrement: bool,
+        prefix: bool,
+        operand: Box<Expr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// `c ? a : b`, `c ?: b` when `then` is `None`.
-    Ternary { condition: Box<Expr>, then: Option<Box<Expr>>, otherwise: Box<Expr> },
+    Ternary {
+        condition: Box<Expr>,
+        then: Option<Box<Expr>>,
+        otherwise: Box<Expr>,
+    },
     /// `base.name` and `base->name` alike; `arrow` only for diagnostics and printing.
-    Field { base: Box<Expr>, name: Name, arrow: bool },
+    Field {
+        base: Box<Expr>,
+        name: Name,
+        arrow: bool,
+    },
     /// `t.0`
-    TupleField { base: Box<Expr>, index: u32 },
-    Index { base: Box<Expr>, index: Box<Expr> },
-    Cast { ty: TypeExpr, operand: Box<Expr> },
+    TupleField {
+        base: Box<Expr>,
+        index: u32,
+    },
+    Index {
+        base: Box<Expr>,
+        index: Box<Expr>,
+    },
+    Cast {
+        ty: TypeExpr,
+        operand: Box<Expr>,
+    },
     /// `(a, b)`; never of one element, `()` is empty.
     Tuple(Vec<Expr>),
     /// `(x = 1, y = "a")`
     Record(Vec<(Name, Expr)>),
     Block(Box<Block>),
     /// An `if` whose branches are block expressions.
-    If { condition: Box<Expr>, then: Box<Block>, otherwise: Box<Block> },
+    If {
+        condition: Box<Expr>,
+        then: Box<Block>,
+        otherwise: Box<Block>,
+    },
     /// What the parser skipped after an error; later stages keep silent about it.
     Error,
 }
@@ -245,13 +326,19 @@ pub enum TypeExprKind {
     /// with single spaces ("unsigned long long").
     Named(String),
     /// `string[64]`, `buffer[16]`, `inet[16]`.
-    Sized { name: String, size: u64 },
+    Sized {
+        name: String,
+        size: u64,
+    },
     Struct(String),
     Union(String),
     Enum(String),
     Pointer(Box<TypeExpr>),
     /// `int32[4]`, `int32[]` (length from the operand of a cast).
-    Array { element: Box<TypeExpr>, length: Option<u64> },
+    Array {
+        element: Box<TypeExpr>,
+        length: Option<u64>,
+    },
     Tuple(Vec<TypeExpr>),
     Record(Vec<(Name, TypeExpr)>),
     Typeof(TypeOrExpr),

@@ -1,8 +1,30 @@
-//! t
+//! btc-abi: what the compiler, the BPF code and the runtime of an executable agree on.
+//!
+//! The compiler fills a [`Manifest`]; code generation stores by its offsets; the generated crate holds it as a
+//! constant; the runtime decodes by it. Nothing here depends on the build machine. All integers in records, keys
+//! and values are in the target's byte order (little-endian: triple `bpfel`).
 #![no_std]
+
 extern crate alloc;
-use alloc::borrow::Cow;
-#[derive(Clone, Debug, PartialEq)]
-pub enum A { X(Cow<'static,[A]>), Y(Cow<'static, str>) }
-pub const M: A = A::X(Cow::Borrowed(&[A::Y(Cow::Borrowed("a"))]));
-pub static M2: A = A::X(Cow::Borrowed(&[A::Y(Cow::Borrowed("a"))]));
+
+#[macro_use]
+mod describe;
+
+pub mod format;
+pub mod manifest;
+pub mod map;
+pub mod parameter;
+pub mod probe;
+pub mod record;
+pub mod value;
+
+#[cfg(feature = "render")]
+pub use describe::ToConst;
+pub use describe::{List, Text};
+pub use format::{Conversion, Flags, Format, Part, Width};
+pub use manifest::{Config, Enum, Manifest, MissingProbes, StackMode};
+pub use map::{Counter, Map, MapKind, MapRole};
+pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
+pub use probe::{Attach, ContextRelocation, PerfPeriod, Probe};
+pub use record::{Record, RecordHeader, RecordKind};
+pub use value::{Clock, Field, StackKind, Value};

@@ -1,0 +1,77 @@
+//! The manifest: all that an executable's user half knows of its script.
+
+use crate::{Counter, List, Map, Parameter, Probe, Record, Slot, Text};
+
+describe! {
+    pub struct Manifest {
+        /// The tool's name: the script's file stem, or `btc` for a program from the command line.
+        pub name: Text,
+        /// Version of the compiler that made it.
+        pub compiler: Text,
+        /// The script's header comment, for `-h`.
+        pub about: Text,
+        /// Compiled with --unsafe.
+        pub unsafe_mode: bool,
+        pub probes: List<Probe>,
+        pub maps: List<Map>,
+        pub records: List<Record>,
+        pub counters: List<Counter>,
+        pub slots: List<Slot>,
+        /// Bytes of `.rodata.btc`.
+        pub slots_size: u32,
+        /// `$1` … `$n`, in order.
+        pub positional: List<Parameter>,
+        pub named: List<Parameter>,
+        pub enums: List<Enum>,
+        /// The object has CO-RE relocations or BTF-typed programs: the target's kernel must have BTF.
+        pub needs_btf: bool,
+        pub config: Config,
+    }
+}
+
+describe! {
+    /// Names of an enum's values, for printing.
+    pub struct Enum {
+        pub name: Text,
+        /// Sorted by value; the first name of a value wins. For kernel enums the runtime reads the target's BTF and
+        /// falls back to these.
+        pub values: List<(u64, Text)>,
+        pub kernel: bool,
+    }
+}
+
+describe! {
+    /// Configuration that is decided on the target; what the script's `config` block set, else the defaults.
+    pub struct Config {
+        pub stack_mode: StackMode,
+        pub str_trunc_trailer: Text,
+        pub print_maps_on_exit: bool,
+        pub max_cat_bytes: u64,
+        pub missing_probes: MissingProbes,
+        pub max_probes: u64,
+        pub max_map_keys: u64,
+        /// Pages of the ring buffer; 0: chosen by the target's memory.
+        pub perf_rb_pages: u64,
+        pub cpp_demangle: bool,
+        pub lazy_symbolication: bool,
+        pub show_debug_info: bool,
+        pub log_size: u64,
+    }
+}
+
+describe! {
+    pub enum MissingProbes {
+        Error,
+        Warn,
+        Ignore,
+    }
+}
+
+describe! {
+    pub enum StackMode {
+        Bpftrace,
+        Perf,
+        Raw,
+        BuildId,
+    }
+}

@@ -1,0 +1,64 @@
+//! Maps of an object: what they hold and how they are printed.
+
+use crate::{Text, Value};
+
+describe! {
+    pub struct Map {
+        /// As the script writes it, with `@`; empty for maps of btc's own.
+        pub name: Text,
+        /// Name in the object.
+        pub symbol: Text,
+        pub role: MapRole,
+        pub kind: MapKind,
+        /// The key's shape; `None` for a map without keys (an array of one). A key of several parts is a
+        /// [`Value::Tuple`].
+        pub key: Option<Value>,
+        pub value: Value,
+        /// 0: the `max_map_keys` of the run's configuration.
+        pub max_entries: u32,
+        /// Values so large that preallocation would cost more than it gives: BPF_F_NO_PREALLOC where the kernel
+        /// allocates safely in tracing programs (6.1), preallocated before.
+        pub sparse: bool,
+    }
+}
+
+describe! {
+    pub enum MapRole {
+        /// A map of the script: printed at exit.
+        Script,
+        /// Stack id (u64) to an array of `limit` u64 addresses, zero-terminated where shorter.
+        Stacks { limit: u32, },
+        /// Where records go.
+        RingBuffer,
+        /// Per-CPU u64 counters, [`crate::Manifest::counters`] says of what.
+        Counters,
+        /// Working memory of programs; never read.
+        Scratch,
+    }
+}
+
+describe! {
+    pub enum MapKind {
+        Array,
+        PerCpuArray,
+        Hash,
+        PerCpuHash,
+        LruHash,
+        LruPerCpuHash,
+        RingBuffer,
+    }
+}
+
+describe! {
+    /// What one slot of the counters map counts.
+    pub enum Counter {
+        /// Records that found no room in the ring buffer.
+        LostRecords,
+        /// Updates of a map that was full; `map` indexes [`crate::Manifest::maps`].
+        MapFull { map: u32, },
+        /// Stacks that could not be collected.
+        LostStacks,
+        /// Reads of memory that failed, at a `script:line:column`.
+        FailedRead { place: Text, },
+    }
+}

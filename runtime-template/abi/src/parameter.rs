@@ -1,0 +1,71 @@
+//! Values of the target: what the runtime writes into `.rodata.btc` before load.
+
+use crate::Text;
+
+describe! {
+    /// A place in the section `.rodata.btc` and what belongs there.
+    pub struct Slot {
+        /// Bytes from the section's start; 8-aligned.
+        pub offset: u32,
+        /// 8 for integers; for strings the room, NUL included.
+        pub size: u32,
+        pub value: TargetValue,
+    }
+}
+
+describe! {
+    pub enum TargetValue {
+        /// `$n` as an integer, one-based; 0 where not given.
+        Positional { index: u32, },
+        /// `str($n)`; empty where not given.
+        PositionalString { index: u32, },
+        /// `$#`
+        PositionalCount,
+        /// A getopt parameter as an integer or bool; `index` into [`crate::Manifest::named`].
+        Named { index: u32, },
+        NamedString { index: u32, },
+        /// Possible CPUs.
+        CpuCount,
+        /// Pid of the `-c` child, 0 without one.
+        ChildPid,
+        HasChild,
+        /// The `-p` pid, 0 without one.
+        PidFilter,
+        /// Device and inode of the pid namespace that pids are shown in; inode 0 for the initial one.
+        PidNamespaceDevice,
+        PidNamespaceInode,
+        /// CLOCK_BOOTTIME in nanoseconds when the executable started attaching.
+        StartTime,
+        /// CLOCK_REALTIME minus CLOCK_BOOTTIME in nanoseconds.
+        RealtimeOffset,
+        /// Address of a kernel symbol, from the target's kallsyms; an error at load where missing.
+        KernelAddress { symbol: Text, },
+        /// Address of a user symbol in a binary of the target.
+        UserAddress { binary: Text, symbol: Text, },
+        /// Id of a cgroup v2 path.
+        CgroupId { path: Text, },
+        /// 1 where the target's kernel knows the BPF helper of that number.
+        HasHelper { number: u32, },
+    }
+}
+
+describe! {
+    /// A positional or named parameter, for usage text and checking.
+    pub struct Parameter {
+        /// A named one's name; a positional one's number as text.
+        pub name: Text,
+        pub ty: ParameterType,
+        pub description: Text,
+    }
+}
+
+describe! {
+    /// The type, and the default where one was given.
+    pub enum ParameterType {
+        Integer { default: Option<i64>, },
+        Bool { default: bool, },
+        String { default: Option<Text>, },
+        /// A positional parameter that the script uses both as number and as text.
+        Any,
+    }
+}

@@ -1,0 +1,61 @@
+//! Probes: one BPF program each, and what to attach it to. Patterns (`*`, `?`, `[…]`) are matched on the target.
+
+use crate::{List, Text};
+
+describe! {
+    pub struct Probe {
+        /// The program's name in the object.
+        pub program: Text,
+        /// As `probe` prints it; for a pattern the runtime makes one name per match.
+        pub name: Text,
+        pub attach: Attach,
+        /// `script:line:column` of the attach point.
+        pub place: Text,
+        /// Instructions whose offset depends on the target's tracepoint format.
+        pub context: List<ContextRelocation>,
+    }
+}
+
+describe! {
+    /// A load from a tracepoint's context: instruction `instruction` of the program reads member `field` of the
+    /// event. The runtime writes the target's offset into it (and the size, where the target's differs) before load.
+    pub struct ContextRelocation {
+        pub instruction: u32,
+        pub field: Text,
+        /// Bytes that the script was compiled to read.
+        pub size: u8,
+        /// Where the access starts within the member (an array's element).
+        pub addend: u32,
+    }
+}
+
+describe! {
+    pub enum Attach {
+        Begin,
+        End,
+        /// On one CPU.
+        Interval { period: PerfPeriod, },
+        /// On every CPU.
+        Profile { period: PerfPeriod, },
+        /// `event` is PERF_COUNT_SW_* of linux/perf_event.h; samples every `count` events.
+        Software { event: u64, count: u64, },
+        Hardware { event: u64, count: u64, },
+        Tracepoint { category: Text, event: Text, },
+        /// `btf`: a tp_btf program (BPF_TRACE_RAW_TP); otherwise a raw_tp one.
+        RawTracepoint { event: Text, btf: bool, },
+        Kprobe { module: Option<Text>, function: Text, offset: u64, },
+        Kretprobe { module: Option<Text>, function: Text, },
+        Fentry { module: Option<Text>, function: Text, },
+        Fexit { module: Option<Text>, function: Text, },
+        /// `symbol` empty: `offset` is a file offset or address in `binary`.
+        Uprobe { binary: Text, symbol: Text, offset: u64, },
+        Uretprobe { binary: Text, symbol: Text, },
+    }
+}
+
+describe! {
+    pub enum PerfPeriod {
+        Nanoseconds { ns: u64, },
+        Hertz { hz: u64, },
+    }
+}

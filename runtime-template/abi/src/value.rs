@@ -1,0 +1,194 @@
+//! Shapes of values: how bytes of a record, a key or a map value are decoded and what they print as.
+
+use crate::{List, Text};
+
+describe! {
+    /// One value at a byte offset of its enclosing record, key, tuple or struct.
+    pub struct Field {
+        /// Bytes from the start of the enclosing value.
+        pub offset: u32,
+        /// A record's or struct's member name; empty in tuples, keys and argument lists.
+        pub name: Text,
+        pub value: Value,
+    }
+}
+
+describe! {
+    /// The shape of a value in memory. Sizes are in bytes unless said otherwise.
+    pub enum Value {
+        /// `size` is 1, 2, 4 or 8.
+        Int { size: u8, signed: bool, },
+        /// One byte, 0 or 1.
+        Bool,
+        /// Eight bytes, printed as `0x…`.
+        Pointer,
+        /// `size` bytes, ended by NUL or by the size.
+        String { size: u32, },
+        /// Only in ring buffer records: a `u32` length here, the bytes (without NUL) in the record's tail, which
+        /// holds the tail values in the order of their fields without padding.
+        TailString,
+        /// A `u32` length, then `size` bytes of room.
+        Buffer { size: u32, },
+        /// Only in ring buffer records: a `u32` length here, the bytes in the tail.
+        TailBuffer,
+        Tuple { size: u32, fields: List<Field>, },
+        /// A struct, union or record literal; printed with member names.
+        Struct { size: u32, fields: List<Field>, },
+        Array { element: List<Value>, count: u32, stride: u32, },
+        /// An integer printed by name; `id` indexes [`crate::Manifest::enums`].
+        Enum { id: u32, size: u8, signed: bool, },
+        /// A kernel address (8 bytes), printed as `symbol+offset`.
+        KernelSymbol,
+        /// A user address: `u64` address, `u32` tgid, `u32` zero: 16 bytes.
+        UserSymbol,
+        /// `u64` key into the stack map (0: no stack), and for user stacks `u32` tgid, `u32` zero.
+        /// `map` indexes [`crate::Manifest::maps`].
+        Stack { kind: StackKind, mode: crate::StackMode, map: u32, limit: u32, },
+        /// `u32` address length in bytes (4 or 16), then 16 bytes, network order: 20 bytes.
+        Inet,
+        /// Six bytes.
+        Mac,
+        /// A `u64` time of `clock` in nanoseconds, printed by strftime's `format` (with `%f` for microseconds).
+        Timestamp { clock: Clock, format: Text, },
+        /// A `u64` user id, printed as a name of the target's /etc/passwd, or as a number.
+        Username,
+        /// A `u64` cgroup id, printed as a path; `pattern` as `cgroup_path`'s second argument.
+        CgroupPath { pattern: Text, },
+        /// A `u64`: index into the names that the runtime attached (an attach cookie), printed as the probe's name.
+        ProbeName,
+        /// An `i32` errno printed by strerror.
+        ErrorName,
+        /// An `i32` signal number printed by name.
+        SignalName,
+        /// An `i32` system call number printed by name.
+        SyscallName,
+        // Aggregations: one of these per CPU, summed or merged when printed.
+        /// `u64` count.
+        Count,
+        /// 8 bytes.
+        Sum { signed: bool, },
+        /// 8 bytes of value, `u64` that is 1 once set.
+        Min { signed: bool, },
+        Max { signed: bool, },
+        /// 8 bytes of total, `u64` count.
+        Avg { signed: bool, },
+        Stats { signed: bool, },
+        /// `u64` counters, [`hist_buckets`]`(bits)` of them.
+        Hist { bits: u8, },
+        /// `u64` counters: below `min`, one per step, at or above `max`.
+        Lhist { min: i64, max: i64, step: i64, },
+    }
+}
+
+describe! {
+    pub enum StackKind {
+        Kernel,
+        User,
+    }
+}
+
+describe! {
+    /// What a timestamp counts from.
+    pub enum Clock {
+        Monotonic,
+        Boot,
+        Realtime,
+        Tai,
+    }
+}
+
+/// How many counters a log2 histogram of `bits` sub-bucket bits has: one for negatives, then 2^bits exact
+/// values for 0..2^bits, then 2^bits per power of two up to 2^63. `bits` is at most 5.
+///
+/// Bucket index of `n`: 0 for `n < 0`; `1 + n` for `n < 2^bits`; otherwise with `p = floor(log2(n))`,
+/// `1 + ((p - bits + 1) << bits) + ((n >> (p - bits)) & (2^bits - 1))`. For `bits == 0` bucket 1 holds exactly 0,
+/// bucket 2 holds 1, bucket 3 holds 2..4, and so on.
+#[must_use]
+pub const fn hist_buckets(bits: u8) -> u32 {
+    1 + ((64 - bits as u32 + 1) << bits)
+}
+
+/// How many counters a linear histogram has; `step > 0` and `max > min` are checked by the compiler.
+#[must_use]
+pub const fn lhist_buckets(min: i64, max: i64, step: i64) -> u32 {
+    ((max - min + step - 1) / step) as u32 + 2
+}
+
+impl Value {
+    /// Bytes that the value takes in place (a tail value: its length field).
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        match self {
+            Value::Int { size, .. } | Value::Enum { size, .. } => u32::from(*size),
+            Value::Bool => 1,
+            Value::Pointer
+            | Value::KernelSymbol
+            | Value::Timestamp { .. }
+            | Value::Username
+            | Value::CgroupPath { .. }
+            | Value::ProbeName
+            | Value::Count
+            | Value::Sum { .. } => 8,
+            Value::String { size } => *size,
+            Value::TailString
+            | Value::TailBuffer
+            | Value::ErrorName
+            | Value::SignalName
+            | Value::SyscallName => 4,
+            Value::Buffer { size } => 4 + size,
+            Value::Tuple { size, .. } | Value::Struct { size, .. } => *size,
+            Value::Array { count, stride, .. } => count * stride,
+            Value::UserSymbol | Value::Min { .. } | Value::Max { .. } => 16,
+            Value::Avg { .. } | Value::Stats { .. } => 16,
+            Value::Stack {
+                kind: StackKind::Kernel,
+                ..
+            } => 8,
+            Value::Stack {
+                kind: StackKind::User,
+                ..
+            } => 16,
+            Value::Inet => 20,
+            Value::Mac => 6,
+            Value::Hist { bits } => 8 * hist_buckets(*bits),
+            Value::Lhist { min, max, step } => 8 * lhist_buckets(*min, *max, *step),
+        }
+    }
+
+    /// The alignment that the value is laid out with.
+    #[must_use]
+    pub fn align(&self) -> u32 {
+        match self {
+            Value::Int { size, .. } | Value::Enum { size, .. } => u32::from(*size),
+            Value::Bool | Value::String { .. } | Value::Mac => 1,
+            Value::TailString
+            | Value::TailBuffer
+            | Value::Buffer { .. }
+            | Value::Inet
+            | Value::ErrorName
+            | Value::SignalName
+            | Value::SyscallName => 4,
+            Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
+                fields.iter().map(|f| f.value.align()).max().unwrap_or(1)
+            }
+            Value::Array { element, .. } => element.iter().map(Value::align).max().unwrap_or(1),
+            _ => 8,
+        }
+    }
+
+    /// An aggregation lives in per-CPU maps and is merged over CPUs when read.
+    #[must_use]
+    pub fn is_aggregation(&self) -> bool {
+        matches!(
+            self,
+            Value::Count
+                | Value::Sum { .. }
+                | Value::Min { .. }
+                | Value::Max { .. }
+                | Value::Avg { .. }
+                | Value::Stats { .. }
+                | Value::Hist { .. }
+                | Value::Lhist { .. }
+        )
+    }
+}
