@@ -4,5 +4,7 @@
 //! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
 pub mod diagnostic;
+pub mod host;
+pub mod ir;
 pub mod source;
 pub mod syntax;

@@ -1,0 +1,179 @@
+//! What a build machine knows: kernel types, tracepoint formats, C headers, files. The only stage besides `driver`
+//! that does I/O. Everything here describes types and names; none of it may reach an executable as a number.
+
+use std::path::PathBuf;
+
+/// A C type as BTF, DWARF or libclang tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CType {
+    Void,
+    /// `bool_` for `_Bool`, `char_` for plain char.
+    Int {
+        bytes: u8,
+        signed: bool,
+        bool_: bool,
+        char_: bool,
+    },
+    Float {
+        bytes: u8,
+    },
+    /// `user`: tagged `__user`.
+    Pointer {
+        to: Box<CType>,
+        user: bool,
+    },
+    Array {
+        element: Box<CType>,
+        count: u32,
+    },
+    Record(HostRecord),
+    Enum(HostEnum),
+    Typedef {
+        name: String,
+        to: Box<CType>,
+    },
+    /// Function (prototypes are not needed behind pointers).
+    Function,
+    /// A forward declaration without a body anywhere.
+    Opaque {
+        name: String,
+        union: bool,
+    },
+}
+
+/// Names a record of the host without its members, so that type graphs stay finite.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostRecord {
+    /// Without `struct `/`union `; empty for anonymous ones.
+    pub name: String,
+    pub union: bool,
+    /// The host's own number for it (BTF type id, libclang index).
+    pub id: u64,
+    pub origin: RecordOrigin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordOrigin {
+    KernelBtf,
+    Script,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostEnum {
+    pub name: String,
+    pub bytes: u8,
+    pub signed: bool,
+    pub values: Vec<(String, u64)>,
+    pub origin: RecordOrigin,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostMember {
+    /// Empty for anonymous structs and unions.
+    pub name: String,
+    pub ty: CType,
+    pub bit_offset: u32,
+    pub bitfield: Option<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostRecordBody {
+    pub size: u32,
+    pub members: Vec<HostMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Function {
+    pub name: String,
+    pub parameters: Vec<(String, CType)>,
+    pub result: CType,
+}
+
+/// A tracepoint's members as its format file gives them, without the common ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracepointFormat {
+    pub members: Vec<TracepointMember>,
+    /// The `common_*` members.
+    pub common: Vec<TracepointMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracepointMember {
+    pub name: String,
+    pub ty: CType,
+    pub offset: u32,
+    pub size: u32,
+    /// `__data_loc` or `__rel_loc`: the member is a u32 that says where the data is.
+    pub location: DataLocation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataLocation {
+    Inline,
+    /// `__data_loc`: offset (low 16 bits) from the record's start, length above.
+    FromStart,
+    /// `__rel_loc`: offset from the end of the member.
+    FromMember,
+}
+
+/// What libclang made of a script's C preamble.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CDefinitions {
+    /// Structs and unions by name (`struct foo` → "foo"); ids are for [`Host::record_body`].
+    pub records: Vec<HostRecord>,
+    pub enums: Vec<HostEnum>,
+    pub typedefs: Vec<(String, CType)>,
+    /// `#define NAME value` with an integer value.
+    pub integers: Vec<(String, i128)>,
+    /// `#define NAME "text"`.
+    pub strings: Vec<(String, Vec<u8>)>,
+}
+
+/// A complaint of libclang; `offset` counts bytes of the text that was handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CError {
+    pub message: String,
+    pub offset: Option<usize>,
+    pub fatal: bool,
+}
+
+/// How the C preamble is read.
+#[derive(Clone, Debug, Default)]
+pub struct COptions {
+    /// `-I`
+    pub include_directories: Vec<PathBuf>,
+    /// `--include`
+    pub includes: Vec<String>,
+}
+
+/// What sema asks. A fixture implementation makes all of sema testable without root and without a kernel.
+pub trait Host {
+    /// A struct or union of the kernel (vmlinux, then modules) by name.
+    fn record(&self, name: &str, union: bool) -> Option<HostRecord>;
+    /// The members of a record that this host named, in order.
+    fn record_body(&self, record: &HostRecord) -> Option<HostRecordBody>;
+    fn enumeration(&self, name: &str) -> Option<HostEnum>;
+    /// The kernel enum that has a constant of this name, and its value.
+    fn enum_constant(&self, name: &str) -> Option<(HostEnum, u64)>;
+    fn typedef(&self, name: &str) -> Option<CType>;
+    /// A kernel function's prototype by name; `module` narrows the search.
+    fn function(&self, module: Option<&str>, name: &str) -> Option<Function>;
+    /// Kernel function names that match a pattern (for wildcard fentry's common arguments and for suggestions).
+    fn functions(&self, module: Option<&str>, pattern: &str) -> Vec<String>;
+    /// The arguments of a raw tracepoint (btf_trace_NAME), without the leading data pointer.
+    fn raw_tracepoint(&self, event: &str) -> Option<Function>;
+    /// `Ok(None)`: no such event on this host. `Err`: tracefs can't be read (the message says why).
+    fn tracepoint(&self, category: &str, event: &str) -> Result<Option<TracepointFormat>, String>;
+    /// `category:event` names that match the patterns, for wildcards' common members and for suggestions.
+    fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)>;
+    /// Whether kernel BTF was found at all (else type questions have no answer here).
+    fn has_kernel_btf(&self) -> bool;
+    /// Parses a script's C preamble; what it defines, and all complaints. Fails only when libclang can't be had.
+    fn c_definitions(
+        &self,
+        text: &str,
+        options: &COptions,
+    ) -> Result<(CDefinitions, Vec<CError>), String>;
+    /// Text of an imported file.
+    fn read(&self, path: &std::path::Path) -> Result<String, String>;
+}

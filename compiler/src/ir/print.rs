@@ -1,0 +1,1 @@
+//! The typed tree as text, for `--emit ir` and golden tests.

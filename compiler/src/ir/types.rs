@@ -1,0 +1,185 @@
+//! Types of the typed tree, and the table of C types that they refer to.
+
+use btc_abi as abi;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Type {
+    Void,
+    Bool,
+    Int(IntType),
+    Enum(EnumId),
+    /// 64 bits wide, whatever it points to.
+    Pointer {
+        to: Box<Type>,
+        space: Space,
+    },
+    /// Bytes with the terminating NUL.
+    String {
+        size: u32,
+    },
+    /// Up to `size` bytes, with a length.
+    Buffer {
+        size: u32,
+    },
+    Array {
+        element: Box<Type>,
+        count: u32,
+    },
+    /// A C struct or union.
+    CRecord(CRecordId),
+    Tuple(Vec<Type>),
+    /// A record literal: named members.
+    Record(Vec<(String, Type)>),
+    /// A kernel address that prints as a symbol.
+    KernelSymbol,
+    /// A user address that prints as a symbol: address and tgid.
+    UserSymbol,
+    Stack {
+        kind: abi::StackKind,
+        mode: abi::StackMode,
+        limit: u32,
+    },
+    Inet,
+    Mac,
+    Timestamp {
+        clock: abi::Clock,
+        format: String,
+    },
+    Username,
+    CgroupPath {
+        pattern: String,
+    },
+    ProbeName,
+    ErrorName,
+    SignalName,
+    SyscallName,
+    /// Only as the value of a map.
+    Aggregation(Aggregation),
+}
+
+/// An integer type; `bits` is 8, 16, 32 or 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IntType {
+    pub bits: u8,
+    pub signed: bool,
+}
+
+impl IntType {
+    pub const I64: IntType = IntType {
+        bits: 64,
+        signed: true,
+    };
+    pub const U64: IntType = IntType {
+        bits: 64,
+        signed: false,
+    };
+    pub const I32: IntType = IntType {
+        bits: 32,
+        signed: true,
+    };
+    pub const U32: IntType = IntType {
+        bits: 32,
+        signed: false,
+    };
+
+    #[must_use]
+    pub fn bytes(self) -> u8 {
+        self.bits / 8
+    }
+}
+
+/// Which memory a pointer points into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Read by bpf_probe_read_kernel.
+    Kernel,
+    /// Read by bpf_probe_read_user.
+    User,
+    /// The program's context: loaded directly.
+    Context,
+    /// BPF memory (map values, scratch): loaded directly.
+    Bpf,
+}
+
+/// What a per-CPU map collects.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Aggregation {
+    Count,
+    Sum { signed: bool },
+    Min { signed: bool },
+    Max { signed: bool },
+    Avg { signed: bool },
+    Stats { signed: bool },
+    Hist { bits: u8 },
+    Lhist { min: i64, max: i64, step: i64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CRecordId(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EnumId(pub u32);
+
+/// Structs, unions and enums that the script uses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Types {
+    pub records: Vec<CRecord>,
+    pub enums: Vec<EnumType>,
+}
+
+impl Types {
+    #[must_use]
+    pub fn record(&self, id: CRecordId) -> &CRecord {
+        &self.records[id.0 as usize]
+    }
+
+    #[must_use]
+    pub fn enumeration(&self, id: EnumId) -> &EnumType {
+        &self.enums[id.0 as usize]
+    }
+}
+
+/// Where a record's layout comes from, and so how its members are reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A kernel type: every access is a CO-RE relocation; sizes and offsets here are the build host's and may only
+    /// be used as placeholders.
+    Kernel,
+    /// The script's own C: the layout is final.
+    Script,
+    /// A tracepoint's record: every access is a context relocation by the target's format file.
+    Tracepoint { category: String, event: String },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct CRecord {
+    /// Without `struct `; empty for anonymous ones.
+    pub name: String,
+    pub union: bool,
+    pub origin: Origin,
+    /// Bytes.
+    pub size: u32,
+    /// Empty until a member was asked for (`loaded`).
+    pub members: Vec<Member>,
+    pub loaded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Empty for an anonymous struct or union.
+    pub name: String,
+    pub ty: Type,
+    pub bit_offset: u32,
+    /// Width in bits where it is a bitfield.
+    pub bitfield: Option<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnumType {
+    /// Without `enum `; empty for anonymous ones.
+    pub name: String,
+    pub int: IntType,
+    pub values: Vec<(String, u64)>,
+    /// From kernel BTF: a value's use is a CO-RE enum value relocation.
+    pub kernel: bool,
+}
