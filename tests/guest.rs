@@ -1,0 +1,243 @@
+//! A guest: qemu boots a kernel with a payload, runs every command of a batch, and gives back what each printed.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::check::Outcome;
+use crate::initramfs::Archive;
+use crate::kernels::{Kernel, module};
+
+/// One command of a batch: its words, and the files that it needs beside the load program.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub words: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    pub timeout_seconds: u64,
+}
+
+/// Where the guest keeps the load program and each job's executables.
+pub const LOAD: &str = "/load";
+pub const BIN: &str = "/bin-under-test";
+
+/// Boots once and runs the whole batch; the answers are in the batch's order.
+///
+/// # Errors
+/// When the guest can't be made or never reached its end (it is tried twice).
+pub fn run(
+    kernel: &Kernel,
+    executables: &[(String, Vec<u8>)],
+    jobs: &[Job],
+) -> Result<Vec<Outcome>> {
+    let directory = crate::work_directory().join(format!("guest-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let initrd = directory.join("initrd");
+    std::fs::write(&initrd, archive(kernel, executables, jobs)?)?;
+    let limit = 60 + jobs.iter().map(|j| j.timeout_seconds).sum::<u64>().min(900);
+    let mut text = boot(kernel, &initrd, &directory, limit)?;
+    if !text.contains("@@begin") {
+        text = boot(kernel, &initrd, &directory, limit)?;
+    }
+    let console = std::fs::read(directory.join("console")).unwrap_or_default();
+    std::fs::remove_dir_all(&directory)?;
+    if !text.contains("@@done") {
+        let console = String::from_utf8_lossy(&console).into_owned();
+        let tail: Vec<&str> = console.lines().rev().take(30).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        bail!(
+            "the guest did not reach its end; its console ends with:\n{}",
+            tail.join("\n")
+        );
+    }
+    parse(&text, jobs.len())
+}
+
+fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    let busybox = std::fs::read("/bin/busybox").context("busybox-static")?;
+    archive.file("bin/busybox", &busybox);
+    archive.link("bin/sh", "busybox");
+    for directory in ["proc", "sys", "dev", "tmp", "etc", "var/run"] {
+        archive.directory(directory);
+    }
+    archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n");
+    for name in ["configfs", "null_blk"] {
+        archive.file(&format!("modules/{name}.ko"), &module(kernel, name)?);
+    }
+    let load = crate::compile::load()?;
+    archive.file(LOAD.trim_start_matches('/'), &std::fs::read(load)?);
+    for (name, bytes) in executables {
+        archive.file(&format!("{}/{name}", BIN.trim_start_matches('/')), bytes);
+    }
+    archive.file("init", INIT.as_bytes());
+    archive.file("batch", batch(jobs).as_bytes());
+    Ok(archive.finish())
+}
+
+const INIT: &str = "#!/bin/sh
+/bin/busybox --install -s /bin
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t devtmpfs none /dev
+mount -t tmpfs none /tmp
+mount -t debugfs none /sys/kernel/debug
+mount -t tracefs none /sys/kernel/tracing
+mount -t bpf none /sys/fs/bpf
+mount -t cgroup2 none /sys/fs/cgroup
+echo 0 > /proc/sys/kernel/kptr_restrict
+ip link set lo up
+insmod /modules/configfs.ko
+insmod /modules/null_blk.ko
+stty -F /dev/ttyS1 raw
+sh /batch > /dev/ttyS1 2>&1
+sync
+poweroff -f
+";
+
+/// The batch as a shell script: each job's streams go to files and come back with a `|` before every line.
+fn batch(jobs: &[Job]) -> String {
+    let mut script = String::from("echo @@begin\nmkdir -p /tmp/work\ncd /tmp/work\n");
+    for (index, job) in jobs.iter().enumerate() {
+        let mut line = String::new();
+        for (name, value) in &job.environment {
+            let _ = write!(line, "{name}={} ", quote(value));
+        }
+        let _ = write!(line, "timeout -s KILL {}", job.timeout_seconds);
+        for word in &job.words {
+            let _ = write!(line, " {}", quote(word));
+        }
+        let _ = write!(
+            script,
+            "{line} > /tmp/out 2> /tmp/err < /dev/null\necho @@status {index} $?\n\
+             echo @@stdout {index}\nsed 's/^/|/' /tmp/out\necho\n\
+             echo @@stderr {index}\nsed 's/^/|/' /tmp/err\necho\n"
+        );
+    }
+    script.push_str("echo @@done\n");
+    script
+}
+
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) -> Result<String> {
+    let out = directory.join("out");
+    let mut qemu = Command::new("qemu-system-x86_64")
+        .args([
+            "-machine",
+            "q35,accel=tcg",
+            "-cpu",
+            "max",
+            "-m",
+            "1024",
+            "-smp",
+            "1",
+        ])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-nographic",
+            "-no-reboot",
+            "-monitor",
+            "none",
+        ])
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(initrd)
+        .arg("-serial")
+        .arg(format!("file:{}", directory.join("console").display()))
+        .arg("-serial")
+        .arg(format!("file:{}", out.display()))
+        .args([
+            "-append",
+            "console=ttyS0 panic=-1 loglevel=4 mitigations=off nokaslr",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("qemu-system-x86_64")?;
+    let limit = Instant::now() + Duration::from_secs(limit_seconds);
+    while qemu.try_wait()?.is_none() {
+        if Instant::now() > limit {
+            qemu.kill()?;
+            qemu.wait()?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(String::from_utf8_lossy(&std::fs::read(out).unwrap_or_default()).replace('\r', ""))
+}
+
+fn parse(text: &str, jobs: usize) -> Result<Vec<Outcome>> {
+    let mut outcomes = vec![Outcome::default(); jobs];
+    let mut into: Option<(usize, bool)> = None;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let index = words
+            .get(1)
+            .and_then(|w| w.parse::<usize>().ok())
+            .filter(|i| *i < jobs);
+        match (words[0], index) {
+            ("@@status", Some(index)) => {
+                let status = words
+                    .get(2)
+                    .and_then(|w| w.parse().ok())
+                    .context("a status")?;
+                // 137: killed by `timeout -s KILL`.
+                outcomes[index].status = (status != 137).then_some(status);
+                into = None;
+            }
+            ("@@stdout", Some(index)) => into = Some((index, true)),
+            ("@@stderr", Some(index)) => into = Some((index, false)),
+            _ => {
+                let (Some((index, stdout)), Some(rest)) = (into, line.strip_prefix('|')) else {
+                    continue;
+                };
+                let outcome = &mut outcomes[index];
+                let stream = if stdout {
+                    &mut outcome.stdout
+                } else {
+                    &mut outcome.stderr
+                };
+                stream.push_str(rest);
+                stream.push('\n');
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_gives_back_streams_and_status() {
+        let kernel = crate::kernels::fetch("6.12").expect("a kernel");
+        let job = |text: &str| Job {
+            words: ["sh", "-c", text].map(String::from).to_vec(),
+            environment: vec![("NAME".into(), "a b".into())],
+            timeout_seconds: 5,
+        };
+        let jobs = [
+            job("echo \"out $NAME\"; echo err >&2; exit 3"),
+            job("test -b /dev/nullb0 && uname -r"),
+        ];
+        let outcomes = run(&kernel, &[], &jobs).expect("a guest");
+        assert_eq!(outcomes[0].stdout.trim_end(), "out a b");
+        assert_eq!(outcomes[0].stderr.trim_end(), "err");
+        assert_eq!(outcomes[0].status, Some(3));
+        assert_eq!(outcomes[1].status, Some(0));
+        assert!(
+            outcomes[1].stdout.starts_with("6.12."),
+            "{}",
+            outcomes[1].stdout
+        );
+    }
+}

@@ -1,0 +1,343 @@
+//! A known load: so many opens, reads, calls, … and nothing else, so that a tracer's numbers can be checked. One file,
+//! standard library only, linked statically: it runs on the host and in guests.
+//!
+//! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
+//! until it says that it has attached, does the work, interrupts the tracer and ends with its status.
+
+use std::ffi::{CString, c_char, c_int, c_long, c_void};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio, exit};
+use std::time::{Duration, Instant};
+
+unsafe extern "C" {
+    fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+    fn close(fd: c_int) -> c_int;
+    fn read(fd: c_int, buffer: *mut c_void, size: usize) -> isize;
+    fn write(fd: c_int, buffer: *const c_void, size: usize) -> isize;
+    fn kill(pid: c_int, signal: c_int) -> c_int;
+    fn getpid() -> c_int;
+    fn fsync(fd: c_int) -> c_int;
+    fn mmap(
+        at: *mut c_void,
+        size: usize,
+        prot: c_int,
+        flags: c_int,
+        fd: c_int,
+        offset: c_long,
+    ) -> *mut c_void;
+    fn syscall(number: c_long, ...) -> c_long;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod number {
+    pub const NEWFSTATAT: i64 = 262;
+    pub const GETPPID: i64 = 110;
+}
+#[cfg(target_arch = "aarch64")]
+mod number {
+    pub const NEWFSTATAT: i64 = 79;
+    pub const GETPPID: i64 = 173;
+}
+
+const O_DIRECT: c_int = 0o40000;
+
+/// A function for uprobes: its arguments and result are known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_add(a: c_int, b: c_int) -> c_int {
+    std::hint::black_box(a).wrapping_add(std::hint::black_box(b))
+}
+
+/// A struct behind a pointer, for scripts that declare it themselves.
+#[repr(C)]
+pub struct LoadPoint {
+    x: c_int,
+    y: c_long,
+    name: [u8; 8],
+    next: *const LoadPoint,
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_point(point: *const LoadPoint) -> c_long {
+    // SAFETY: only `points` calls it, with a live value.
+    unsafe { std::hint::black_box((*point).y) }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_name(text: *const c_char, length: usize) -> usize {
+    std::hint::black_box(text);
+    std::hint::black_box(length)
+}
+
+/// Three frames for user stacks: load_outer → load_middle → load_inner.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_inner(n: c_int) -> c_int {
+    std::hint::black_box(n) * 2
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_middle(n: c_int) -> c_int {
+    std::hint::black_box(load_inner(n)) + 1
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_outer(n: c_int) -> c_int {
+    std::hint::black_box(load_middle(n)) + 1
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|w| w == "beside") {
+        exit(beside(&words[1..]));
+    }
+    perform(&words);
+}
+
+fn perform(words: &[String]) {
+    for work in words.split(|w| w == "+") {
+        let Some((name, arguments)) = work.split_first() else {
+            usage("a kind of work");
+        };
+        one(name, arguments);
+    }
+}
+
+fn usage(expected: &str) -> ! {
+    eprintln!("load: expected {expected}");
+    exit(2)
+}
+
+fn one(name: &str, arguments: &[String]) {
+    let number = |i: usize| {
+        let text = arguments.get(i).unwrap_or_else(|| usage("a number"));
+        text.parse::<u64>().unwrap_or_else(|_| usage("a number"))
+    };
+    let text = |i: usize| arguments.get(i).unwrap_or_else(|| usage("a path")).as_str();
+    match name {
+        "nothing" => {}
+        "open" => opens(number(0), text(1)),
+        "stat" => stats(number(0), text(1)),
+        "read" => transfers(number(0), number(1), "/dev/zero", true),
+        "write" => transfers(number(0), number(1), "/dev/null", false),
+        "direct" => direct(number(0), number(1), text(2)),
+        "exec" => execs(number(0), &arguments[1..]),
+        "kill" => kills(number(0), number(1)),
+        "sleep" => {
+            for _ in 0..number(0) {
+                std::thread::sleep(Duration::from_millis(number(1)));
+            }
+        }
+        "spin" => spin(number(0)),
+        "add" => {
+            for i in 0..number(0) {
+                load_add(i as c_int, 1000);
+            }
+        }
+        "stack" => {
+            for i in 0..number(0) {
+                std::hint::black_box(load_outer(i as c_int));
+            }
+        }
+        "points" => points(number(0)),
+        "name" => {
+            let name = CString::new(text(1)).unwrap_or_default();
+            for _ in 0..number(0) {
+                load_name(name.as_ptr(), name.as_bytes().len());
+            }
+        }
+        "getppid" => {
+            for _ in 0..number(0) {
+                // SAFETY: takes no memory.
+                unsafe { syscall(number::GETPPID as c_long) };
+            }
+        }
+        "faults" => faults(number(0)),
+        "connect" => connects(number(0), number(1) as u16),
+        "threads" => threads(number(0), number(1)),
+        "exit" => exit(number(0) as i32),
+        "signal" => {
+            // SAFETY: kills ourselves, as asked.
+            unsafe { kill(getpid(), number(0) as c_int) };
+        }
+        "say" => println!("{}", text(0)),
+        _ => usage("a kind of work"),
+    }
+}
+
+fn opens(count: u64, path: &str) {
+    let path = CString::new(path).unwrap_or_default();
+    for _ in 0..count {
+        // SAFETY: the path is NUL-terminated; a failed open's -1 is refused by close.
+        unsafe { close(open(path.as_ptr(), 0)) };
+    }
+}
+
+fn stats(count: u64, path: &str) {
+    let path = CString::new(path).unwrap_or_default();
+    let mut room = [0u8; 512];
+    let here: c_long = -100;
+    for _ in 0..count {
+        // SAFETY: struct stat is smaller than the room.
+        unsafe {
+            syscall(number::NEWFSTATAT as c_long, here, path.as_ptr(), room.as_mut_ptr(), 0 as c_long)
+        };
+    }
+}
+
+fn transfers(count: u64, size: u64, device: &str, reading: bool) {
+    let device = CString::new(device).unwrap_or_default();
+    let mut room = vec![0u8; size as usize];
+    // SAFETY: the room has `size` bytes; 2 is O_RDWR.
+    unsafe {
+        let fd = open(device.as_ptr(), 2);
+        for _ in 0..count {
+            if reading {
+                read(fd, room.as_mut_ptr().cast(), room.len());
+            } else {
+                write(fd, room.as_ptr().cast(), room.len());
+            }
+        }
+        close(fd);
+    }
+}
+
+/// Writes past the page cache, so that each is a request to the block device.
+fn direct(count: u64, size: u64, path: &str) {
+    let path_c = CString::new(path).unwrap_or_default();
+    let failed = || -> ! {
+        eprintln!("load: {path}: {}", std::io::Error::last_os_error());
+        exit(1)
+    };
+    // SAFETY: an anonymous mapping of `size` bytes is page-aligned, as O_DIRECT asks; 0o101 is O_CREAT | O_WRONLY.
+    unsafe {
+        let room = mmap(std::ptr::null_mut(), size as usize, 3, 0x22, -1, 0);
+        let fd = open(path_c.as_ptr(), 0o101 | O_DIRECT, 0o644);
+        if fd < 0 {
+            failed();
+        }
+        for _ in 0..count {
+            if write(fd, room, size as usize) != size as isize {
+                failed();
+            }
+        }
+        fsync(fd);
+        close(fd);
+    }
+}
+
+fn execs(count: u64, words: &[String]) {
+    let Some((program, arguments)) = words.split_first() else { usage("a program") };
+    for _ in 0..count {
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+        if let Err(error) = status {
+            eprintln!("load: {program}: {error}");
+            exit(1);
+        }
+    }
+}
+
+fn kills(count: u64, signal: u64) {
+    for _ in 0..count {
+        // SAFETY: signals ourselves; tests choose signals that do nothing (0, SIGURG, SIGCONT).
+        unsafe { kill(getpid(), signal as c_int) };
+    }
+}
+
+fn spin(milliseconds: u64) {
+    let end = Instant::now() + Duration::from_millis(milliseconds);
+    let mut n = 0u64;
+    while Instant::now() < end {
+        for _ in 0..1000 {
+            n = std::hint::black_box(n.wrapping_mul(31).wrapping_add(7));
+        }
+    }
+}
+
+fn points(count: u64) {
+    let last = LoadPoint { x: 7, y: 700, name: *b"last\0\0\0\0", next: std::ptr::null() };
+    for i in 0..count {
+        let point =
+            LoadPoint { x: i as c_int, y: 100 * i as c_long, name: *b"first\0\0\0", next: &last };
+        load_point(std::hint::black_box(&point));
+    }
+    std::hint::black_box((last.x, last.name, last.next));
+}
+
+fn faults(pages: u64) {
+    let size = pages as usize * 4096;
+    // SAFETY: a fresh private anonymous mapping; each page of it is touched once.
+    unsafe {
+        let room = mmap(std::ptr::null_mut(), size, 3, 0x22, -1, 0).cast::<u8>();
+        for page in 0..pages as usize {
+            room.add(page * 4096).write_volatile(1);
+        }
+    }
+}
+
+fn connects(count: u64, port: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|error| {
+        eprintln!("load: port {port}: {error}");
+        exit(1)
+    });
+    for _ in 0..count {
+        let client = TcpStream::connect(("127.0.0.1", port));
+        drop((client, listener.accept()));
+    }
+}
+
+fn threads(count: u64, calls: u64) {
+    let work = move || {
+        for i in 0..calls {
+            load_add(i as c_int, 1);
+        }
+    };
+    let all: Vec<_> = (0..count).map(|_| std::thread::spawn(work)).collect();
+    for thread in all {
+        let _ = thread.join();
+    }
+}
+
+fn beside(words: &[String]) -> i32 {
+    let Some(middle) = words.iter().position(|w| w == "--") else {
+        usage("`--` before the tracer")
+    };
+    let (work, tracer) = (&words[..middle], &words[middle + 1..]);
+    let Some((program, arguments)) = tracer.split_first() else { usage("a tracer") };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| {
+            eprintln!("load: {program}: {error}");
+            exit(1)
+        });
+    let Some(pipe) = child.stderr.take() else { usage("a pipe") };
+    let mut lines = BufReader::new(pipe).lines();
+    let attached = lines.by_ref().map_while(Result::ok).any(|line| {
+        eprintln!("{line}");
+        line.starts_with("Attached ")
+    });
+    let rest = std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            eprintln!("{line}");
+        }
+    });
+    if attached {
+        perform(work);
+        std::thread::sleep(Duration::from_millis(100));
+        // SAFETY: the child has not been waited for, so its pid is still its own; 2 is SIGINT.
+        unsafe { kill(child.id() as c_int, 2) };
+    }
+    let status = child.wait();
+    let _ = rest.join();
+    let _ = std::io::stdout().flush();
+    status.map_or(1, |s| s.code().unwrap_or(128 + s.signal().unwrap_or(0)))
+}
