@@ -1,1 +1,48 @@
-//! t
+//! btc-runtime: the user half of every executable that btc makes. Options → parameters checked → slots → open →
+//! attach plan → context relocations → load → begin → attach → poll → end → results → detach.
+//!
+//! The generated crate is a manifest, libbpf-cargo's skeleton of the BPF object, and this:
+//!
+//! ```ignore
+//! static TRACER: btc_runtime::Tracer = btc_runtime::Tracer {
+//!     manifest: &MANIFEST,
+//!     // Only the providers that the script uses, so that the linker drops the others.
+//!     providers: &[&btc_runtime::attach::begin_end::BeginEnd, &btc_runtime::attach::tracepoint::Tracepoint],
+//!     // With the feature `symbolize`, where the script prints stacks or symbols: `Some(&…)`.
+//!     symbolizer: None,
+//! };
+//!
+//! fn main() -> std::process::ExitCode {
+//!     btc_runtime::main(&TRACER, skel::ToolSkelBuilder::default())
+//! }
+//! ```
+//!
+//! There are no globals but libbpf's own log hook: an executable may hold several tracers.
+
+pub mod attach;
+pub mod error;
+pub mod report;
+pub mod symbolize;
+
+use std::process::ExitCode;
+
+pub use btc_abi as abi;
+use btc_abi::Manifest;
+pub use error::{Context, Error};
+use libbpf_rs::skel::SkelBuilder;
+
+/// A tool: what it traces and the parts of the runtime that it needs.
+pub struct Tracer {
+    /// What the compiler knows of the script.
+    pub manifest: &'static Manifest,
+    /// One for each kind of probe in the manifest.
+    pub providers: &'static [&'static dyn attach::Provider],
+    /// Turns addresses into names; `None` prints addresses in hex.
+    pub symbolizer: Option<&'static dyn symbolize::Symbolizer>,
+}
+
+/// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.
+pub fn main<B: SkelBuilder<'static>>(tracer: &'static Tracer, builder: B) -> ExitCode {
+    let _ = (tracer, builder);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,98 @@
+//! Records → output: what the poll loop needs of it. The decoding and printing behind it is built beside this file.
+
+use btc_abi::{Config, Manifest};
+use libbpf_rs::Object;
+
+use crate::{Error, symbolize::Symbolizer};
+
+/// How results are printed (`-f`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    Text,
+    Json,
+}
+
+/// When output reaches its reader (`-B`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffering {
+    None,
+    Line,
+    /// Flushed when the ring buffer runs empty and at the end.
+    Full,
+}
+
+/// What a session is made of.
+pub struct Setup<'a> {
+    pub manifest: &'static Manifest,
+    /// After the environment's overrides.
+    pub config: Config,
+    /// The loaded object: maps are found in it by [`btc_abi::Map::symbol`].
+    pub object: &'a Object,
+    /// Names of what was attached, indexed by attach cookies.
+    pub probe_names: &'a [String],
+    pub symbolizer: Option<&'static dyn Symbolizer>,
+    pub format: OutputFormat,
+    pub buffering: Buffering,
+    /// `-o`; standard output without.
+    pub out: Option<std::fs::File>,
+    /// `-q`
+    pub quiet: bool,
+    /// `-k`: failed reads are told with their places.
+    pub warn_failed_reads: bool,
+    /// `--no-warnings`
+    pub no_warnings: bool,
+    /// CLOCK_BOOTTIME when the executable started, nanoseconds.
+    pub start_time: u64,
+}
+
+/// What the poll loop does after a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    /// The script called `exit(status)`.
+    Exit(i32),
+}
+
+/// A run's output.
+pub struct Session<'a> {
+    setup: Setup<'a>,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the output.
+    pub fn new(setup: Setup<'a>) -> Result<Self, Error> {
+        Ok(Session { setup })
+    }
+
+    /// `Attached N probes`: to standard error in text, a line of its own in JSON.
+    pub fn attached(&mut self, probes: usize) -> Result<(), Error> {
+        if !self.setup.quiet {
+            eprintln!(
+                "Attached {probes} probe{}",
+                if probes == 1 { "" } else { "s" }
+            );
+        }
+        Ok(())
+    }
+
+    /// Acts on one record of the ring buffer.
+    pub fn handle_record(&mut self, record: &[u8]) -> Result<Flow, Error> {
+        let _ = record;
+        Ok(Flow::Continue)
+    }
+
+    /// The ring buffer is empty: what is buffered goes out.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Prints the script's maps, as at the end of a run.
+    pub fn print_maps(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Says what was lost, what was full, what failed.
+    pub fn report_counters(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
