@@ -78,7 +78,7 @@ pub fn load() -> Result<&'static Path> {
 fn build_load() -> Result<PathBuf> {
     let directory = crate::work_directory();
     std::fs::create_dir_all(&directory)?;
-    let executable = directory.join("load");
+    let built = directory.join(format!("load-{}", std::process::id()));
     let status = Command::new("rustc")
         .args([
             "--edition",
@@ -96,12 +96,17 @@ fn build_load() -> Result<PathBuf> {
             "-g",
             "-o",
         ])
-        .arg(&executable)
+        .arg(&built)
         .arg(crate::root().join("tests/programs/load.rs"))
         .status()
         .context("rustc")?;
     if !status.success() {
         bail!("rustc could not compile the load");
     }
-    Ok(executable)
+    // Scripts name it in their uprobes, so it has the same place here and in guests.
+    std::fs::rename(&built, crate::guest::LOAD).or_else(|_| {
+        std::fs::copy(&built, format!("{}.new", crate::guest::LOAD))?;
+        std::fs::rename(format!("{}.new", crate::guest::LOAD), crate::guest::LOAD)
+    })?;
+    Ok(PathBuf::from(crate::guest::LOAD))
 }

@@ -20,7 +20,7 @@ pub struct Job {
 }
 
 /// Where the guest keeps the load program and each job's executables.
-pub const LOAD: &str = "/load";
+pub const LOAD: &str = "/tmp/btc-load";
 pub const BIN: &str = "/bin-under-test";
 
 /// Boots once and runs the whole batch; the answers are in the batch's order.
@@ -64,6 +64,11 @@ fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> 
         archive.directory(directory);
     }
     archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n");
+    // bash is the one program traced that isn't ours; its libraries come along.
+    for path in program_files("/bin/bash")? {
+        let contents = std::fs::read(&path).with_context(|| path.clone())?;
+        archive.file(path.trim_start_matches('/'), &contents);
+    }
     for name in ["configfs", "null_blk"] {
         archive.file(&format!("modules/{name}.ko"), &module(kernel, name)?);
     }
@@ -77,12 +82,19 @@ fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> 
     Ok(archive.finish())
 }
 
+/// A dynamic program and what `ldd` says it loads.
+fn program_files(program: &str) -> Result<Vec<String>> {
+    let run = Command::new("ldd").arg(program).output().context("ldd")?;
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    let libraries = text.split_whitespace().filter(|w| w.starts_with('/'));
+    Ok(std::iter::once(program).chain(libraries).map(String::from).collect())
+}
+
 const INIT: &str = "#!/bin/sh
 /bin/busybox --install -s /bin
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
-mount -t tmpfs none /tmp
 mount -t debugfs none /sys/kernel/debug
 mount -t tracefs none /sys/kernel/tracing
 mount -t bpf none /sys/fs/bpf
