@@ -87,7 +87,10 @@ fn program_files(program: &str) -> Result<Vec<String>> {
     let run = Command::new("ldd").arg(program).output().context("ldd")?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     let libraries = text.split_whitespace().filter(|w| w.starts_with('/'));
-    Ok(std::iter::once(program).chain(libraries).map(String::from).collect())
+    Ok(std::iter::once(program)
+        .chain(libraries)
+        .map(String::from)
+        .collect())
 }
 
 const INIT: &str = "#!/bin/sh

@@ -158,6 +158,7 @@ fn one(name: &str, arguments: &[String]) {
                 unsafe { syscall(number::GETPPID as c_long) };
             }
         }
+        "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
         "connect" => connects(number(0), number(1) as u16),
         "threads" => threads(number(0), number(1)),
@@ -169,6 +170,25 @@ fn one(name: &str, arguments: &[String]) {
         "say" => println!("{}", text(0)),
         _ => usage("a kind of work"),
     }
+}
+
+/// So many getppid calls a millisecond, for so many milliseconds; prints how many were made.
+fn pace(calls: u64, milliseconds: u64) {
+    let start = Instant::now();
+    let mut made = 0u64;
+    for tick in 0..milliseconds {
+        for _ in 0..calls {
+            // SAFETY: takes no memory.
+            unsafe { syscall(number::GETPPID as c_long) };
+        }
+        made += calls;
+        let next = Duration::from_millis(tick + 1);
+        if let Some(rest) = next.checked_sub(start.elapsed()) {
+            std::thread::sleep(rest);
+        }
+    }
+    let rate = made as f64 / start.elapsed().as_secs_f64();
+    println!("paced {made} {}", rate as u64);
 }
 
 fn opens(count: u64, path: &str) {
