@@ -4,7 +4,9 @@
 //! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
 pub mod diagnostic;
+pub mod driver;
 pub mod host;
 pub mod ir;
+pub mod skeleton;
 pub mod source;
 pub mod syntax;

@@ -1,0 +1,228 @@
+//! A rendered project → an executable, by cargo, in the shared workspace of the cache.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::requirements;
+use super::workspace::Workspace;
+use crate::skeleton::Project;
+
+/// Builds a project and returns where cargo left the executable; it stays there while the workspace is held.
+///
+/// # Errors
+/// A build host that lacks something, or cargo's own words when it fails.
+pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
+    let target = target_triple();
+    if !workspace.is_configured() {
+        let libraries = requirements::check()?;
+        fetch(workspace)?;
+        workspace.configure(&libraries, &cargo_home()?)?;
+    }
+    workspace.place(project)?;
+    let target_directory = workspace.cache.join("target");
+    let mut command = cargo(workspace);
+    command
+        .args(["build", "--release", "--locked", "--package", "tool"])
+        .args(["--target", &target])
+        .arg("--target-dir")
+        .arg(&target_directory);
+    let first = !workspace.root.join("built").exists();
+    let total = if first {
+        count_packages(workspace, &target)
+    } else {
+        0
+    };
+    watch(command, total)?;
+    if first {
+        let _ = std::fs::write(workspace.root.join("built"), "");
+    }
+    Ok(target_directory.join(&target).join("release/tool"))
+}
+
+/// Executables are for the machine that btc runs on.
+fn target_triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CARGO_HOME") {
+        return std::path::absolute(home).context("CARGO_HOME");
+    }
+    let home = std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?;
+    Ok(PathBuf::from(home).join(".cargo"))
+}
+
+/// Cargo in the workspace, deaf to the settings of a build that btc itself may run under.
+fn cargo(workspace: &Workspace) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(&workspace.root).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        let of_a_build = [
+            "RUSTFLAGS",
+            "RUSTDOCFLAGS",
+            "MAKEFLAGS",
+            "MFLAGS",
+            "MAKELEVEL",
+            "CFLAGS",
+        ]
+        .contains(&name)
+            || [
+                "RUSTC",
+                "LIBBPF_SYS_",
+                "CARGO_PROFILE_",
+                "CARGO_BUILD_",
+                "CARGO_TARGET_",
+                "CARGO_PKG_",
+            ]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            || [
+                "CARGO_ENCODED_RUSTFLAGS",
+                "CARGO_INCREMENTAL",
+                "CARGO_MANIFEST_DIR",
+                "CARGO_MAKEFLAGS",
+            ]
+            .contains(&name);
+        if of_a_build {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("CARGO_TERM_COLOR", "never")
+        .env("CARGO_TERM_PROGRESS_WHEN", "never")
+        .env("CARGO_TERM_QUIET", "false")
+        .env("CARGO_TERM_VERBOSE", "false");
+    command
+}
+
+/// Downloads the dependencies at the versions of btc's lock file, and drops from it what executables don't use.
+fn fetch(workspace: &Workspace) -> Result<()> {
+    let mut progress = Progress::new(0);
+    progress.say("fetching the runtime's dependencies");
+    let attempt = |offline: bool| {
+        let mut command = cargo(workspace);
+        command.arg("fetch");
+        if offline {
+            command.arg("--offline");
+        }
+        command.output().context("can't run cargo")
+    };
+    // What a machine has already needs no network.
+    if attempt(true)?.status.success() {
+        return Ok(());
+    }
+    let output = attempt(false)?;
+    if !output.status.success() {
+        progress.clear();
+        bail!(
+            "cargo can't fetch the runtime's dependencies:\n{}",
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    Ok(())
+}
+
+/// How many packages a first build compiles; 0 when cargo doesn't say.
+fn count_packages(workspace: &Workspace, target: &str) -> usize {
+    let output = cargo(workspace)
+        .args(["tree", "--locked", "--package", "tool", "--target", target])
+        .args(["--edges", "normal,build", "--prefix", "none", "--no-dedupe"])
+        .output();
+    let Ok(output) = output else { return 0 };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .collect::<BTreeSet<_>>()
+        .len()
+}
+
+/// Runs cargo; shows what it compiles while that is the runtime, and its words only when it fails.
+fn watch(mut command: Command, total: usize) -> Result<()> {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("can't run cargo")?;
+    let mut said = String::new();
+    let mut progress = Progress::new(total);
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines() {
+            let line = line.context("can't read what cargo says")?;
+            if let Some(package) = line.trim_start().strip_prefix("Compiling ") {
+                progress.compiling(package.split(' ').next().unwrap_or(package));
+            } else {
+                said.push_str(&line);
+                said.push('\n');
+            }
+        }
+    }
+    let status = child.wait().context("can't wait for cargo")?;
+    progress.clear();
+    if status.success() {
+        return Ok(());
+    }
+    if said.contains("No space left on device") {
+        bail!("no space left on the disk that holds btc's cache");
+    }
+    bail!("cargo can't build the executable:\n{}", said.trim_end());
+}
+
+/// One line on standard error that is rewritten on a terminal, and said once elsewhere.
+struct Progress {
+    terminal: bool,
+    shown: bool,
+    done: usize,
+    total: usize,
+}
+
+impl Progress {
+    fn new(total: usize) -> Self {
+        Progress {
+            terminal: std::io::stderr().is_terminal(),
+            shown: false,
+            done: 0,
+            total,
+        }
+    }
+
+    fn compiling(&mut self, package: &str) {
+        self.done += 1;
+        if package == "tool" {
+            return;
+        }
+        if !self.terminal {
+            if !self.shown {
+                self.say("building the runtime, once (about a minute)");
+            }
+            return;
+        }
+        let total = self.total.max(self.done);
+        self.say(&format!(
+            "building the runtime, once: {} of {total}, {package}",
+            self.done
+        ));
+    }
+
+    fn say(&mut self, text: &str) {
+        self.shown = true;
+        let mut stderr = std::io::stderr().lock();
+        let _ = if self.terminal {
+            write!(stderr, "\r\x1b[Kbtc: {text}").and_then(|()| stderr.flush())
+        } else {
+            writeln!(stderr, "btc: {text}")
+        };
+    }
+
+    fn clear(&mut self) {
+        if self.terminal && self.shown {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[K").and_then(|()| stderr.flush());
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A finished file → its place: written under a temporary name beside it, then renamed. A failure leaves nothing behind.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Executable files get mode 0777 less the umask, others 0666.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Executable,
+    Data,
+}
+
+/// Refuses what can't become the output before anything is compiled.
+///
+/// # Errors
+/// A directory of that name, or a parent that isn't there.
+pub fn check(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!("{} is a directory", path.display());
+    }
+    let parent = parent(path);
+    if !parent.is_dir() {
+        bail!("the output's directory {} does not exist", parent.display());
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Puts `contents` at `path`.
+///
+/// # Errors
+/// What writing gives; a temporary file is removed.
+pub fn write(path: &Path, contents: &[u8], kind: Kind) -> Result<()> {
+    check(path)?;
+    let name = path.file_name().context("the output has no file name")?;
+    let temporary = parent(path).join(format!(
+        ".{}.{}.tmp",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
+    let written = create(&temporary, contents, kind).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        match error.kind() {
+            io::ErrorKind::StorageFull => {
+                anyhow::anyhow!("no space left to write {}", path.display())
+            }
+            _ => anyhow::Error::new(error).context(format!("can't write {}", path.display())),
+        }
+    })
+}
+
+fn create(path: &PathBuf, contents: &[u8], kind: Kind) -> io::Result<()> {
+    let mode = match kind {
+        Kind::Executable => 0o777,
+        Kind::Data => 0o666,
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(contents)?;
+    file.flush()
+}

@@ -1,0 +1,265 @@
+//! The cargo workspace in the cache that every executable is built in: the runtime's sources as they travel inside btc,
+//! and a `tool` crate that is rewritten for each script. One target directory serves all of them.
+
+use std::fs;
+use std::fs::File as Handle;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use include_dir::{Dir, include_dir};
+
+use super::requirements::CLibraries;
+use crate::skeleton::{File, Project};
+
+static ABI: Dir = include_dir!("$CARGO_MANIFEST_DIR/../runtime-template/abi");
+static RUNTIME: Dir = include_dir!("$CARGO_MANIFEST_DIR/../runtime-template/runtime");
+const ROOT_MANIFEST: &str = include_str!("../../../Cargo.toml");
+const LOCK: &str = include_str!("../../../Cargo.lock");
+
+/// How executables are compiled: small, without unwinding, and quick to link.
+const PROFILE: &str = "\
+[profile.release]
+opt-level = \"s\"
+panic = \"abort\"
+strip = true
+debug = false
+lto = \"off\"
+codegen-units = 4
+incremental = false
+
+[profile.release.build-override]
+opt-level = 0
+";
+
+/// `BTC_CACHE_DIR`, else `btc` in the user's cache directory.
+///
+/// # Errors
+/// When no variable says where that is.
+pub fn cache_directory() -> Result<PathBuf> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| !p.as_os_str().is_empty())
+    };
+    if let Some(path) = absolute("BTC_CACHE_DIR") {
+        return std::path::absolute(&path).with_context(|| path.display().to_string());
+    }
+    let base = absolute("XDG_CACHE_HOME")
+        .filter(|p| p.is_absolute())
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .context(
+            "no HOME and no XDG_CACHE_HOME: set BTC_CACHE_DIR to a directory for btc's cache",
+        )?;
+    Ok(base.join("btc"))
+}
+
+/// The cache, held alone: another btc waits until this value is dropped.
+pub struct Workspace {
+    pub cache: PathBuf,
+    /// Where the runtime's sources and the `tool` crate are.
+    pub root: PathBuf,
+    _lock: Handle,
+}
+
+impl Workspace {
+    /// Waits for the cache and unpacks the runtime where that has not been done.
+    ///
+    /// # Errors
+    /// A cache directory that can't be written.
+    pub fn open() -> Result<Workspace> {
+        let cache = cache_directory()?;
+        fs::create_dir_all(&cache).with_context(|| format!("can't create {}", cache.display()))?;
+        let lock_path = cache.join("lock");
+        let lock = Handle::create(&lock_path)
+            .with_context(|| format!("can't write {}", lock_path.display()))?;
+        lock.lock()
+            .with_context(|| format!("can't lock {}", lock_path.display()))?;
+        let files = runtime_files();
+        let root = cache.join(format!("runtime-{}", super::hash::of_files(&files)));
+        let workspace = Workspace {
+            cache,
+            root,
+            _lock: lock,
+        };
+        if !workspace.is_unpacked() {
+            workspace.write(&files)?;
+            // The lock file and the workspace name a crate: cargo can fetch before the first script is rendered.
+            workspace.write(&placeholder())?;
+            workspace.mark("unpacked")?;
+        }
+        Ok(workspace)
+    }
+
+    fn is_unpacked(&self) -> bool {
+        self.root.join("unpacked").exists()
+    }
+
+    /// Whether cargo has fetched what the lock file names, and `.cargo/config.toml` is there.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.root.join("configured").exists()
+    }
+
+    /// Records that cargo has fetched the dependencies, and how to compile them.
+    ///
+    /// # Errors
+    /// A cache that can't be written.
+    pub fn configure(&self, libraries: &CLibraries, cargo_home: &Path) -> Result<()> {
+        let config = cargo_config(libraries, cargo_home, &self.cache);
+        self.write(&[File::new(".cargo/config.toml", config)])?;
+        self.mark("configured")
+    }
+
+    fn mark(&self, name: &str) -> Result<()> {
+        let path = self.root.join(name);
+        fs::write(&path, "").with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Puts a rendered project where cargo builds it.
+    ///
+    /// # Errors
+    /// A cache that can't be written.
+    pub fn place(&self, project: &Project) -> Result<()> {
+        let files: Vec<File> = project
+            .files
+            .iter()
+            .map(|file| File::new(format!("tool/{}", file.path), &file.contents[..]))
+            .collect();
+        self.write(&files)
+    }
+
+    fn write(&self, files: &[File]) -> Result<()> {
+        write_files(&self.root, files)
+    }
+
+    /// A directory of one's own for generators that work with files; it is emptied first.
+    ///
+    /// # Errors
+    /// A cache that can't be written.
+    pub fn scratch(&self) -> Result<PathBuf> {
+        let path = self.cache.join("scratch");
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).with_context(|| format!("can't create {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Writes files below a directory; a file that is there with the same bytes keeps its time, so that cargo trusts it.
+///
+/// # Errors
+/// The first file that can't be written.
+pub fn write_files(root: &Path, files: &[File]) -> Result<()> {
+    for file in files {
+        let path = root.join(&file.path);
+        if fs::read(&path).is_ok_and(|old| old == file.contents) {
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("can't create {}", parent.display()))?;
+        }
+        fs::write(&path, &file.contents)
+            .with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// All that the workspace holds beside the `tool` crate.
+#[must_use]
+pub fn runtime_files() -> Vec<File> {
+    let mut files = vec![
+        File::new("Cargo.toml", workspace_manifest(ROOT_MANIFEST)),
+        File::new("Cargo.lock", LOCK),
+    ];
+    collect(&ABI, "abi", &mut files);
+    collect(&RUNTIME, "runtime", &mut files);
+    files
+}
+
+fn collect(directory: &Dir, under: &str, files: &mut Vec<File>) {
+    for file in directory.files() {
+        let path = format!("{under}/{}", file.path().display());
+        files.push(File::new(path, file.contents()));
+    }
+    for inner in directory.dirs() {
+        collect(inner, under, files);
+    }
+}
+
+fn placeholder() -> Vec<File> {
+    let manifest = "[package]\nname = \"tool\"\nversion = \"0.0.0\"\nedition.workspace = true\npublish = false\n\n\
+        [dependencies]\nbtc-runtime = { workspace = true }\nlibbpf-rs.workspace = true\n\
+        libbpf-sys = { workspace = true, features = [\"static-libelf\", \"static-zlib\"] }\n";
+    vec![
+        File::new("tool/Cargo.toml", manifest),
+        File::new("tool/src/main.rs", "fn main() {}\n"),
+    ]
+}
+
+/// btc's own workspace manifest with the members of a produced executable and its profile: one list of versions for both.
+fn workspace_manifest(own: &str) -> String {
+    let mut text = String::from("# Made by btc.\n");
+    for line in own.lines() {
+        if line.starts_with("[profile.") {
+            break;
+        }
+        if line.starts_with("members = ") {
+            text.push_str("members = [\"abi\", \"runtime\", \"tool\"]\n");
+        } else if !line.starts_with("default-members = ") && !line.starts_with("btc = ") {
+            text.push_str(&line.replace("runtime-template/", ""));
+            text.push('\n');
+        }
+    }
+    text + PROFILE
+}
+
+/// Static linking, where the C libraries are, and no path of this machine in what comes out.
+#[must_use]
+pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> String {
+    let registry = cargo_home.join("registry/src");
+    let mut renamed: Vec<(PathBuf, &str)> = vec![
+        (cargo_home.to_path_buf(), "cargo"),
+        (registry.clone(), "crates"),
+    ];
+    let mut sources: Vec<_> = fs::read_dir(&registry)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    sources.sort();
+    renamed.extend(sources.into_iter().map(|path| (path, "crates")));
+    renamed.push((cache.to_path_buf(), "btc"));
+    // The directory in the cache is named by content; the tool's bytes must not depend on it.
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_string(),
+        "-Clink-arg=-Wl,--build-id=none".to_string(),
+    ];
+    flags.extend(libraries.link_args.iter().cloned());
+    let mut c_flags = String::from("-O2 -fno-record-gcc-switches");
+    for (from, to) in &renamed {
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+        c_flags.push_str(&format!(" -ffile-prefix-map={}={to}", from.display()));
+    }
+    let quoted: Vec<String> = flags.iter().map(|flag| format!("{flag:?}")).collect();
+    format!(
+        "[build]\nrustflags = [{}]\n\n[env]\nLIBBPF_SYS_LIBRARY_PATH = {:?}\nLIBBPF_SYS_EXTRA_CFLAGS = {c_flags:?}\n",
+        quoted.join(", "),
+        libraries.directory.display().to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_of_executables_has_its_own_members_and_btcs_versions() {
+        let text = workspace_manifest(ROOT_MANIFEST);
+        assert!(text.contains("members = [\"abi\", \"runtime\", \"tool\"]"));
+        assert!(text.contains("btc-abi = { path = \"abi\" }"));
+        assert!(text.contains("btc-runtime = { path = \"runtime\" }"));
+        assert!(text.contains("libbpf-rs = "));
+        assert!(!text.contains("compiler"));
+        assert_eq!(text.matches("[profile.release]").count(), 1);
+    }
+}

@@ -1,0 +1,106 @@
+//! A manifest → the providers and features of the runtime that its executable links.
+
+use btc_abi::{Attach, Manifest, RecordKind, StackMode, Value};
+
+/// What of btc-runtime an executable names; the linker drops the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Paths below `btc_runtime::attach`, sorted.
+    pub providers: Vec<&'static str>,
+    pub symbolize: bool,
+}
+
+impl Needs {
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Needs {
+        let mut providers: Vec<_> = manifest
+            .probes
+            .iter()
+            .map(|probe| provider(&probe.attach))
+            .collect();
+        providers.sort_unstable();
+        providers.dedup();
+        let in_records = manifest.records.iter().any(|record| {
+            // What these print is in their maps, which are looked at below.
+            !matches!(
+                record.kind,
+                RecordKind::Clear { .. } | RecordKind::Zero { .. }
+            ) && record.fields.iter().any(|field| has_symbols(&field.value))
+        });
+        let in_maps = manifest
+            .maps
+            .iter()
+            .any(|map| map.key.as_ref().is_some_and(has_symbols) || has_symbols(&map.value));
+        Needs {
+            providers,
+            symbolize: in_records || in_maps,
+        }
+    }
+
+    #[must_use]
+    pub fn features(&self) -> &'static [&'static str] {
+        if self.symbolize { &["symbolize"] } else { &[] }
+    }
+
+    /// The expression for `Tracer::symbolizer`.
+    #[must_use]
+    pub fn symbolizer(&self) -> &'static str {
+        if self.symbolize {
+            "Some(&btc_runtime::symbolize::Blazesym)"
+        } else {
+            "None"
+        }
+    }
+}
+
+fn provider(attach: &Attach) -> &'static str {
+    match attach {
+        Attach::Begin | Attach::End => "begin_end::BeginEnd",
+        Attach::Interval { .. } => "interval::Interval",
+        Attach::Profile { .. } => "profile::Profile",
+        Attach::Software { .. } => "software::Software",
+        Attach::Hardware { .. } => "hardware::Hardware",
+        Attach::Tracepoint { .. } => "tracepoint::Tracepoint",
+        Attach::RawTracepoint { .. } => "rawtracepoint::Rawtracepoint",
+        Attach::Kprobe { .. } | Attach::Kretprobe { .. } => "kprobe::Kprobe",
+        Attach::Fentry { .. } | Attach::Fexit { .. } => "fentry::Fentry",
+        Attach::Uprobe { .. } | Attach::Uretprobe { .. } => "uprobe::Uprobe",
+    }
+}
+
+/// Whether printing the value turns addresses into names.
+fn has_symbols(value: &Value) -> bool {
+    match value {
+        Value::KernelSymbol | Value::UserSymbol => true,
+        Value::Stack { mode, .. } => !matches!(mode, StackMode::Raw),
+        Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
+            fields.iter().any(|field| has_symbols(&field.value))
+        }
+        Value::Array { element, .. } => element.iter().any(has_symbols),
+        Value::Int { .. }
+        | Value::Bool
+        | Value::Pointer
+        | Value::String { .. }
+        | Value::TailString
+        | Value::Buffer { .. }
+        | Value::TailBuffer
+        | Value::Enum { .. }
+        | Value::Inet
+        | Value::Mac
+        | Value::Timestamp { .. }
+        | Value::Username
+        | Value::CgroupPath { .. }
+        | Value::ProbeName
+        | Value::ErrorName
+        | Value::SignalName
+        | Value::SyscallName
+        | Value::Count
+        | Value::Sum { .. }
+        | Value::Min { .. }
+        | Value::Max { .. }
+        | Value::Avg { .. }
+        | Value::Stats { .. }
+        | Value::Hist { .. }
+        | Value::Lhist { .. } => false,
+    }
+}
