@@ -1,0 +1,116 @@
+//! Probe providers: what an attach point's parts mean, what it attaches to, and what `args`, `argN`, `retval`, `func`
+//! and `ctx` are inside its body. One file per provider, one table row each.
+
+mod begin_end;
+
+use btc_abi as abi;
+
+use crate::diagnostic::Diagnostic;
+use crate::host::{CType, Host, TracepointFormat};
+use crate::ir::{Context, ProgramKind};
+use crate::source::Span;
+use crate::syntax::ast;
+
+/// One probe type of the language.
+pub struct Provider {
+    /// The name in full, as `probetype` prints it.
+    pub name: &'static str,
+    /// Other spellings: `k`, `BEGIN`, `kfunc`.
+    pub aliases: &'static [&'static str],
+    /// Makes a context for each probe that the attach point stands for (one, but for lists that expand at compile
+    /// time). Patterns stay patterns: they are matched on the target.
+    pub resolve: fn(&ast::AttachPoint, &Environment) -> Result<Vec<ProbeContext>, Vec<Diagnostic>>,
+}
+
+/// What a provider may ask.
+pub struct Environment<'a> {
+    pub host: &'a dyn Host,
+    pub unsafe_mode: bool,
+    /// Largest number of probes that one attach point may expand to at compile time.
+    pub max_probes: u64,
+}
+
+/// What a body sees: the meaning of its attach point.
+#[derive(Clone, Debug)]
+pub struct ProbeContext {
+    /// [`Provider::name`].
+    pub provider: &'static str,
+    /// As the builtin `probe` prints it, in full spelling (`kprobe:vfs_read`).
+    pub name: String,
+    /// The runtime makes one name per match: `probe` and `func` come from the attach cookie.
+    pub wildcard: bool,
+    pub kind: ProgramKind,
+    pub attach: abi::Attach,
+    /// `-p` filters its events by process.
+    pub pid_filter: bool,
+    pub args: Args,
+    /// `arg0` … `argN`.
+    pub numbered: Numbered,
+    /// `retval` and its C type (`None` where the probe has none).
+    pub retval: Option<(Context, CType)>,
+    /// What `func` is.
+    pub func: Func,
+    /// Pointers in registers, arguments and the return value are user space addresses (uprobes).
+    pub user_space: bool,
+    pub span: Span,
+    /// Warnings that the attach point itself earns.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What `args` is.
+#[derive(Clone, Debug)]
+pub enum Args {
+    /// No `args` here; the message's reason ("`kprobe` has no `args`, use `arg0` …").
+    None { why: &'static str },
+    /// There would be `args`, but this host can't say what they are: the error for a script that uses them
+    /// (its span becomes that of the use).
+    Unknown(Box<Diagnostic>),
+    /// The event's record, read from the context by the target's own format.
+    Tracepoint {
+        category: String,
+        event: String,
+        format: TracepointFormat,
+        /// Pointers among the members are user space addresses (sys_enter_*).
+        user_pointers: bool,
+    },
+    /// Typed values (fentry, fexit, raw tracepoints): name, C type, where from.
+    Values(Vec<(String, CType, Context)>),
+}
+
+/// Where `argN` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbered {
+    /// The probe has none.
+    None,
+    /// The calling convention: [`Context::Argument`], and [`Context::StackArgument`] for `sargN`.
+    Registers,
+    /// The context is an array of u64: [`Context::Slot`].
+    Slots,
+}
+
+/// What `func` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Func {
+    None,
+    /// A kernel function's address, printed as a symbol.
+    KernelAddress,
+    /// A user function's address.
+    UserAddress,
+    /// Known when compiling.
+    Name(String),
+}
+
+const PROVIDERS: &[Provider] = &[begin_end::BEGIN, begin_end::END];
+
+/// The provider that a name or alias means.
+#[must_use]
+pub fn lookup(name: &str) -> Option<&'static Provider> {
+    PROVIDERS
+        .iter()
+        .find(|p| p.name == name || p.aliases.contains(&name))
+}
+
+/// All names in full, for suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|p| p.name)
+}

@@ -1,0 +1,106 @@
+//! What the C preamble defines: `#define` constants, enums, structs and typedefs, by name.
+
+use std::collections::HashMap;
+
+use super::Options;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::host::{CDefinitions, CError, CType, Host, HostEnum, HostRecord};
+use crate::source::Span;
+use crate::syntax::ast::Program;
+
+#[derive(Default)]
+pub(super) struct Constants {
+    pub integers: HashMap<String, i128>,
+    pub strings: HashMap<String, Vec<u8>>,
+    pub records: HashMap<(String, bool), HostRecord>,
+    pub typedefs: HashMap<String, CType>,
+    pub enums: HashMap<String, HostEnum>,
+    /// By the constant's name.
+    pub enumerators: HashMap<String, (HostEnum, u64)>,
+    /// The preamble had errors: unknown names may be its fault.
+    pub broken: bool,
+}
+
+pub(super) fn read(
+    program: &Program,
+    host: &dyn Host,
+    options: &Options,
+    diagnostics: &mut Diagnostics,
+) -> Constants {
+    let Some(first) = program.preamble.first() else {
+        return Constants::default();
+    };
+    let mut text = String::new();
+    let mut starts = vec![];
+    for piece in &program.preamble {
+        starts.push((text.len(), piece.span));
+        text.push_str(&piece.text);
+        text.push('\n');
+    }
+    match host.c_definitions(&text, &options.c) {
+        Ok((definitions, errors)) => {
+            let mut constants = collect(definitions);
+            for error in &errors {
+                constants.broken |= report(error, &starts, diagnostics);
+            }
+            constants
+        }
+        Err(why) => {
+            diagnostics.push(Diagnostic::error(
+                Code::CPreamble,
+                first.span,
+                format!("this script's C definitions need libclang: {why}"),
+            ));
+            Constants {
+                broken: true,
+                ..Constants::default()
+            }
+        }
+    }
+}
+
+/// Points a complaint of libclang at the script's own text; true for an error.
+fn report(error: &CError, starts: &[(usize, Span)], diagnostics: &mut Diagnostics) -> bool {
+    let span = error
+        .offset
+        .and_then(|offset| {
+            let (start, span) = starts.iter().rev().find(|(start, _)| *start <= offset)?;
+            let at = (span.start as usize + (offset - start)).min(span.end as usize);
+            Some(Span::new(span.file, at, (at + 1).min(span.end as usize)))
+        })
+        .or_else(|| starts.first().map(|(_, span)| *span))
+        .unwrap_or_default();
+    let made = if error.fatal {
+        Diagnostic::error(Code::CPreamble, span, &error.message)
+    } else {
+        Diagnostic::warning(Code::CPreamble, span, &error.message)
+    };
+    diagnostics.push(made);
+    error.fatal
+}
+
+fn collect(definitions: CDefinitions) -> Constants {
+    let mut enumerators = HashMap::new();
+    for of in &definitions.enums {
+        for (name, value) in &of.values {
+            enumerators.insert(name.clone(), (of.clone(), *value));
+        }
+    }
+    Constants {
+        integers: definitions.integers.into_iter().collect(),
+        strings: definitions.strings.into_iter().collect(),
+        records: definitions
+            .records
+            .into_iter()
+            .map(|r| ((r.name.clone(), r.union), r))
+            .collect(),
+        typedefs: definitions.typedefs.into_iter().collect(),
+        enums: definitions
+            .enums
+            .into_iter()
+            .map(|e| (e.name.clone(), e))
+            .collect(),
+        enumerators,
+        broken: false,
+    }
+}

@@ -1,0 +1,328 @@
+//! C types of the host become types of the typed tree; names of types as users read them.
+
+use std::collections::HashMap;
+
+use crate::host::{CType, Host, HostEnum, HostRecord, RecordOrigin, TracepointFormat};
+use crate::ir::{
+    Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,
+};
+use btc_abi as abi;
+
+/// Records and enums that the program has named so far. Members are loaded when one is asked for.
+#[derive(Default)]
+pub(super) struct TypeTable {
+    pub(super) types: Types,
+    hosts: HashMap<HostRecord, CRecordId>,
+    sources: Vec<Option<HostRecord>>,
+    tracepoints: HashMap<(String, String), CRecordId>,
+}
+
+impl TypeTable {
+    /// A C type as a value's type. Chars in an array are a string; an unsized array is one of no elements.
+    pub(super) fn from_c(&mut self, ty: &CType) -> Type {
+        match ty {
+            CType::Void | CType::Function | CType::Float { .. } => Type::Void,
+            CType::Int { bool_: true, .. } => Type::Bool,
+            CType::Int { bytes, signed, .. } => Type::Int(IntType {
+                bits: bytes.saturating_mul(8).min(64),
+                signed: *signed,
+            }),
+            CType::Pointer { to, user } => Type::Pointer {
+                to: Box::new(self.from_c(to)),
+                space: if *user { Space::User } else { Space::Kernel },
+            },
+            CType::Array { element, count } => match strip(element) {
+                CType::Int { char_: true, .. } => Type::String { size: *count },
+                _ => Type::Array {
+                    element: Box::new(self.from_c(element)),
+                    count: *count,
+                },
+            },
+            CType::Record(record) => Type::CRecord(self.record(record)),
+            CType::Enum(of) => Type::Enum(self.enumeration(of)),
+            CType::Typedef { to, .. } => self.from_c(to),
+            CType::Opaque { name, union } => Type::CRecord(self.opaque(name, *union)),
+        }
+    }
+
+    pub(super) fn record(&mut self, record: &HostRecord) -> CRecordId {
+        if let Some(id) = self.hosts.get(record) {
+            return *id;
+        }
+        let id = self.add(
+            CRecord {
+                name: record.name.clone(),
+                union: record.union,
+                origin: match record.origin {
+                    RecordOrigin::KernelBtf => Origin::Kernel,
+                    RecordOrigin::Script => Origin::Script,
+                },
+                size: 0,
+                members: vec![],
+                loaded: false,
+            },
+            Some(record.clone()),
+        );
+        self.hosts.insert(record.clone(), id);
+        id
+    }
+
+    fn opaque(&mut self, name: &str, union: bool) -> CRecordId {
+        let known = self
+            .types
+            .records
+            .iter()
+            .position(|r| r.name == name && r.union == union && r.origin == Origin::Kernel);
+        if let Some(at) = known {
+            return CRecordId(at as u32);
+        }
+        self.add(
+            CRecord {
+                name: name.to_owned(),
+                union,
+                origin: Origin::Kernel,
+                size: 0,
+                members: vec![],
+                loaded: false,
+            },
+            None,
+        )
+    }
+
+    fn add(&mut self, record: CRecord, source: Option<HostRecord>) -> CRecordId {
+        self.types.records.push(record);
+        self.sources.push(source);
+        CRecordId(self.types.records.len() as u32 - 1)
+    }
+
+    /// Asks the host for a record's members, once.
+    pub(super) fn load(&mut self, id: CRecordId, host: &dyn Host) {
+        let at = id.0 as usize;
+        if self.types.records[at].loaded {
+            return;
+        }
+        let name = self.types.records[at].name.clone();
+        let source = match self.sources[at].clone() {
+            Some(source) => Some(source),
+            // A forward declaration: the body may be under the same name elsewhere.
+            None => host.record(&name, self.types.records[at].union),
+        };
+        let Some(body) = source.and_then(|s| host.record_body(&s)) else {
+            return;
+        };
+        let members = body
+            .members
+            .iter()
+            .map(|m| Member {
+                name: m.name.clone(),
+                ty: self.from_c(&m.ty),
+                bit_offset: m.bit_offset,
+                bitfield: m.bitfield,
+            })
+            .collect();
+        let record = &mut self.types.records[at];
+        record.size = body.size;
+        record.members = members;
+        record.loaded = true;
+    }
+
+    /// The record of a tracepoint's event, all members loaded.
+    pub(super) fn tracepoint(
+        &mut self,
+        category: &str,
+        event: &str,
+        format: &TracepointFormat,
+        user_pointers: bool,
+    ) -> CRecordId {
+        let key = (category.to_owned(), event.to_owned());
+        if let Some(id) = self.tracepoints.get(&key) {
+            return *id;
+        }
+        let all = format.common.iter().chain(&format.members);
+        let mut size = 0;
+        let members = all
+            .map(|m| {
+                size = size.max(m.offset + m.size);
+                let mut ty = self.from_c(&m.ty);
+                if let (true, Type::Pointer { space, .. }) = (user_pointers, &mut ty) {
+                    *space = Space::User;
+                }
+                Member {
+                    name: m.name.clone(),
+                    ty,
+                    bit_offset: m.offset * 8,
+                    bitfield: None,
+                }
+            })
+            .collect();
+        let id = self.add(
+            CRecord {
+                name: format!("tracepoint:{category}:{event}_args"),
+                union: false,
+                origin: Origin::Tracepoint {
+                    category: category.to_owned(),
+                    event: event.to_owned(),
+                },
+                size,
+                members,
+                loaded: true,
+            },
+            None,
+        );
+        self.tracepoints.insert(key, id);
+        id
+    }
+
+    pub(super) fn enumeration(&mut self, of: &HostEnum) -> EnumId {
+        let made = EnumType {
+            name: of.name.clone(),
+            int: IntType {
+                bits: of.bytes.saturating_mul(8).clamp(8, 64),
+                signed: of.signed,
+            },
+            values: of.values.clone(),
+            kernel: of.origin == RecordOrigin::KernelBtf,
+        };
+        if let Some(at) = self.types.enums.iter().position(|e| *e == made) {
+            return EnumId(at as u32);
+        }
+        self.types.enums.push(made);
+        EnumId(self.types.enums.len() as u32 - 1)
+    }
+
+    /// As users read it.
+    pub(super) fn name(&self, ty: &Type) -> String {
+        match ty {
+            Type::Void => "void".into(),
+            Type::Bool => "bool".into(),
+            Type::Int(int) => int_name(*int),
+            Type::Enum(id) => match self.types.enumeration(*id).name.as_str() {
+                "" => "enum".into(),
+                name => format!("enum {name}"),
+            },
+            Type::Pointer { to, .. } => match self.name(to) {
+                name if name.ends_with('*') => format!("{name}*"),
+                name => format!("{name} *"),
+            },
+            Type::String { size } => format!("string[{size}]"),
+            Type::Buffer { size } => format!("buffer[{size}]"),
+            Type::Array { element, count } => format!("{}[{count}]", self.name(element)),
+            Type::CRecord(id) => {
+                let record = self.types.record(*id);
+                let word = if record.union { "union" } else { "struct" };
+                format!("{word} {}", record.name).trim_end().to_owned()
+            }
+            Type::Tuple(parts) => {
+                let parts: Vec<_> = parts.iter().map(|p| self.name(p)).collect();
+                format!("({})", parts.join(","))
+            }
+            Type::Record(members) => {
+                let members: Vec<_> = members
+                    .iter()
+                    .map(|(name, ty)| format!("{name}={}", self.name(ty)))
+                    .collect();
+                format!("({})", members.join(","))
+            }
+            Type::KernelSymbol => "ksym_t".into(),
+            Type::UserSymbol => "usym_t".into(),
+            Type::Stack { kind, .. } => match kind {
+                abi::StackKind::Kernel => "kstack_t".into(),
+                abi::StackKind::User => "ustack_t".into(),
+            },
+            Type::Inet => "inet".into(),
+            Type::Mac => "mac_address".into(),
+            Type::Timestamp { .. } => "timestamp".into(),
+            Type::Username => "username".into(),
+            Type::CgroupPath { .. } => "cgroup_path_t".into(),
+            Type::ProbeName => "probe_t".into(),
+            Type::ErrorName => "strerror_t".into(),
+            Type::SignalName => "signal_name_t".into(),
+            Type::SyscallName => "syscall_name_t".into(),
+            Type::Aggregation(of) => aggregation_name(of).into(),
+        }
+    }
+
+    /// Bytes of a value in a key, a tuple or a local; what the limits are checked against.
+    pub(super) fn size(&self, ty: &Type) -> u32 {
+        match ty {
+            Type::Void => 0,
+            Type::Bool => 1,
+            Type::Int(int) => u32::from(int.bytes()),
+            Type::Enum(id) => u32::from(self.types.enumeration(*id).int.bytes()),
+            Type::String { size } => *size,
+            Type::Buffer { size } => 4 + size,
+            Type::Array { element, count } => self.size(element).saturating_mul(*count),
+            Type::CRecord(id) => self.types.record(*id).size,
+            Type::Tuple(parts) => self.sequence(parts.iter()),
+            Type::Record(members) => self.sequence(members.iter().map(|(_, ty)| ty)),
+            Type::UserSymbol => 16,
+            Type::Inet => 20,
+            Type::Mac => 6,
+            Type::ErrorName | Type::SignalName | Type::SyscallName => 4,
+            Type::Stack { kind, .. } => match kind {
+                abi::StackKind::Kernel => 8,
+                abi::StackKind::User => 16,
+            },
+            _ => 8,
+        }
+    }
+
+    fn sequence<'t>(&self, parts: impl Iterator<Item = &'t Type>) -> u32 {
+        let mut offset = 0u32;
+        let mut widest = 1;
+        for part in parts {
+            let align = self.align(part).max(1);
+            widest = widest.max(align);
+            offset = offset
+                .next_multiple_of(align)
+                .saturating_add(self.size(part));
+        }
+        offset.next_multiple_of(widest)
+    }
+
+    fn align(&self, ty: &Type) -> u32 {
+        match ty {
+            Type::Bool | Type::String { .. } | Type::Mac | Type::CRecord(_) => 1,
+            Type::Int(_) | Type::Enum(_) => self.size(ty),
+            Type::Buffer { .. }
+            | Type::Inet
+            | Type::ErrorName
+            | Type::SignalName
+            | Type::SyscallName => 4,
+            Type::Array { element, .. } => self.align(element),
+            Type::Tuple(parts) => parts.iter().map(|p| self.align(p)).max().unwrap_or(1),
+            Type::Record(parts) => parts.iter().map(|(_, p)| self.align(p)).max().unwrap_or(1),
+            _ => 8,
+        }
+    }
+}
+
+/// Looks through typedefs.
+pub(super) fn strip(ty: &CType) -> &CType {
+    match ty {
+        CType::Typedef { to, .. } => strip(to),
+        other => other,
+    }
+}
+
+pub(super) fn int_name(int: IntType) -> String {
+    format!("{}int{}", if int.signed { "" } else { "u" }, int.bits)
+}
+
+pub(super) fn aggregation_name(of: &Aggregation) -> &'static str {
+    match of {
+        Aggregation::Count => "count_t",
+        Aggregation::Sum { signed: true } => "sum_t",
+        Aggregation::Sum { signed: false } => "usum_t",
+        Aggregation::Min { signed: true } => "min_t",
+        Aggregation::Min { signed: false } => "umin_t",
+        Aggregation::Max { signed: true } => "max_t",
+        Aggregation::Max { signed: false } => "umax_t",
+        Aggregation::Avg { signed: true } => "avg_t",
+        Aggregation::Avg { signed: false } => "uavg_t",
+        Aggregation::Stats { signed: true } => "stats_t",
+        Aggregation::Stats { signed: false } => "ustats_t",
+        Aggregation::Hist { .. } => "hist_t",
+        Aggregation::Lhist { .. } => "lhist_t",
+    }
+}
