@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::requirements;
-use super::workspace::Workspace;
-use crate::skeleton::Project;
+use super::workspace::{Workspace, cargo_config};
+use crate::skeleton::{File, Project};
 
 /// Builds a project and returns where cargo left the executable; it stays there while the workspace is held.
 ///
@@ -22,6 +22,8 @@ pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
         fetch(workspace)?;
         workspace.configure(&libraries, &cargo_home()?)?;
     }
+    // rustup's cargo may have been removed since.
+    requirements::has_cargo()?;
     workspace.place(project)?;
     let target_directory = workspace.cache.join("target");
     let mut command = cargo(workspace);
@@ -41,6 +43,16 @@ pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
         let _ = std::fs::write(workspace.root.join("built"), "");
     }
     Ok(target_directory.join(&target).join("release/tool"))
+}
+
+/// The `.cargo/config.toml` of a project that its user builds with plain cargo.
+///
+/// # Errors
+/// A build host that lacks something.
+pub fn configuration(workspace: &Workspace) -> Result<File> {
+    let libraries = requirements::check()?;
+    let config = cargo_config(&libraries, &cargo_home()?, &workspace.cache);
+    Ok(File::new(".cargo/config.toml", config))
 }
 
 /// Executables are for the machine that btc runs on.

@@ -1,18 +1,204 @@
-//! Manifests and objects → executables: the cache, cargo, and where the results go.
+//! What the command line asks → executables, text, or a running tool: the cache, cargo, and where results go.
 
 mod cargo;
+mod emit;
 mod hash;
+mod input;
 pub mod output;
 mod requirements;
+mod run;
 mod workspace;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use btc_abi::Manifest;
+use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
+use crate::diagnostic::{self, Diagnostics};
+use crate::options::{Build, Check, Command, Language, Options};
 use crate::skeleton;
+use crate::source::SourceMap;
+use crate::{Compiled, Request};
+use input::Script;
 use workspace::Workspace;
+
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
+
+/// Does what the options ask; everything that goes wrong has been said when this returns.
+#[must_use]
+pub fn main(options: &Options) -> ExitCode {
+    match &options.command {
+        Some(Command::Check(check)) => all(check_all(check)),
+        Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
+        None => match usage(&options.build) {
+            Err(error) => {
+                say(&error);
+                ExitCode::from(USAGE)
+            }
+            Ok(()) => build_all(&options.build),
+        },
+    }
+}
+
+fn say(error: &anyhow::Error) {
+    eprintln!("btc: {error:#}");
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    say(error);
+    ExitCode::FAILURE
+}
+
+fn all(good: bool) -> ExitCode {
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What clap can't see: options that don't go together.
+fn usage(build: &Build) -> Result<()> {
+    if build.scripts.is_empty() && build.program.is_none() {
+        bail!("no script: name one, or give a program with -e");
+    }
+    if build.scripts.len() > 1 && build.emit.is_some() {
+        bail!("--emit shows one script at a time");
+    }
+    let unnamed = build.program.is_some() || build.scripts.iter().any(|s| s == Path::new("-"));
+    if unnamed && build.output.is_none() && build.emit.is_none() {
+        bail!("a program without a file needs a name for its executable: add -o OUT");
+    }
+    Ok(())
+}
+
+/// Compiles one script; its diagnostics have been printed. `None`: it has errors.
+fn compile(script: &Script, language: &Language) -> Result<Option<Compiled>> {
+    if language.sysroot.is_some() {
+        bail!(
+            "--sysroot is not supported yet: compile on a machine like the target, or give its kernel's BTF with --btf"
+        );
+    }
+    if let Some(target) = &language.target {
+        bail!(
+            "--target {target} is not supported yet: executables are for {}",
+            std::env::consts::ARCH
+        );
+    }
+    let mut sources = SourceMap::default();
+    let file = sources.add(script.source.clone());
+    let request = Request {
+        name: script.name.clone(),
+        language: language.clone(),
+    };
+    let (compiled, diagnostics) = crate::compile(&mut sources, file, &request)?;
+    print_diagnostics(&diagnostics, &sources)?;
+    Ok(compiled.filter(|_| !diagnostics.has_errors()))
+}
+
+fn print_diagnostics(diagnostics: &Diagnostics, sources: &SourceMap) -> Result<()> {
+    let color = if std::io::stderr().is_terminal() {
+        ColorChoice::Auto
+    } else {
+        ColorChoice::Never
+    };
+    let mut stderr = StandardStream::stderr(color);
+    diagnostic::render(diagnostics, sources, &mut stderr).context("can't write diagnostics")
+}
+
+fn check_all(check: &Check) -> bool {
+    let mut good = true;
+    for script in input::scripts(&check.scripts, check.program.as_deref()) {
+        match script.and_then(|script| compile(&script, &check.language)) {
+            Ok(compiled) => good &= compiled.is_some(),
+            Err(error) => {
+                say(&error);
+                good = false;
+            }
+        }
+    }
+    good
+}
+
+fn build_all(build: &Build) -> ExitCode {
+    if let Err(error) = outputs_fit(build) {
+        return failed(&error);
+    }
+    let mut good = true;
+    for script in input::scripts(&build.scripts, build.program.as_deref()) {
+        match script.and_then(|script| build_one(build, &script)) {
+            Ok(done) => good &= done,
+            Err(error) => {
+                say(&error);
+                good = false;
+            }
+        }
+    }
+    all(good)
+}
+
+/// Several scripts need a directory and names of their own.
+fn outputs_fit(build: &Build) -> Result<()> {
+    if build.scripts.len() < 2 {
+        return Ok(());
+    }
+    let mut stems = BTreeSet::new();
+    for script in &build.scripts {
+        if !stems.insert(script.file_stem()) {
+            bail!(
+                "two scripts would make one executable: {}",
+                script.display()
+            );
+        }
+    }
+    if let Some(directory) = &build.output {
+        if directory.exists() && !directory.is_dir() {
+            bail!(
+                "several scripts need a directory: {} is a file",
+                directory.display()
+            );
+        }
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("can't create {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+fn build_one(build: &Build, script: &Script) -> Result<bool> {
+    if let Some(stage) = build.emit {
+        return emit::emit(stage, script, build);
+    }
+    let path = match &build.output {
+        Some(directory) if build.scripts.len() > 1 => directory.join(&script.name),
+        Some(path) => path.clone(),
+        None => PathBuf::from(&script.name),
+    };
+    if build.output.is_none() && !script.is_file {
+        bail!("standard input needs a name for its executable: add -o OUT");
+    }
+    output::check(&path)?;
+    let start = Instant::now();
+    let Some(compiled) = compile(script, &build.language)? else {
+        return Ok(false);
+    };
+    let compiled_at = start.elapsed();
+    build_executable(&compiled.manifest, &compiled.object, &path)?;
+    if build.verbose > 0 {
+        eprintln!(
+            "btc: {}: compiled in {:.0} ms, built in {:.0} ms",
+            path.display(),
+            compiled_at.as_secs_f64() * 1e3,
+            (start.elapsed() - compiled_at).as_secs_f64() * 1e3
+        );
+    }
+    Ok(true)
+}
 
 /// Builds the executable of a manifest and its object, and puts it at `path`.
 ///
@@ -22,7 +208,11 @@ pub fn build_executable(manifest: &Manifest, object: &[u8], path: &Path) -> Resu
     output::check(path)?;
     let workspace = Workspace::open()?;
     let project = skeleton::render(manifest, object, &workspace.scratch()?)?;
-    let built = cargo::build(&workspace, &project)?;
+    build_project(&workspace, &project, path)
+}
+
+fn build_project(workspace: &Workspace, project: &skeleton::Project, path: &Path) -> Result<()> {
+    let built = cargo::build(workspace, project)?;
     let bytes = std::fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
     output::write(path, &bytes, output::Kind::Executable)
 }

@@ -57,6 +57,17 @@ pub fn check() -> Result<CLibraries> {
     })
 }
 
+/// # Errors
+/// No cargo or no rustc.
+pub fn has_cargo() -> Result<()> {
+    if !on_path("cargo") || !on_path("rustc") {
+        bail!(
+            "no cargo on PATH: install Rust (https://rustup.rs, or the packages cargo and rustc)"
+        );
+    }
+    Ok(())
+}
+
 fn on_path(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))

@@ -12,6 +12,7 @@ use askama::Template;
 use btc_abi::{Manifest, ToConst};
 
 pub use needs::Needs;
+pub use pretty::break_lines;
 
 /// A file of a project; the path is relative to the project's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

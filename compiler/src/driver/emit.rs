@@ -1,0 +1,87 @@
+//! A script and a stage → that stage's result, on standard output or in a file.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use btc_abi::ToConst;
+
+use super::input::Script;
+use super::workspace::{self, Workspace};
+use super::{cargo, compile, output};
+use crate::Compiled;
+use crate::options::{Build, Stage};
+use crate::skeleton::{self, File};
+
+/// Shows one stage; `false` when the script has errors.
+///
+/// # Errors
+/// This machine's fault.
+pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
+    let Some(compiled) = compile(script, &build.language)? else {
+        return Ok(false);
+    };
+    let output = build.output.as_deref();
+    match stage {
+        Stage::Project => emit_project(&compiled, output)?,
+        Stage::Object => {
+            if output.is_none() && std::io::stdout().is_terminal() {
+                bail!("an object is not text: add -o FILE");
+            }
+            write(&compiled.object, output)?;
+        }
+        Stage::Manifest => {
+            let mut literal = String::new();
+            compiled.manifest.to_const(&mut literal);
+            write_text(&skeleton::break_lines(&literal), output)?;
+        }
+        Stage::Ast | Stage::Ir | Stage::Llvm | Stage::Asm => {
+            bail!("--emit can't show this stage yet")
+        }
+    }
+    Ok(true)
+}
+
+fn write_text(text: &str, path: Option<&Path>) -> Result<()> {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    write(format!("{text}{end}").as_bytes(), path)
+}
+
+fn write(contents: &[u8], path: Option<&Path>) -> Result<()> {
+    if let Some(path) = path {
+        return output::write(path, contents, output::Kind::Data);
+    }
+    match std::io::stdout().lock().write_all(contents) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("can't write to standard output"),
+    }
+}
+
+/// A workspace that plain cargo builds: the tool, the runtime beside it, and how to link. Without a directory, the text
+/// files of the tool alone.
+fn emit_project(compiled: &Compiled, directory: Option<&Path>) -> Result<()> {
+    let cache = Workspace::open()?;
+    let project = skeleton::render(&compiled.manifest, &compiled.object, &cache.scratch()?)?;
+    let Some(directory) = directory else {
+        let mut text = String::new();
+        for file in &project.files {
+            let shown = String::from_utf8(file.contents.clone());
+            let shown = shown.unwrap_or(format!("({} bytes)\n", file.contents.len()));
+            text.push_str(&format!("==> {} <==\n{shown}\n", file.path));
+        }
+        return write_text(&text, None);
+    };
+    if directory.exists() && std::fs::read_dir(directory).is_ok_and(|mut d| d.next().is_some()) {
+        bail!("{} is not empty", directory.display());
+    }
+    let mut files = workspace::runtime_files();
+    files.push(cargo::configuration(&cache)?);
+    files.extend(
+        project
+            .files
+            .into_iter()
+            .map(|file| File::new(format!("tool/{}", file.path), file.contents)),
+    );
+    workspace::write_files(directory, &files)
+}

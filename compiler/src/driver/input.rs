@@ -1,0 +1,69 @@
+//! Files, standard input or a word of the command line → a script and what its executable is called.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::source::Source;
+
+/// One script to compile.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The tool's name: the file's stem, or `btc`.
+    pub name: String,
+    pub source: Source,
+    /// Whether there is a file that an executable can be named after.
+    pub is_file: bool,
+}
+
+/// The scripts of a command line, each read or refused by itself.
+pub fn scripts(paths: &[PathBuf], program: Option<&str>) -> Vec<Result<Script>> {
+    match program {
+        Some(text) => vec![Ok(unnamed("program", text.to_string()))],
+        None => paths.iter().map(|path| read(path)).collect(),
+    }
+}
+
+fn unnamed(source: &str, text: String) -> Script {
+    Script {
+        name: "btc".into(),
+        source: Source::new(source, text),
+        is_file: false,
+    }
+}
+
+fn read(path: &Path) -> Result<Script> {
+    let mut bytes = vec![];
+    if path == Path::new("-") {
+        std::io::stdin()
+            .read_to_end(&mut bytes)
+            .context("can't read standard input")?;
+        return Ok(unnamed("stdin", text("standard input", bytes)?));
+    }
+    let name = path.display().to_string();
+    if path.is_dir() {
+        bail!("{name} is a directory");
+    }
+    bytes = std::fs::read(path).with_context(|| format!("can't read {name}"))?;
+    let stem = path
+        .file_stem()
+        .map_or("btc".into(), |s| s.to_string_lossy().into_owned());
+    Ok(Script {
+        name: stem,
+        source: Source::new(name.clone(), text(&name, bytes)?),
+        is_file: true,
+    })
+}
+
+fn text(name: &str, bytes: Vec<u8>) -> Result<String> {
+    // Spans are 32 bits wide.
+    if u32::try_from(bytes.len()).is_err() {
+        bail!("{name} is larger than 4 GiB");
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|&&b| b == b'\n').count() + 1;
+        anyhow::anyhow!("{name} is not UTF-8 text: line {line}")
+    })
+}

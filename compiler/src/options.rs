@@ -1,0 +1,213 @@
+//! The command line → what btc is asked to do.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Compile bpftrace scripts into standalone executables.
+///
+/// An executable carries its BPF bytecode, its attach logic and its output formatting, and runs on other machines and
+/// other kernels: no LLVM, no clang, no libraries, no script there.
+#[derive(Debug, Parser)]
+#[command(
+    name = "btc",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub build: Build,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what is wrong with scripts, and make nothing
+    Check(Check),
+    /// Compile a script into the cache and run it, with bpftrace's own command line
+    Run(Run),
+}
+
+/// Everything that decides what a script means.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Language {
+    /// Allow functions that change the system: system(), signal(), override()
+    #[arg(long)]
+    pub r#unsafe: bool,
+    /// Look for C headers here as well
+    #[arg(short = 'I', value_name = "DIR")]
+    pub include_directories: Vec<PathBuf>,
+    /// Include this C header before the script
+    #[arg(long = "include", value_name = "FILE")]
+    pub includes: Vec<String>,
+    /// Take kernel types from this BTF file instead of the running kernel
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+    /// Take headers, tracepoint formats and binaries from this directory (not done yet)
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+    /// Compile for another machine (not done yet)
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Scripts to compile; `-` is standard input
+    #[arg(value_name = "SCRIPT")]
+    pub scripts: Vec<PathBuf>,
+    /// Compile this program instead of a script
+    #[arg(short = 'e', value_name = "PROGRAM", conflicts_with = "scripts")]
+    pub program: Option<String>,
+    /// The executable; a directory for several scripts; without it, the script's name without .bt in this directory
+    #[arg(short = 'o', long = "output", value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Show a stage of the compilation instead of making an executable
+    #[arg(long, value_name = "STAGE")]
+    pub emit: Option<Stage>,
+    /// Say how long each step took
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub verbose: u8,
+    #[command(flatten)]
+    pub language: Language,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Scripts to check; `-` is standard input
+    #[arg(value_name = "SCRIPT", required_unless_present = "program")]
+    pub scripts: Vec<PathBuf>,
+    /// Check this program instead of a script
+    #[arg(short = 'e', value_name = "PROGRAM", conflicts_with = "scripts")]
+    pub program: Option<String>,
+    #[command(flatten)]
+    pub language: Language,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Run this program instead of a script
+    #[arg(short = 'e', value_name = "PROGRAM")]
+    pub program: Option<String>,
+    /// The script, then its positional parameters (parameters alone with -e)
+    #[arg(value_name = "SCRIPT [ARGS]")]
+    pub words: Vec<String>,
+    /// Run this command and trace until it ends
+    #[arg(short = 'c', value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Trace this process where a probe can be limited to one
+    #[arg(short = 'p', value_name = "PID")]
+    pub pid: Option<String>,
+    /// Output format: text or json
+    #[arg(short = 'f', value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Write the output to this file
+    #[arg(short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Buffering of the output: line, full or none
+    #[arg(short = 'B', value_name = "MODE")]
+    pub buffering: Option<String>,
+    /// Print no messages of the runtime's own
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Say what is loaded and attached
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Load, and attach nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub language: Language,
+}
+
+impl Run {
+    /// The words of the executable's command line.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut words = vec![];
+        let output = self.output.as_ref().map(|p| p.display().to_string());
+        for (option, value) in [
+            ("-c", &self.command),
+            ("-p", &self.pid),
+            ("-f", &self.format),
+            ("-o", &output),
+            ("-B", &self.buffering),
+        ] {
+            if let Some(value) = value {
+                words.extend([option.to_string(), value.clone()]);
+            }
+        }
+        words.extend(self.quiet.then(|| "-q".to_string()));
+        words.extend((0..self.verbose).map(|_| "-v".to_string()));
+        words.extend(self.dry_run.then(|| "--dry-run".to_string()));
+        let skip = usize::from(self.program.is_none());
+        words.extend(self.words.iter().skip(skip).cloned());
+        words
+    }
+}
+
+/// A stage whose result can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Stage {
+    /// The untyped tree
+    Ast,
+    /// The typed tree
+    Ir,
+    /// What the runtime is told
+    Manifest,
+    /// LLVM's IR
+    Llvm,
+    /// The BPF object
+    Object,
+    /// The BPF object's instructions
+    Asm,
+    /// The Rust crate that cargo builds
+    Project,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Options {
+        Options::try_parse_from(std::iter::once("btc").chain(words.iter().copied()))
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn scripts_and_an_output() {
+        let options = parse(&["a.bt", "b.bt", "-o", "bin"]);
+        assert_eq!(options.build.scripts.len(), 2);
+        assert!(options.command.is_none());
+    }
+
+    #[test]
+    fn run_takes_bpftraces_words() {
+        let run = |words: &[&str]| match parse(words).command {
+            Some(Command::Run(run)) => run,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            run(&["run", "x.bt", "181", "-q"]).arguments(),
+            ["-q", "181"]
+        );
+        assert_eq!(
+            run(&["run", "-e", "p", "-c", "ls -l"]).arguments(),
+            ["-c", "ls -l"]
+        );
+        assert_eq!(
+            run(&["run", "-e", "p", "-p7", "1"]).arguments(),
+            ["-p", "7", "1"]
+        );
+        assert_eq!(run(&["run", "x.bt", "--", "--n=3"]).arguments(), ["--n=3"]);
+    }
+}
