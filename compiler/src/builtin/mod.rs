@@ -1,7 +1,25 @@
 //! Builtins and functions: one table entry each, families in files. An entry lowers a call (or a bare name) to
 //! expressions and statements of the typed tree; sema finds it here and knows no name of its own.
 
+mod address;
+mod aggregate;
+mod argument;
+mod context;
+mod control;
+mod map;
+mod network;
+mod output;
+mod parameter;
+mod print;
+pub mod printf;
 mod process;
+mod stack;
+mod string;
+mod symbol;
+mod system;
+mod time;
+mod types;
+mod unsupported;
 
 use crate::ir;
 use crate::sema::Lowering;
@@ -12,6 +30,8 @@ use crate::syntax::ast::Expr as AstExpr;
 pub struct Function {
     pub name: &'static str,
     pub form: Form,
+    /// How it is written, for messages: `str(pointer[, length])`.
+    pub usage: &'static str,
     /// Least and most arguments; checked before `lower` runs.
     pub arguments: (usize, usize),
     /// Refused without `--unsafe`.
@@ -31,10 +51,13 @@ pub enum Form {
 /// What a call becomes.
 pub enum Lower {
     /// A value, or an expression of type `Void` for calls that only act. `None`: a diagnostic was reported.
-    Value(fn(&mut Lowering, &Call) -> Option<ir::Expr>),
+    Value(LowerValue),
     /// Only right of `@m =`.
-    Aggregation(fn(&mut Lowering, &Call) -> Option<(ir::Aggregation, ir::AggregateUpdate)>),
+    Aggregation(LowerAggregation),
 }
+
+type LowerValue = fn(&mut Lowering, &Call) -> Option<ir::Expr>;
+type LowerAggregation = fn(&mut Lowering, &Call) -> Option<(ir::Aggregation, ir::AggregateUpdate)>;
 
 /// A use of an entry in the script.
 #[derive(Clone, Copy)]
@@ -48,7 +71,92 @@ pub struct Call<'a> {
     pub statement: bool,
 }
 
-const FAMILIES: &[&[Function]] = &[process::FUNCTIONS];
+impl Function {
+    /// A word that stands for a value: `pid`.
+    const fn word(name: &'static str, lower: LowerValue) -> Function {
+        Function {
+            name,
+            form: Form::NameOrCall,
+            usage: name,
+            arguments: (0, 0),
+            needs_unsafe: false,
+            lower: Lower::Value(lower),
+        }
+    }
+
+    /// A word that may have arguments too: `kstack`, `kstack(perf, 3)`.
+    const fn word_or_call(
+        name: &'static str,
+        most: usize,
+        usage: &'static str,
+        lower: LowerValue,
+    ) -> Function {
+        Function {
+            arguments: (0, most),
+            usage,
+            ..Function::word(name, lower)
+        }
+    }
+
+    const fn call(
+        name: &'static str,
+        arguments: (usize, usize),
+        usage: &'static str,
+        lower: LowerValue,
+    ) -> Function {
+        Function {
+            name,
+            form: Form::Call,
+            usage,
+            arguments,
+            needs_unsafe: false,
+            lower: Lower::Value(lower),
+        }
+    }
+
+    const fn aggregation(
+        name: &'static str,
+        arguments: (usize, usize),
+        usage: &'static str,
+        lower: LowerAggregation,
+    ) -> Function {
+        Function {
+            name,
+            form: Form::Call,
+            usage,
+            arguments,
+            needs_unsafe: false,
+            lower: Lower::Aggregation(lower),
+        }
+    }
+
+    const fn guarded(self) -> Function {
+        Function {
+            needs_unsafe: true,
+            ..self
+        }
+    }
+}
+
+const FAMILIES: &[&[Function]] = &[
+    process::FUNCTIONS,
+    context::FUNCTIONS,
+    time::FUNCTIONS,
+    system::FUNCTIONS,
+    stack::FUNCTIONS,
+    symbol::FUNCTIONS,
+    address::FUNCTIONS,
+    parameter::FUNCTIONS,
+    string::FUNCTIONS,
+    network::FUNCTIONS,
+    output::FUNCTIONS,
+    print::FUNCTIONS,
+    map::FUNCTIONS,
+    aggregate::FUNCTIONS,
+    control::FUNCTIONS,
+    types::FUNCTIONS,
+    unsupported::FUNCTIONS,
+];
 
 /// The entry for a name; `arg0`, `sarg1` and the like find `arg` and `sarg`.
 #[must_use]
@@ -68,4 +176,34 @@ pub fn lookup(name: &str) -> Option<&'static Function> {
 /// All names, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().flat_map(|f| f.iter()).map(|f| f.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_names_share_an_entry() {
+        assert_eq!(lookup("arg12").map(|f| f.name), Some("arg"));
+        assert_eq!(lookup("sarg0").map(|f| f.name), Some("sarg"));
+        assert!(lookup("arg").is_none());
+        assert!(lookup("pid1").is_none());
+    }
+
+    #[test]
+    fn no_name_stands_twice() {
+        let mut all: Vec<&str> = names().collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn usages_name_their_function() {
+        for function in FAMILIES.iter().flat_map(|f| f.iter()) {
+            assert!(function.usage.starts_with(function.name));
+            assert!(function.arguments.0 <= function.arguments.1);
+        }
+    }
 }

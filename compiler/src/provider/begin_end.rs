@@ -1,51 +1,46 @@
-//! `begin` and `end`: run once, before probes are attached and after they are detached.
+//! `begin` and `end`: run once before the other probes attach and after they detach.
 
-use btc_abi::Attach;
+use btc_abi as abi;
 
-use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
-use crate::diagnostic::{Code, Diagnostic};
+use super::point::{Parts, one};
+use super::{Environment, ProbeContext, Provider};
+use crate::diagnostic::Diagnostic;
 use crate::ir::ProgramKind;
-use crate::syntax::ast::AttachPoint;
+
+const FORMS: &str = "`begin` and `end`";
 
 pub(super) const BEGIN: Provider = Provider {
     name: "begin",
     aliases: &["BEGIN"],
-    resolve: |point, _: &Environment| context(point, "begin", Attach::Begin),
+    resolve: |point, environment| {
+        let parts = Parts {
+            point,
+            provider: "begin",
+            forms: FORMS,
+        };
+        one(begin(&parts, environment))
+    },
 };
 
 pub(super) const END: Provider = Provider {
     name: "end",
     aliases: &["END"],
-    resolve: |point, _: &Environment| context(point, "end", Attach::End),
+    resolve: |point, environment| {
+        let parts = Parts {
+            point,
+            provider: "end",
+            forms: FORMS,
+        };
+        one(end(&parts, environment))
+    },
 };
 
-fn context(
-    point: &AttachPoint,
-    name: &'static str,
-    attach: Attach,
-) -> Result<Vec<ProbeContext>, Vec<Diagnostic>> {
-    if let Some(part) = point.parts.first() {
-        return Err(vec![Diagnostic::error(
-            Code::InvalidProbe,
-            part.span,
-            format!("`{name}` takes no arguments"),
-        )]);
-    }
-    Ok(vec![ProbeContext {
-        provider: name,
-        name: name.to_owned(),
-        wildcard: false,
-        kind: ProgramKind::TestRun,
-        attach,
-        pid_filter: false,
-        args: Args::None {
-            why: "it has no arguments",
-        },
-        numbered: Numbered::None,
-        retval: None,
-        func: Func::None,
-        user_space: false,
-        span: point.span,
-        warnings: vec![],
-    }])
+fn begin(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
+    parts.between(0, 0)?;
+    Ok(parts.made(ProgramKind::TestRun, abi::Attach::Begin))
+}
+
+fn end(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
+    parts.between(0, 0)?;
+    Ok(parts.made(ProgramKind::TestRun, abi::Attach::End))
 }

@@ -2,10 +2,27 @@
 //! and `ctx` are inside its body. One file per provider, one table row each.
 
 mod begin_end;
+mod fentry;
+mod hardware;
+mod interval;
+mod kprobe;
+mod nearest;
+mod perf;
+mod point;
+mod profile;
+mod rawtracepoint;
+mod software;
+mod timer;
+mod tracepoint;
+mod unsupported;
+mod uprobe;
+
+pub use nearest::nearest;
+pub use timer::duration;
 
 use btc_abi as abi;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Host, TracepointFormat};
 use crate::ir::{Context, ProgramKind};
 use crate::source::Span;
@@ -100,11 +117,51 @@ pub enum Func {
     Name(String),
 }
 
-const PROVIDERS: &[Provider] = &[begin_end::BEGIN, begin_end::END];
+/// Typed arguments were asked for and this machine has no BTF.
+fn no_btf(span: Span, provider: &str) -> Diagnostic {
+    Diagnostic::error(
+        Code::UnknownType,
+        span,
+        format!(
+            "the arguments of `{provider}` probes come from kernel BTF, and this machine has none"
+        ),
+    )
+    .with_help("name a kernel's BTF: --btf FILE")
+}
+
+const PROVIDERS: &[Provider] = &[
+    begin_end::BEGIN,
+    begin_end::END,
+    interval::INTERVAL,
+    profile::PROFILE,
+    software::SOFTWARE,
+    hardware::HARDWARE,
+    tracepoint::TRACEPOINT,
+    rawtracepoint::RAWTRACEPOINT,
+    kprobe::KPROBE,
+    kprobe::KRETPROBE,
+    fentry::FENTRY,
+    fentry::FEXIT,
+    uprobe::UPROBE,
+    uprobe::URETPROBE,
+    unsupported::USDT,
+    unsupported::WATCHPOINT,
+    unsupported::ASYNCWATCHPOINT,
+    unsupported::ITER,
+    unsupported::SELF,
+    unsupported::TEST,
+    unsupported::BENCH,
+];
 
 /// The provider that a name or alias means.
 #[must_use]
 pub fn lookup(name: &str) -> Option<&'static Provider> {
+    // `1s { … }` is an interval.
+    let name = if duration(name).is_some() {
+        "interval"
+    } else {
+        name
+    };
     PROVIDERS
         .iter()
         .find(|p| p.name == name || p.aliases.contains(&name))
@@ -113,4 +170,32 @@ pub fn lookup(name: &str) -> Option<&'static Provider> {
 /// All names in full, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROVIDERS.iter().map(|p| p.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_aliases_are_told_apart_by_case() {
+        let full = |name: &str| lookup(name).map(|p| p.name);
+        assert_eq!(full("u"), Some("uprobe"));
+        assert_eq!(full("U"), Some("usdt"));
+        assert_eq!(full("BEGIN"), Some("begin"));
+        assert_eq!(full("kretfunc"), Some("fexit"));
+        assert_eq!(full("10ms"), Some("interval"));
+        assert_eq!(full("kprob"), None);
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut all: Vec<&str> = PROVIDERS
+            .iter()
+            .flat_map(|p| p.aliases.iter().copied().chain([p.name]))
+            .collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
 }

@@ -1,0 +1,109 @@
+//! Maps: `delete`, `has_key`, `find`, `len`, `clear`, `zero`.
+
+use btc_abi as abi;
+
+use super::argument::{self, ordinal, wrong};
+use super::{Call, Function};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{Expr, ExprKind, IntType, MapId, Type};
+use crate::sema::{Lowering, MapArgument};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::call("delete", (1, 2), "delete(@map, key)", delete),
+    Function::call("has_key", (2, 2), "has_key(@map, key)", has_key),
+    Function::call("len", (1, 1), "len(@map)", len),
+    Function::call("clear", (1, 1), "clear(@map)", |l, call| {
+        let map = whole_map(l, call)?.0;
+        Some(l.emit(abi::RecordKind::Clear { map }, vec![], call.span))
+    }),
+    Function::call("zero", (1, 1), "zero(@map)", |l, call| {
+        let map = whole_map(l, call)?.0;
+        Some(l.emit(abi::RecordKind::Zero { map }, vec![], call.span))
+    }),
+];
+
+fn map_at(l: &mut Lowering, call: &Call, at: usize) -> Option<MapArgument> {
+    let what = ordinal(call, at);
+    l.map_argument(call.arguments.get(at)?, &what)
+}
+
+fn whole_map(l: &mut Lowering, call: &Call) -> Option<MapId> {
+    let found = map_at(l, call, 0)?;
+    if found.key.is_some() {
+        return wrong(l, call, 0, "a map", "one of its elements");
+    }
+    Some(found.map)
+}
+
+/// The map and the key of `f(@m, key)`.
+fn map_and_key(l: &mut Lowering, call: &Call) -> Option<(MapId, Expr)> {
+    let map = whole_map(l, call)?;
+    let key = call.arguments.get(1)?;
+    let key = l.map_key(map, Some(std::slice::from_ref(key)), key.span)??;
+    Some((map, key))
+}
+
+/// `delete(@m, key)`, the older `delete(@m[key])`, and `delete(@m)` of a map without keys.
+fn delete(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let (map, key) = if call.arguments.len() == 2 {
+        let (map, key) = map_and_key(l, call)?;
+        (map, Some(key))
+    } else {
+        let found = map_at(l, call, 0)?;
+        if found.key.is_none() && !l.map_is_scalar(found.map) && l.map_key_type(found.map).is_some()
+        {
+            let name = l.map_name(found.map);
+            l.report(
+                Diagnostic::error(
+                    Code::ArgumentCount,
+                    call.span,
+                    format!("`delete` needs to know which element of `{name}` to delete"),
+                )
+                .with_help(format!("`delete({name}, key)`, or `clear({name})` for all")),
+            );
+            return None;
+        }
+        (found.map, found.key)
+    };
+    Some(Expr {
+        kind: ExprKind::MapDelete {
+            map,
+            key: key.map(Box::new),
+        },
+        ty: Type::Bool,
+        span: call.span,
+    })
+}
+
+fn has_key(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let (map, key) = map_and_key(l, call)?;
+    Some(Expr {
+        kind: ExprKind::MapHas {
+            map,
+            key: Box::new(key),
+        },
+        ty: Type::Bool,
+        span: call.span,
+    })
+}
+
+/// Elements of a map. (Frames of a stack are counted on the target, when it is printed.)
+fn len(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let argument = call.arguments.first()?;
+    if l.word(argument).is_some() {
+        let (_, lowered) = l.collect(|l| argument::value(l, call, 0));
+        if let Type::Stack { .. } = lowered?.ty {
+            return l.not_supported_yet(call.span, "`len` of a stack");
+        }
+    }
+    let map = whole_map(l, call)?;
+    if l.map_is_scalar(map) {
+        let name = format!("`{}`, which has none", l.map_name(map));
+        return wrong(l, call, 0, "a map with keys", &name);
+    }
+    Some(Expr {
+        kind: ExprKind::MapLen { map },
+        ty: Type::Int(IntType::U64),
+        span: call.span,
+    })
+}

@@ -1,0 +1,166 @@
+//! Formatted output: `printf` and all that shares its format strings.
+
+use btc_abi as abi;
+
+use super::argument::{self, named, unsigned};
+use super::printf::{self, Takes};
+use super::{Call, Function};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{Expr, IntType, Type};
+use crate::sema::Lowering;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::call("printf", ANY, "printf(\"format\", …)", |l, call| {
+        formatted(l, call, |format| abi::RecordKind::Printf { format })
+    }),
+    Function::call("errorf", ANY, "errorf(\"format\", …)", |l, call| {
+        formatted(l, call, |format| abi::RecordKind::Errorf { format })
+    }),
+    Function::call("warnf", ANY, "warnf(\"format\", …)", |l, call| {
+        formatted(l, call, |format| abi::RecordKind::Warnf { format })
+    }),
+    Function::call("cat", ANY, "cat(\"path\", …)", |l, call| {
+        formatted(l, call, |format| abi::RecordKind::Cat { format })
+    }),
+    Function::call("system", ANY, "system(\"command\", …)", |l, call| {
+        formatted(l, call, |format| abi::RecordKind::System { format })
+    })
+    .guarded(),
+];
+
+/// A format and as many arguments as it has room for.
+const ANY: (usize, usize) = (1, usize::MAX);
+
+fn formatted(
+    l: &mut Lowering,
+    call: &Call,
+    kind: fn(abi::Format) -> abi::RecordKind,
+) -> Option<Expr> {
+    let text = argument::literal(l, call, 0)?;
+    let parsed = match printf::parse(&text) {
+        Ok(parsed) => parsed,
+        Err(error) => return malformed(l, call, error),
+    };
+    let given = call.arguments.len() - 1;
+    let wanted = parsed.takes.len();
+    if given != wanted {
+        let amount = if given < wanted {
+            "not enough"
+        } else {
+            "too many"
+        };
+        return l.error(
+            Code::ArgumentCount,
+            call.span,
+            format!("{amount} arguments for format string ({given} supplied, {wanted} expected)"),
+        );
+    }
+    let mut values = vec![];
+    let mut failed = false;
+    for (at, (takes, written)) in parsed.takes.iter().enumerate() {
+        match printed(l, call, at + 1, *takes, written) {
+            Some(value) => values.push(value),
+            None => failed = true,
+        }
+    }
+    if failed {
+        return None;
+    }
+    Some(l.emit(kind(parsed.format), values, call.span))
+}
+
+fn malformed<T>(l: &mut Lowering, call: &Call, error: printf::FormatError) -> Option<T> {
+    let span = call.arguments.first().map_or(call.span, |a| a.span);
+    if error.not_yet {
+        return l.not_supported_yet(span, error.message);
+    }
+    let diagnostic = Diagnostic::error(Code::FormatString, span, error.message);
+    l.report(match error.help {
+        Some(help) => diagnostic.with_help(help),
+        None => diagnostic,
+    });
+    None
+}
+
+/// An argument as its specifier prints it: integers in 64 bits with their own sign.
+fn printed(l: &mut Lowering, call: &Call, at: usize, takes: Takes, written: &str) -> Option<Expr> {
+    let given = argument::value(l, call, at)?;
+    let fits = match takes {
+        Takes::Width => matches!(given.ty, Type::Int(_)),
+        Takes::Integer | Takes::Char | Takes::Pointer => matches!(
+            given.ty,
+            Type::Int(_) | Type::Bool | Type::Enum(_) | Type::Pointer { .. } | Type::KernelSymbol
+        ),
+        Takes::Text => has_text(&given.ty),
+        Takes::Buffer => matches!(given.ty, Type::Buffer { .. }),
+    };
+    if !fits {
+        return misfit(l, &given, takes, written);
+    }
+    match takes {
+        Takes::Width => Some(l.convert(given, Type::Int(IntType::I64))),
+        Takes::Integer | Takes::Char => l.int64(given, "a format specifier"),
+        Takes::Pointer => Some(unsigned(l, given)),
+        Takes::Text | Takes::Buffer => Some(given),
+    }
+}
+
+/// Whether `%s` can print it.
+fn has_text(ty: &Type) -> bool {
+    match ty {
+        Type::String { .. }
+        | Type::Bool
+        | Type::Enum(_)
+        | Type::KernelSymbol
+        | Type::UserSymbol
+        | Type::Stack { .. }
+        | Type::Inet
+        | Type::Mac
+        | Type::Timestamp { .. }
+        | Type::Username
+        | Type::CgroupPath { .. }
+        | Type::ProbeName
+        | Type::ErrorName
+        | Type::SignalName
+        | Type::SyscallName => true,
+        Type::Void
+        | Type::Int(_)
+        | Type::Pointer { .. }
+        | Type::Buffer { .. }
+        | Type::Array { .. }
+        | Type::CRecord(_)
+        | Type::Tuple(_)
+        | Type::Record(_)
+        | Type::Aggregation(_) => false,
+    }
+}
+
+fn misfit<T>(l: &mut Lowering, given: &Expr, takes: Takes, written: &str) -> Option<T> {
+    let found = named(l, &given.ty);
+    let help = match (&given.ty, takes) {
+        (_, Takes::Width) => None,
+        (Type::Int(_), Takes::Text) => Some("use `%d`"),
+        (Type::Pointer { .. }, Takes::Text) => {
+            Some("use `str()` for the string that it points to, or `%p`")
+        }
+        (Type::Buffer { .. }, _) => Some("use `%r`"),
+        (Type::String { .. } | Type::Array { .. } | Type::Pointer { .. }, Takes::Buffer) => {
+            Some("use `buf()` around it")
+        }
+        (ty, _) if has_text(ty) => Some("use `%s`"),
+        (Type::Tuple(_) | Type::Record(_) | Type::CRecord(_) | Type::Array { .. }, _) => {
+            Some("use `print()`")
+        }
+        _ => None,
+    };
+    let diagnostic = Diagnostic::error(
+        Code::ArgumentType,
+        given.span,
+        format!("`{written}` expects {}, found {found}", takes.noun()),
+    );
+    l.report(match help {
+        Some(help) => diagnostic.with_help(help),
+        None => diagnostic,
+    });
+    None
+}

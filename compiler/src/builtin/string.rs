@@ -1,0 +1,327 @@
+//! Strings and bytes: `str`, `buf`, `strncmp`, `strlen`, and numbers that print as names.
+
+use btc_abi as abi;
+
+use super::argument::{
+    self, address_of, default_space, integer, named, ordinal, place_of, unsigned, unsigned_binary,
+    value,
+};
+use super::{Call, Function};
+use crate::diagnostic::Code;
+use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Space, Type};
+use crate::sema::Lowering;
+use crate::syntax::ast;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::call("str", (1, 2), "str(pointer[, length])", str),
+    Function::call("buf", (1, 2), "buf(data[, length])", buf),
+    Function::call("strncmp", (3, 3), "strncmp(a, b, length)", strncmp),
+    Function::call("strlen", (1, 1), "strlen(string)", strlen),
+    Function::call("memcmp", (3, 3), "memcmp(a, b, size)", memcmp),
+    Function::call("strerror", (1, 1), "strerror(errno)", |l, call| {
+        name_of_number(l, call, Type::ErrorName)
+    }),
+    Function::call("signal_name", (1, 1), "signal_name(number)", |l, call| {
+        name_of_number(l, call, Type::SignalName)
+    }),
+    Function::call("syscall_name", (1, 1), "syscall_name(number)", |l, call| {
+        name_of_number(l, call, Type::SyscallName)
+    }),
+    Function::word("default_str_length", |l, call| {
+        Some(l.integer(
+            u64::from(l.settings.limits.max_strlen),
+            IntType::U64,
+            call.span,
+        ))
+    }),
+];
+
+const U64: Type = Type::Int(IntType::U64);
+
+/// How many bytes a string may have: known when compiling, or at run time.
+struct Length {
+    /// Bytes of the type, NUL included.
+    size: u32,
+    /// Bytes to read at most, NUL included, where that is only known at run time.
+    dynamic: Option<Expr>,
+}
+
+/// `str`'s 2nd argument counts characters; one more byte holds the NUL.
+fn string_length(l: &mut Lowering, call: &Call) -> Option<Length> {
+    let most = l.settings.limits.max_strlen;
+    let Some(argument) = call.arguments.get(1) else {
+        return Some(Length {
+            size: most,
+            dynamic: None,
+        });
+    };
+    if l.constant_integer(argument).is_some() {
+        let n = argument::constant(l, call, 1, 0, i128::from(u32::MAX))?;
+        let size = u32::try_from(n + 1).unwrap_or(most).min(most);
+        return Some(Length {
+            size,
+            dynamic: None,
+        });
+    }
+    let length = integer(l, call, 1)?;
+    let span = length.span;
+    let one = l.integer(1, IntType::U64, span);
+    let length = unsigned(l, length);
+    Some(Length {
+        size: most,
+        dynamic: Some(unsigned_binary(l, BinaryOp::Add, length, one, span)),
+    })
+}
+
+fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let argument = call.arguments.first()?;
+    if let ast::ExprKind::Positional(index) = argument.kind {
+        return positional(l, call, index);
+    }
+    let given = value(l, call, 0)?;
+    let length = string_length(l, call)?;
+    match &given.ty {
+        Type::String { size } => {
+            if length.dynamic.is_some() {
+                return l.not_supported_yet(
+                    call.span,
+                    "`str` of a string with a length that is only known at run time",
+                );
+            }
+            let size = length.size.min(*size);
+            Some(l.convert(given, Type::String { size }))
+        }
+        Type::Pointer { space, .. } => {
+            let space = *space;
+            Some(read_string(l, given, space, length, call))
+        }
+        Type::Int(_) => {
+            let space = default_space(l);
+            Some(read_string(l, given, space, length, call))
+        }
+        Type::Array { element, count } if is_byte(element) => {
+            let count = *count;
+            let Some(place) = place_of(&given) else {
+                return l.not_supported_yet(call.span, "`str` of an array that is not in memory");
+            };
+            let space = place.space;
+            let address = address_of(l, place, given.span);
+            let length = Length {
+                // An array without NUL would be read beyond its end.
+                size: length.size.min(count.saturating_add(1)),
+                dynamic: length.dynamic,
+            };
+            Some(read_string(l, address, space, length, call))
+        }
+        ty => {
+            let found = named(l, ty);
+            argument::wrong(l, call, 0, "a pointer or a string", &found)
+        }
+    }
+}
+
+/// `str($1)`: the text of a parameter.
+fn positional(l: &mut Lowering, call: &Call, index: u32) -> Option<Expr> {
+    let length = string_length(l, call)?;
+    l.positional(index, abi::ParameterType::String { default: None });
+    let size = l.settings.limits.max_strlen;
+    let text = l.slot(
+        abi::TargetValue::PositionalString { index },
+        Type::String { size },
+        call.span,
+    );
+    if length.dynamic.is_some() {
+        return l.not_supported_yet(
+            call.span,
+            "`str` of a parameter with a length that is only known at run time",
+        );
+    }
+    Some(l.convert(text, Type::String { size: length.size }))
+}
+
+fn is_byte(ty: &Type) -> bool {
+    matches!(ty, Type::Int(int) if int.bits == 8)
+}
+
+fn read_string(l: &Lowering, address: Expr, space: Space, length: Length, call: &Call) -> Expr {
+    Expr {
+        kind: ExprKind::ReadString {
+            address: Box::new(unsigned(l, address)),
+            space,
+            length: length.dynamic.map(Box::new),
+        },
+        ty: Type::String { size: length.size },
+        span: call.span,
+    }
+}
+
+/// `buf`'s room and count of bytes.
+fn buffer_length(l: &mut Lowering, call: &Call, natural: Option<u32>) -> Option<(u32, Expr)> {
+    let most = l.settings.limits.max_strlen;
+    let constant = |l: &Lowering, n: u32| (n, l.integer(u64::from(n), IntType::U64, call.span));
+    match (call.arguments.get(1), natural) {
+        (None, Some(size)) => Some(constant(l, size.min(most))),
+        (None, None) => {
+            let what = ordinal(call, 0);
+            argument::report(
+                l,
+                call,
+                call.span,
+                format!("the length must be said, since the size of {what} is not known"),
+            )
+        }
+        (Some(argument), natural) => {
+            let room = natural.unwrap_or(most).min(most);
+            if l.constant_integer(argument).is_some() {
+                let n = argument::constant(l, call, 1, 0, i128::from(u32::MAX))?;
+                let n = u32::try_from(n).unwrap_or(room).min(room);
+                return Some(constant(l, n));
+            }
+            let length = integer(l, call, 1)?;
+            Some((room, unsigned(l, length)))
+        }
+    }
+}
+
+fn buf(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let given = value(l, call, 0)?;
+    let natural = match &given.ty {
+        // A string's NUL is not one of its bytes.
+        Type::String { size } => Some(match &given.kind {
+            ExprKind::String(text) => text.len() as u32,
+            _ => *size,
+        }),
+        Type::Buffer { size } => Some(*size),
+        Type::Array { element, count } => match element.as_ref() {
+            Type::Int(int) => Some(count.saturating_mul(u32::from(int.bytes()))),
+            _ => None,
+        },
+        Type::Pointer { .. } | Type::Int(_) => None,
+        ty => {
+            let found = named(l, ty);
+            return argument::wrong(l, call, 0, "bytes or a pointer to them", &found);
+        }
+    };
+    let (size, length) = buffer_length(l, call, natural)?;
+    if size == 0 {
+        return l.error(
+            Code::ArgumentType,
+            call.span,
+            "a buffer must hold at least one byte",
+        );
+    }
+    let kind = match (&given.ty, place_of(&given)) {
+        (Type::Pointer { space, .. }, _) => ExprKind::ReadBuffer {
+            space: *space,
+            address: Box::new(unsigned(l, given)),
+            length: Box::new(length),
+        },
+        (Type::Int(_), _) => ExprKind::ReadBuffer {
+            space: default_space(l),
+            address: Box::new(unsigned(l, given)),
+            length: Box::new(length),
+        },
+        (_, Some(place)) if matches!(place.space, Space::Kernel | Space::User) => {
+            ExprKind::ReadBuffer {
+                space: place.space,
+                address: Box::new(address_of(l, place, given.span)),
+                length: Box::new(length),
+            }
+        }
+        _ => ExprKind::Bytes {
+            of: Box::new(given),
+            length: Box::new(length),
+        },
+    };
+    Some(Expr {
+        kind,
+        ty: Type::Buffer { size },
+        span: call.span,
+    })
+}
+
+/// 0 where the first `length` bytes are the same, as in C; which one is greater is not said.
+fn strncmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let left = string_argument(l, call, 0)?;
+    let right = string_argument(l, call, 1)?;
+    let limit = argument::constant(l, call, 2, 0, i128::from(u32::MAX))? as u32;
+    let equal = Expr {
+        kind: ExprKind::Equal {
+            left: Box::new(left),
+            right: Box::new(right),
+            limit: Some(limit),
+        },
+        ty: Type::Bool,
+        span: call.span,
+    };
+    let no = l.boolean(false, call.span);
+    let differs = l.binary(BinaryOp::Equal, equal, no, Type::Bool, call.span);
+    Some(l.convert(differs, U64))
+}
+
+fn string_argument(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
+    let given = value(l, call, at)?;
+    match given.ty {
+        Type::String { .. } => Some(given),
+        ref ty => {
+            let found = named(l, ty);
+            argument::wrong(l, call, at, "a string", &found)
+        }
+    }
+}
+
+fn strlen(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let given = string_argument(l, call, 0)?;
+    if let ExprKind::String(text) = &given.kind {
+        let length = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+        return Some(l.integer(length as u64, IntType::U64, call.span));
+    }
+    Some(Expr {
+        kind: ExprKind::StringLength(Box::new(given)),
+        ty: U64,
+        span: call.span,
+    })
+}
+
+fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let mut sides = vec![];
+    let mut room = u32::MAX;
+    for at in 0..2 {
+        let given = value(l, call, at)?;
+        let size = match &given.ty {
+            Type::String { size } | Type::Buffer { size } => *size,
+            Type::Array { element, count } => match element.as_ref() {
+                Type::Int(int) => count.saturating_mul(u32::from(int.bytes())),
+                _ => return l.not_supported_yet(given.span, "`memcmp` of an array of this type"),
+            },
+            Type::Pointer { .. } => {
+                return l.not_supported_yet(given.span, "`memcmp` of a pointer");
+            }
+            ty => {
+                let found = named(l, ty);
+                return argument::wrong(l, call, at, "a string, buffer or array", &found);
+            }
+        };
+        room = room.min(size);
+        sides.push(given);
+    }
+    let size = argument::constant(l, call, 2, 0, i128::from(room))? as u32;
+    let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else {
+        return None;
+    };
+    Some(Expr {
+        kind: ExprKind::Compare {
+            left: Box::new(left),
+            right: Box::new(right),
+            size,
+        },
+        ty: Type::Int(IntType::I32),
+        span: call.span,
+    })
+}
+
+fn name_of_number(l: &mut Lowering, call: &Call, ty: Type) -> Option<Expr> {
+    let number = integer(l, call, 0)?;
+    let number = l.convert(number, Type::Int(IntType::I32));
+    Some(l.convert(number, ty))
+}

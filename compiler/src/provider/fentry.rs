@@ -1,0 +1,221 @@
+//! `fentry` and `fexit`: entry and return of a kernel function that BTF describes, with typed arguments.
+
+use btc_abi as abi;
+
+use super::kprobe::module_and_function;
+use super::nearest::nearest;
+use super::point::{Parts, is_pattern, one};
+use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::host::{CType, Function, Host};
+use crate::ir::{Context, ProgramKind};
+use crate::source::Span;
+
+const FORMS: &str = "`fentry:function` and `fentry:module:function`";
+const RETURN_FORMS: &str = "`fexit:function` and `fexit:module:function`";
+
+pub(super) const FENTRY: Provider = Provider {
+    name: "fentry",
+    aliases: &["f", "kfunc"],
+    resolve: |point, environment| {
+        let parts = Parts {
+            point,
+            provider: "fentry",
+            forms: FORMS,
+        };
+        one(entry(&parts, environment))
+    },
+};
+
+pub(super) const FEXIT: Provider = Provider {
+    name: "fexit",
+    aliases: &["fr", "kretfunc"],
+    resolve: |point, environment| {
+        let parts = Parts {
+            point,
+            provider: "fexit",
+            forms: RETURN_FORMS,
+        };
+        one(exit(&parts, environment))
+    },
+};
+
+/// What the parts name.
+struct Target {
+    module: Option<abi::Text>,
+    function: abi::Text,
+    pattern: bool,
+    span: Span,
+}
+
+fn read(parts: &Parts) -> Result<Target, Diagnostic> {
+    if let Some(first) = parts.all().first().filter(|p| p.text == "bpf") {
+        return Err(Diagnostic::not_supported_yet(
+            first.span,
+            format!("`{}:bpf` probes", parts.provider),
+        ));
+    }
+    let (module, part) = module_and_function(parts)?;
+    if part.text.contains('+') {
+        return Err(parts.wrong(
+            part.span,
+            format!("a `{}` probe can't have an offset", parts.provider),
+        ));
+    }
+    let pattern = is_pattern(&part.text) || module.as_ref().is_some_and(|m| is_pattern(m));
+    Ok(Target {
+        module,
+        function: part.text.clone().into(),
+        pattern,
+        span: part.span,
+    })
+}
+
+fn entry(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagnostic> {
+    let target = read(parts)?;
+    let mut point = parts.made(
+        ProgramKind::Fentry,
+        abi::Attach::Fentry {
+            module: target.module.clone(),
+            function: target.function.clone(),
+        },
+    );
+    typed(&mut point, &target, environment)?;
+    Ok(point)
+}
+
+fn exit(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagnostic> {
+    let target = read(parts)?;
+    let mut point = parts.made(
+        ProgramKind::Fexit,
+        abi::Attach::Fexit {
+            module: target.module.clone(),
+            function: target.function.clone(),
+        },
+    );
+    let prototype = typed(&mut point, &target, environment)?;
+    // What a function returns follows its arguments.
+    point.retval = prototype.and_then(|function| {
+        let slot = slots(environment.host, &function).last().copied()?;
+        (function.result != CType::Void).then_some((Context::Slot(slot), function.result))
+    });
+    Ok(point)
+}
+
+/// Fills in the arguments; gives the prototype where this host has one for all matches.
+fn typed(
+    point: &mut ProbeContext,
+    target: &Target,
+    environment: &Environment,
+) -> Result<Option<Function>, Diagnostic> {
+    let host = environment.host;
+    point.wildcard = target.pattern;
+    point.pid_filter = true;
+    point.numbered = Numbered::Slots;
+    point.func = if target.pattern {
+        Func::KernelAddress
+    } else {
+        Func::Name(target.function.to_string())
+    };
+    if !host.has_kernel_btf() {
+        point.args = Args::Unknown(Box::new(super::no_btf(point.span, point.provider)));
+        return Ok(None);
+    }
+    let module = target.module.as_deref();
+    let prototype = if target.pattern {
+        common_prototype(host, module, &target.function)
+    } else {
+        host.function(module, &target.function)
+    };
+    if let Some(function) = prototype {
+        let places = slots(host, &function);
+        point.args = Args::Values(
+            function
+                .parameters
+                .iter()
+                .zip(places)
+                .map(|((name, ty), slot)| (name.clone(), ty.clone(), Context::Slot(slot)))
+                .collect(),
+        );
+        return Ok(Some(function));
+    }
+    let diagnostic = if target.pattern {
+        Diagnostic::error(
+            Code::UnknownSymbol,
+            target.span,
+            format!(
+                "the functions that match `{}` have no arguments in common",
+                target.function
+            ),
+        )
+    } else {
+        unknown(host, target)
+    };
+    // A module need not be loaded where the script is compiled, nor a pattern match there.
+    if target.pattern || module.is_some_and(|m| m != "vmlinux") {
+        point.args = Args::Unknown(Box::new(diagnostic));
+        return Ok(None);
+    }
+    Err(diagnostic)
+}
+
+fn unknown(host: &dyn Host, target: &Target) -> Diagnostic {
+    let diagnostic = Diagnostic::error(
+        Code::UnknownSymbol,
+        target.span,
+        format!("the kernel's BTF has no function `{}`", target.function),
+    );
+    let all = host.functions(None, "*");
+    match nearest(&target.function, all.iter().map(String::as_str)) {
+        Some(close) => diagnostic.with_help(format!("did you mean `{close}`?")),
+        None => diagnostic,
+    }
+}
+
+/// The context's slot of each parameter, then of the return value. A struct passed by value takes a slot for every
+/// eight bytes.
+fn slots(host: &dyn Host, function: &Function) -> Vec<u8> {
+    let mut next = 0u32;
+    let mut places = vec![0];
+    for (_, ty) in &function.parameters {
+        next += bytes(host, ty).div_ceil(8).max(1);
+        places.push(u8::try_from(next).unwrap_or(u8::MAX));
+    }
+    places
+}
+
+fn bytes(host: &dyn Host, ty: &CType) -> u32 {
+    match ty {
+        CType::Typedef { to, .. } => bytes(host, to),
+        CType::Record(record) => host.record_body(record).map_or(8, |body| body.size),
+        CType::Int { bytes, .. } => u32::from(*bytes),
+        _ => 8,
+    }
+}
+
+/// Parameters that stand at the same place with the same name and type in every match; the return value where all
+/// have as many parameters and return the same.
+fn common_prototype(host: &dyn Host, module: Option<&str>, pattern: &str) -> Option<Function> {
+    let mut common: Option<Function> = None;
+    for name in host.functions(module, pattern) {
+        let Some(function) = host.function(module, &name) else {
+            continue;
+        };
+        let Some(so_far) = &mut common else {
+            common = Some(function);
+            continue;
+        };
+        if so_far.parameters.len() != function.parameters.len() || so_far.result != function.result
+        {
+            so_far.result = CType::Void;
+        }
+        let same = so_far
+            .parameters
+            .iter()
+            .zip(&function.parameters)
+            .take_while(|(a, b)| a == b)
+            .count();
+        so_far.parameters.truncate(same);
+    }
+    common
+}
