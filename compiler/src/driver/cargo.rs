@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::requirements;
 use super::workspace::{Workspace, cargo_config};
-use crate::skeleton::{File, Project};
+use crate::skeleton::{self, File, Needs, Project};
 
 /// Builds a project and returns where cargo left the executable; it stays there while the workspace is held.
 ///
@@ -22,27 +22,48 @@ pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
         fetch(workspace)?;
         workspace.configure(&libraries, &cargo_home()?)?;
     }
-    // rustup's cargo may have been removed since.
+    // It may have been removed since.
     requirements::has_cargo()?;
+    if !workspace.root.join("built").exists() {
+        build_runtime(workspace, &target)?;
+    }
     workspace.place(project)?;
-    let target_directory = workspace.cache.join("target");
+    compile(workspace, &target, &mut Progress::new(0))?;
+    Ok(target_directory(workspace)
+        .join(&target)
+        .join("release/tool"))
+}
+
+fn target_directory(workspace: &Workspace) -> PathBuf {
+    workspace.cache.join("target")
+}
+
+/// Compiles the runtime in both its forms, so that no later script waits for it.
+fn build_runtime(workspace: &Workspace, target: &str) -> Result<()> {
+    let forms = [true, false].map(|symbolize| Needs {
+        symbolize,
+        ..Needs::default()
+    });
+    let mut progress = Progress::new(0);
+    for needs in forms {
+        workspace.place(&skeleton::empty(&needs)?)?;
+        if progress.total == 0 {
+            progress.total = count_packages(workspace, target);
+        }
+        compile(workspace, target, &mut progress)?;
+    }
+    let marker = workspace.root.join("built");
+    std::fs::write(&marker, "").with_context(|| format!("can't write {}", marker.display()))
+}
+
+fn compile(workspace: &Workspace, target: &str, progress: &mut Progress) -> Result<()> {
     let mut command = cargo(workspace);
     command
         .args(["build", "--release", "--locked", "--package", "tool"])
-        .args(["--target", &target])
+        .args(["--target", target])
         .arg("--target-dir")
-        .arg(&target_directory);
-    let first = !workspace.root.join("built").exists();
-    let total = if first {
-        count_packages(workspace, &target)
-    } else {
-        0
-    };
-    watch(command, total)?;
-    if first {
-        let _ = std::fs::write(workspace.root.join("built"), "");
-    }
-    Ok(target_directory.join(&target).join("release/tool"))
+        .arg(target_directory(workspace));
+    watch(command, progress)
 }
 
 /// The `.cargo/config.toml` of a project that its user builds with plain cargo.
@@ -155,14 +176,13 @@ fn count_packages(workspace: &Workspace, target: &str) -> usize {
 }
 
 /// Runs cargo; shows what it compiles while that is the runtime, and its words only when it fails.
-fn watch(mut command: Command, total: usize) -> Result<()> {
+fn watch(mut command: Command, progress: &mut Progress) -> Result<()> {
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .context("can't run cargo")?;
     let mut said = String::new();
-    let mut progress = Progress::new(total);
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines() {
             let line = line.context("can't read what cargo says")?;
@@ -204,10 +224,10 @@ impl Progress {
     }
 
     fn compiling(&mut self, package: &str) {
-        self.done += 1;
         if package == "tool" {
             return;
         }
+        self.done += 1;
         if !self.terminal {
             if !self.shown {
                 self.say("building the runtime, once (about a minute)");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use include_dir::{Dir, include_dir};
 
 use super::requirements::CLibraries;
-use crate::skeleton::{File, Project};
+use crate::skeleton::{self, File, Needs, Project};
 
 static ABI: Dir = include_dir!("$CARGO_MANIFEST_DIR/../runtime-template/abi");
 static RUNTIME: Dir = include_dir!("$CARGO_MANIFEST_DIR/../runtime-template/runtime");
@@ -83,8 +83,8 @@ impl Workspace {
         };
         if !workspace.is_unpacked() {
             workspace.write(&files)?;
-            // The lock file and the workspace name a crate: cargo can fetch before the first script is rendered.
-            workspace.write(&placeholder())?;
+            // The workspace names the crate: cargo can fetch before the first script is rendered.
+            workspace.place(&skeleton::empty(&Needs::default())?)?;
             workspace.mark("unpacked")?;
         }
         Ok(workspace)
@@ -184,16 +184,6 @@ fn collect(directory: &Dir, under: &str, files: &mut Vec<File>) {
     for inner in directory.dirs() {
         collect(inner, under, files);
     }
-}
-
-fn placeholder() -> Vec<File> {
-    let manifest = "[package]\nname = \"tool\"\nversion = \"0.0.0\"\nedition.workspace = true\npublish = false\n\n\
-        [dependencies]\nbtc-runtime = { workspace = true }\nlibbpf-rs.workspace = true\n\
-        libbpf-sys = { workspace = true, features = [\"static-libelf\", \"static-zlib\"] }\n";
-    vec![
-        File::new("tool/Cargo.toml", manifest),
-        File::new("tool/src/main.rs", "fn main() {}\n"),
-    ]
 }
 
 /// btc's own workspace manifest with the members of a produced executable and its profile: one list of versions for both.

@@ -55,6 +55,22 @@ struct ManifestRs {
     manifest: String,
 }
 
+/// A crate with the dependencies of a tool and nothing in it, so that cargo can fetch and compile them ahead.
+///
+/// # Errors
+/// A template that can't be rendered.
+pub fn empty(needs: &Needs) -> Result<Project> {
+    let cargo = CargoToml {
+        features: needs.features(),
+    };
+    Ok(Project {
+        files: vec![
+            File::new("Cargo.toml", cargo.render()?),
+            File::new("src/main.rs", "fn main() {}\n"),
+        ],
+    })
+}
+
 /// Makes the crate; `scratch` is an existing directory where libbpf-cargo's generator may work.
 ///
 /// # Errors
