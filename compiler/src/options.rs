@@ -93,7 +93,7 @@ pub struct Run {
     #[arg(short = 'e', value_name = "PROGRAM")]
     pub program: Option<String>,
     /// The script, then its positional parameters (parameters alone with -e)
-    #[arg(value_name = "SCRIPT [ARGS]")]
+    #[arg(value_name = "SCRIPT [ARGS]", required_unless_present = "program")]
     pub words: Vec<String>,
     /// Run this command and trace until it ends
     #[arg(short = 'c', value_name = "COMMAND")]
@@ -144,7 +144,15 @@ impl Run {
         words.extend((0..self.verbose).map(|_| "-v".to_string()));
         words.extend(self.dry_run.then(|| "--dry-run".to_string()));
         let skip = usize::from(self.program.is_none());
-        words.extend(self.words.iter().skip(skip).cloned());
+        let parameters = self.words.get(skip..).unwrap_or_default();
+        // What looks like an option belongs to the script here.
+        words.extend(
+            parameters
+                .iter()
+                .any(|word| word.starts_with('-'))
+                .then(|| "--".to_string()),
+        );
+        words.extend(parameters.iter().cloned());
         words
     }
 }
@@ -208,6 +216,9 @@ mod tests {
             run(&["run", "-e", "p", "-p7", "1"]).arguments(),
             ["-p", "7", "1"]
         );
-        assert_eq!(run(&["run", "x.bt", "--", "--n=3"]).arguments(), ["--n=3"]);
+        assert_eq!(
+            run(&["run", "x.bt", "--", "--n=3"]).arguments(),
+            ["--", "--n=3"]
+        );
     }
 }

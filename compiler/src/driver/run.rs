@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::workspace::Workspace;
 use super::{build_project, compile, hash, input};
@@ -27,9 +27,6 @@ pub fn run(options: &Run) -> Result<ExitCode> {
         .map(PathBuf::from)
         .into_iter()
         .collect();
-    if paths.is_empty() && options.program.is_none() {
-        bail!("no script: name one, or give a program with -e");
-    }
     let scripts = input::scripts(&paths, options.program.as_deref());
     let script = scripts.into_iter().next().context("no script")??;
     let Some(compiled) = compile(&script, &options.language)? else {
