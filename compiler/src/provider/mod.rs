@@ -173,29 +173,4 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_aliases_are_told_apart_by_case() {
-        let full = |name: &str| lookup(name).map(|p| p.name);
-        assert_eq!(full("u"), Some("uprobe"));
-        assert_eq!(full("U"), Some("usdt"));
-        assert_eq!(full("BEGIN"), Some("begin"));
-        assert_eq!(full("kretfunc"), Some("fexit"));
-        assert_eq!(full("10ms"), Some("interval"));
-        assert_eq!(full("kprob"), None);
-    }
-
-    #[test]
-    fn no_name_is_used_twice() {
-        let mut all: Vec<&str> = PROVIDERS
-            .iter()
-            .flat_map(|p| p.aliases.iter().copied().chain([p.name]))
-            .collect();
-        let count = all.len();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), count);
-    }
-}
+mod tests;
