@@ -260,3 +260,11 @@ pub(super) fn is_nonnegative_constant(value: &Expr) -> bool {
         _ => true,
     }
 }
+
+/// An expression that can be left out or repeated.
+pub(super) fn is_pure(value: &Expr) -> bool {
+    matches!(
+        value.kind,
+        ExprKind::Integer(_) | ExprKind::String(_) | ExprKind::Local(_) | ExprKind::Target(_)
+    )
+}

@@ -1,7 +1,12 @@
-//! Expressions of the script become typed ones.
+//! Expressions of the script become typed ones: names, literals, calls, and the dispatch to what needs more room.
+
+use btc_abi as abi;
 
 use super::convert;
 use super::lowering::Lowering;
+use super::suggest::nearest;
+use crate::builtin::{self, Call, Form, Function, Lower};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -18,9 +23,10 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
 impl Lowering<'_> {
     /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
     pub fn expr(&mut self, expr: &ast::Expr) -> Option<Expr> {
+        use ast::ExprKind as E;
         let span = expr.span;
         match &expr.kind {
-            ast::ExprKind::Integer { value, suffix } => {
+            E::Integer { value, suffix } => {
                 let ty = if suffix.unsigned {
                     IntType::U64
                 } else {
@@ -28,11 +34,323 @@ impl Lowering<'_> {
                 };
                 Some(self.integer(*value, ty, span))
             }
-            ast::ExprKind::String(text) => Some(self.string(text, span)),
-            ast::ExprKind::Bool(value) => Some(self.boolean(*value, span)),
-            ast::ExprKind::Error => None,
-            _ => self.not_supported_yet(span, "this expression"),
+            E::Duration { nanoseconds } => {
+                let ty = convert::literal_type(i128::from(*nanoseconds));
+                Some(self.integer(*nanoseconds, ty, span))
+            }
+            E::String(text) => self.string_literal(text, span),
+            E::Bool(value) => Some(self.boolean(*value, span)),
+            E::Identifier(name) => self.identifier(name, span),
+            E::Variable(name) => self.variable(name, span),
+            E::Map { name, key } => {
+                let map = self.map(name, span);
+                let key = self.map_key(map, key.as_deref(), span)?;
+                self.map_get(map, key, span)
+            }
+            E::Positional(index) => {
+                self.positional(*index, abi::ParameterType::Integer { default: None });
+                let value = abi::TargetValue::Positional { index: *index };
+                Some(self.slot(value, Type::Int(IntType::I64), span))
+            }
+            E::PositionalCount => {
+                let ty = Type::Int(IntType::U64);
+                Some(self.slot(abi::TargetValue::PositionalCount, ty, span))
+            }
+            E::Call { name, arguments } => self.call(name, arguments, span, false),
+            E::Sizeof(of) => self.size_of(of, span),
+            E::Offsetof { of, path } => self.offset_of(of, path, span),
+            E::Typeof(_) => self.not_supported_yet(span, "`typeof` as a value"),
+            E::Unary { op, operand } => self.unary(*op, operand, span),
+            E::Step {
+                decrement,
+                prefix,
+                operand,
+            } => self.step(*decrement, *prefix, operand, span),
+            E::Binary { op, left, right } => self.operation(*op, left, right, span),
+            E::Ternary {
+                condition,
+                then,
+                otherwise,
+            } => self.ternary(condition, then.as_deref(), otherwise, span),
+            E::Field { base, name, .. } => self.field_access(base, name),
+            E::TupleField { base, index } => self.tuple_field(base, *index, span),
+            E::Index { base, index } => self.index(base, index, span),
+            E::Cast { ty, operand } => self.cast(ty, operand, span),
+            E::Tuple(parts) => {
+                let parts: Vec<_> = parts.iter().map(|p| self.part(p)).collect();
+                Some(tuple(parts.into_iter().collect::<Option<Vec<_>>>()?, span))
+            }
+            E::Record(members) => self.record_literal(members, span),
+            E::Block(block) => self.block_value(block),
+            E::If {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let condition = self.condition(condition);
+                let then = self.branch(|l| l.block_value(then));
+                let otherwise = self.branch(|l| l.block_value(otherwise));
+                self.select(condition?, then?, otherwise?, span)
+            }
+            E::Error => None,
         }
+    }
+
+    fn string_literal(&mut self, text: &[u8], span: Span) -> Option<Expr> {
+        let limit = self.settings.limits.max_strlen;
+        if text.len() as u64 >= u64::from(limit) {
+            self.report(
+                Diagnostic::error(
+                    Code::StringTooLarge,
+                    span,
+                    format!(
+                        "this string needs {} bytes, more than the {limit} of `max_strlen`",
+                        text.len() + 1
+                    ),
+                )
+                .with_help(format!("config = {{ max_strlen = {} }}", text.len() + 1)),
+            );
+            return None;
+        }
+        Some(self.string(text, span))
+    }
+
+    /// A member of a tuple or record: anything with a value.
+    fn part(&mut self, expr: &ast::Expr) -> Option<Expr> {
+        let value = self.expr(expr)?;
+        self.with_value(value)
+    }
+
+    /// Refuses what has no value.
+    pub(super) fn with_value(&mut self, value: Expr) -> Option<Expr> {
+        if value.ty == Type::Void {
+            return self.error(
+                Code::TypeMismatch,
+                value.span,
+                "expected a value, found `void`",
+            );
+        }
+        Some(value)
+    }
+
+    fn record_literal(&mut self, members: &[(ast::Name, ast::Expr)], span: Span) -> Option<Expr> {
+        let mut types = vec![];
+        let mut values = vec![];
+        for (name, value) in members {
+            if types.iter().any(|(known, _)| *known == name.text) {
+                let message = format!("the record has two members named `{}`", name.text);
+                return self.error(Code::DuplicateName, name.span, message);
+            }
+            let value = self.part(value)?;
+            types.push((name.text.clone(), value.ty.clone()));
+            values.push(value);
+        }
+        Some(Expr {
+            kind: ExprKind::Tuple(values),
+            ty: Type::Record(types),
+            span,
+        })
+    }
+
+    /// A bare name: a constant of the preamble, a builtin, or a kernel enum's constant.
+    fn identifier(&mut self, name: &str, span: Span) -> Option<Expr> {
+        if let Some(value) = self.constants.integers.get(name) {
+            let ty = convert::literal_type(*value);
+            return Some(self.integer(*value as u64, ty, span));
+        }
+        if let Some(text) = self.constants.strings.get(name) {
+            return self.string_literal(&text.clone(), span);
+        }
+        if let Some((of, value)) = self.constants.enumerators.get(name) {
+            let ty = Type::Enum(self.types.enumeration(of));
+            return Some(Expr {
+                kind: ExprKind::Integer(*value),
+                ty,
+                span,
+            });
+        }
+        if name == "args" {
+            return self.all_arguments(span);
+        }
+        if let Some(function) = builtin::lookup(name) {
+            if function.form == Form::Call {
+                return self.error(
+                    Code::ArgumentCount,
+                    span,
+                    format!("`{name}` is a function: it needs parentheses"),
+                );
+            }
+            return self.run(function, name, &[], span, false);
+        }
+        if self.macros.contains_key(name) {
+            return self.expand(name, &[], span);
+        }
+        if let Some((of, value)) = self.host.enum_constant(name) {
+            let id = self.types.enumeration(&of);
+            return Some(Expr {
+                kind: ExprKind::EnumValue {
+                    of: id,
+                    name: name.to_owned(),
+                    value,
+                },
+                ty: Type::Enum(id),
+                span,
+            });
+        }
+        if self.constants.broken {
+            return None;
+        }
+        let mut unknown = Diagnostic::error(
+            Code::UnknownName,
+            span,
+            format!("unknown builtin or constant `{name}`"),
+        );
+        let constants = self.constants;
+        let mut known: Vec<&str> = builtin::names().collect();
+        known.extend(constants.integers.keys().map(String::as_str));
+        if let Some(near) = nearest(name, known.into_iter()) {
+            unknown = unknown.with_help(format!("did you mean `{near}`?"));
+        }
+        self.report(unknown);
+        None
+    }
+
+    fn variable(&mut self, name: &str, span: Span) -> Option<Expr> {
+        if let Some(binding) = self.scopes.find(name) {
+            // Without a local its assignment was an error.
+            return binding.local.map(|id| self.local(id, span));
+        }
+        let mut unset = Diagnostic::error(
+            Code::UnsetVariable,
+            span,
+            format!("variable `${name}` is used before it is set"),
+        );
+        if let Some(near) = nearest(name, self.scopes.names()) {
+            unset = unset.with_help(format!("did you mean `${near}`?"));
+        }
+        self.report(unset);
+        None
+    }
+
+    /// A call of a builtin, function or macro.
+    pub(super) fn call(
+        &mut self,
+        name: &ast::Name,
+        arguments: &[ast::Expr],
+        span: Span,
+        statement: bool,
+    ) -> Option<Expr> {
+        if self.macros.contains_key(&name.text) {
+            return self.expand(&name.text, arguments, span);
+        }
+        let Some(function) = builtin::lookup(&name.text) else {
+            let mut unknown = Diagnostic::error(
+                Code::UnknownFunction,
+                name.span,
+                format!("unknown function `{}`", name.text),
+            );
+            if let Some(near) = nearest(&name.text, builtin::names()) {
+                unknown = unknown.with_help(format!("did you mean `{near}`?"));
+            }
+            self.report(unknown);
+            return None;
+        };
+        self.run(function, &name.text, arguments, span, statement)
+    }
+
+    fn run(
+        &mut self,
+        function: &'static Function,
+        name: &str,
+        arguments: &[ast::Expr],
+        span: Span,
+        statement: bool,
+    ) -> Option<Expr> {
+        let call = self.checked(function, name, arguments, span, statement)?;
+        match &function.lower {
+            Lower::Value(lower) => lower(self, &call),
+            Lower::Aggregation(_) => {
+                self.report(
+                    Diagnostic::error(
+                        Code::AggregationMisuse,
+                        span,
+                        format!("`{name}` can only be assigned to a map"),
+                    )
+                    .with_help(format!("@ = {}", self.sources.text(span))),
+                );
+                None
+            }
+        }
+    }
+
+    /// Arguments counted, unsafe functions refused.
+    pub(super) fn checked<'c>(
+        &mut self,
+        function: &'static Function,
+        name: &'c str,
+        arguments: &'c [ast::Expr],
+        span: Span,
+        statement: bool,
+    ) -> Option<Call<'c>> {
+        let (least, most) = function.arguments;
+        let count = arguments.len();
+        if count < least || count > most {
+            let plural = |n: usize| if n == 1 { "" } else { "s" };
+            let expected = if least == most {
+                format!("{least} argument{}", plural(least))
+            } else if most == usize::MAX {
+                format!("at least {least} argument{}", plural(least))
+            } else {
+                format!("{least} to {most} arguments")
+            };
+            return self.error(
+                Code::ArgumentCount,
+                span,
+                format!("`{name}` takes {expected}, found {count}"),
+            );
+        }
+        if function.needs_unsafe && !self.options.unsafe_mode {
+            self.report(
+                Diagnostic::error(
+                    Code::UnsafeFunction,
+                    span,
+                    format!("`{name}` is an unsafe function"),
+                )
+                .with_help("compile with `--unsafe` to allow it"),
+            );
+            return None;
+        }
+        Some(Call {
+            name,
+            arguments,
+            span,
+            statement,
+        })
+    }
+
+    /// A macro's call.
+    fn expand(&mut self, name: &str, arguments: &[ast::Expr], span: Span) -> Option<Expr> {
+        let found = *self.macros.get(name)?;
+        let depth = self.expansions.len();
+        if self.expansions.iter().any(|e| e == name) || depth > 64 {
+            return self.error(
+                Code::Macro,
+                span,
+                format!("macro `{name}` expands to itself"),
+            );
+        }
+        self.expanded += 1;
+        let block = match super::macros::expand(found, arguments, span, self.expanded) {
+            Ok(block) => block,
+            Err(diagnostic) => {
+                self.report(diagnostic);
+                return None;
+            }
+        };
+        self.expansions.push(name.to_owned());
+        let value = self.block_or_void(&block, span);
+        self.expansions.pop();
+        value
     }
 
     /// A condition: anything that has a truth, as Bool.
@@ -65,7 +383,6 @@ impl Lowering<'_> {
 
     /// The text of a string literal or a `#define` of one. Reports nothing.
     pub fn literal_string(&mut self, expr: &ast::Expr) -> Option<Vec<u8>> {
-        let expr = self.substituted(expr);
         match &expr.kind {
             ast::ExprKind::String(text) => Some(text.clone()),
             ast::ExprKind::Identifier(name) => self.constants.strings.get(name).cloned(),
@@ -75,29 +392,14 @@ impl Lowering<'_> {
 
     /// The word of an argument that is an identifier (`kstack(perf)`, `nsecs(boot)`).
     pub fn word(&mut self, expr: &ast::Expr) -> Option<String> {
-        match &self.substituted(expr).kind {
+        match &expr.kind {
             ast::ExprKind::Identifier(name) => Some(name.clone()),
             _ => None,
         }
     }
 
-    /// `base.name`, through pointers and anonymous members.
-    pub fn field(&mut self, _base: Expr, name: &ast::Name) -> Option<Expr> {
-        self.not_supported_yet(name.span, "fields")
-    }
-
     /// A C type as the type of a value.
     pub fn ctype(&mut self, ty: &crate::host::CType) -> Type {
         self.types.from_c(ty)
-    }
-
-    /// A macro's expression parameter stands for its argument.
-    pub(super) fn substituted(&self, expr: &ast::Expr) -> ast::Expr {
-        expr.clone()
-    }
-
-    /// A macro's map parameter stands for its argument.
-    pub(super) fn map_alias(&self, name: &str) -> String {
-        name.to_owned()
     }
 }

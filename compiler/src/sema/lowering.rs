@@ -46,6 +46,8 @@ pub struct Lowering<'a> {
     pub(super) loops: u32,
     /// Macro expansions around the current expression.
     pub(super) expansions: Vec<String>,
+    /// Expansions made so far: each has its own names.
+    pub(super) expanded: u32,
 }
 
 impl Lowering<'_> {

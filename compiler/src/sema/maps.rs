@@ -104,7 +104,6 @@ impl Lowering<'_> {
     /// `@m` or `@m[k]` as a function's argument; anything else is a diagnostic that names `what`. The key's type is
     /// checked and learnt.
     pub fn map_argument(&mut self, argument: &ast::Expr, what: &str) -> Option<MapArgument> {
-        let argument = self.substituted(argument);
         let ast::ExprKind::Map { name, key } = &argument.kind else {
             if argument.kind == ast::ExprKind::Error {
                 return None;
@@ -115,8 +114,7 @@ impl Lowering<'_> {
                 format!("expected a map for {what}"),
             );
         };
-        let name = self.map_alias(name);
-        let map = self.map(&name, argument.span);
+        let map = self.map(name, argument.span);
         let key = match key {
             Some(parts) => self.map_key(map, Some(parts), argument.span)?,
             None => None,
@@ -406,5 +404,25 @@ pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
         (false, true) => abi::MapKind::PerCpuArray,
         (true, false) => abi::MapKind::Hash,
         (true, true) => abi::MapKind::PerCpuHash,
+    }
+}
+
+impl MapTable {
+    /// Takes in `let @m = kind(size)`.
+    pub(super) fn declare(&mut self, declared: Vec<(ast::Name, abi::MapKind, u32)>) {
+        for (name, kind, size) in declared {
+            self.list.push(MapState {
+                name: name.text,
+                key: None,
+                key_constant: true,
+                key_span: name.span,
+                value: None,
+                value_constant: true,
+                value_span: name.span,
+                poisoned: false,
+                declared: Some((kind, size)),
+                span: name.span,
+            });
+        }
     }
 }

@@ -1,17 +1,27 @@
 //! Semantic analysis: the untyped tree becomes the typed one. Types of maps and variables are learnt over all probes
 //! by lowering the program again and again until nothing changes; the last walk's output and diagnostics count.
 
+mod casts;
 mod config;
 mod constants;
 mod convert;
 mod expr;
 mod lowering;
+mod macros;
 mod maps;
+mod operators;
+mod places;
+mod program;
 mod scope;
+mod stmt;
 pub mod suggest;
 mod types;
 
-use crate::host::COptions;
+use crate::diagnostic::Diagnostics;
+use crate::host::{COptions, Host};
+use crate::ir;
+use crate::source::SourceMap;
+use crate::syntax::ast;
 
 pub use config::Settings;
 pub use lowering::Lowering;
@@ -32,4 +42,14 @@ pub struct Options {
 pub enum Arch {
     X86_64,
     Aarch64,
+}
+
+/// Analyzes a script. There is no program when there were errors.
+pub fn analyze(
+    program: &ast::Program,
+    sources: &SourceMap,
+    host: &dyn Host,
+    options: &Options,
+) -> (Option<ir::Program>, Diagnostics) {
+    program::analyze(program, sources, host, options)
 }

@@ -24,8 +24,6 @@ pub(super) struct Binding {
     pub ordinal: usize,
     /// `None` while its type isn't known.
     pub local: Option<LocalId>,
-    /// It was assigned or declared with a value.
-    pub set: bool,
 }
 
 #[derive(Default)]
@@ -51,15 +49,6 @@ impl Scopes {
 
     pub(super) fn leave(&mut self) {
         self.frames.pop();
-    }
-
-    /// Hides all variables (a macro's body sees only its own) until they are given back.
-    pub(super) fn hide(&mut self) -> Vec<HashMap<String, Binding>> {
-        std::mem::take(&mut self.frames)
-    }
-
-    pub(super) fn restore(&mut self, frames: Vec<HashMap<String, Binding>>) {
-        self.frames = frames;
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Binding> {
@@ -92,7 +81,6 @@ impl Scopes {
             Binding {
                 ordinal,
                 local: None,
-                set: false,
             },
         );
         ordinal

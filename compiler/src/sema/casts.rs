@@ -1,0 +1,373 @@
+//! Types as written, casts, `sizeof` and `offsetof`.
+
+use super::convert;
+use super::lowering::Lowering;
+use super::suggest::nearest;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{CRecordId, Expr, ExprKind, IntType, Origin, Space, Type};
+use crate::source::Span;
+use crate::syntax::ast::{self, TypeExpr, TypeExprKind, TypeOrExpr};
+
+const SCALARS: &[(&str, u8, bool)] = &[
+    ("int8", 8, true),
+    ("int16", 16, true),
+    ("int32", 32, true),
+    ("int64", 64, true),
+    ("uint8", 8, false),
+    ("uint16", 16, false),
+    ("uint32", 32, false),
+    ("uint64", 64, false),
+    ("int8_t", 8, true),
+    ("int16_t", 16, true),
+    ("int32_t", 32, true),
+    ("int64_t", 64, true),
+    ("uint8_t", 8, false),
+    ("uint16_t", 16, false),
+    ("uint32_t", 32, false),
+    ("uint64_t", 64, false),
+    ("s8", 8, true),
+    ("s16", 16, true),
+    ("s32", 32, true),
+    ("s64", 64, true),
+    ("u8", 8, false),
+    ("u16", 16, false),
+    ("u32", 32, false),
+    ("u64", 64, false),
+    ("__s8", 8, true),
+    ("__s16", 16, true),
+    ("__s32", 32, true),
+    ("__s64", 64, true),
+    ("__u8", 8, false),
+    ("__u16", 16, false),
+    ("__u32", 32, false),
+    ("__u64", 64, false),
+    ("char", 8, true),
+    ("signed char", 8, true),
+    ("unsigned char", 8, false),
+    ("short", 16, true),
+    ("short int", 16, true),
+    ("unsigned short", 16, false),
+    ("unsigned short int", 16, false),
+    ("int", 32, true),
+    ("signed", 32, true),
+    ("signed int", 32, true),
+    ("unsigned", 32, false),
+    ("unsigned int", 32, false),
+    ("long", 64, true),
+    ("long int", 64, true),
+    ("signed long", 64, true),
+    ("unsigned long", 64, false),
+    ("unsigned long int", 64, false),
+    ("long unsigned int", 64, false),
+    ("long long", 64, true),
+    ("long long int", 64, true),
+    ("unsigned long long", 64, false),
+    ("unsigned long long int", 64, false),
+    ("size_t", 64, false),
+    ("ssize_t", 64, true),
+    ("uintptr_t", 64, false),
+    ("intptr_t", 64, true),
+];
+
+/// The longest string or buffer that a type may name.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl Lowering<'_> {
+    /// A type as written.
+    pub fn type_expr(&mut self, ty: &TypeExpr) -> Option<Type> {
+        let span = ty.span;
+        match &ty.kind {
+            TypeExprKind::Named(name) => self.named_type(name, span),
+            TypeExprKind::Sized { name, size } => {
+                if *size > MAX_BYTES {
+                    let message = format!("`{name}[{size}]` is too large");
+                    return self.error(Code::StringTooLarge, span, message);
+                }
+                let size = *size as u32;
+                match name.as_str() {
+                    "string" => Some(Type::String { size }),
+                    "buffer" => Some(Type::Buffer { size }),
+                    "inet" => Some(Type::Inet),
+                    other => {
+                        let element = self.named_type(other, span)?;
+                        Some(Type::Array {
+                            element: Box::new(element),
+                            count: size,
+                        })
+                    }
+                }
+            }
+            TypeExprKind::Struct(name) => self.record_type(name, false, span),
+            TypeExprKind::Union(name) => self.record_type(name, true, span),
+            TypeExprKind::Enum(name) => {
+                let of = self.constants.enums.get(name).cloned();
+                match of.or_else(|| self.host.enumeration(name)) {
+                    Some(of) => Some(Type::Enum(self.types.enumeration(&of))),
+                    None => self.unknown_type(&format!("enum {name}"), span),
+                }
+            }
+            TypeExprKind::Pointer(to) => {
+                let to = match &to.kind {
+                    // A pointer to what nobody describes is still a pointer.
+                    TypeExprKind::Named(name) if name == "void" => Type::Void,
+                    _ => self.type_expr(to)?,
+                };
+                Some(Type::Pointer {
+                    to: Box::new(to),
+                    space: self.default_space(),
+                })
+            }
+            TypeExprKind::Array { element, length } => {
+                let element = self.type_expr(element)?;
+                Some(Type::Array {
+                    element: Box::new(element),
+                    count: length.unwrap_or(0).min(MAX_BYTES) as u32,
+                })
+            }
+            TypeExprKind::Tuple(parts) => {
+                let parts: Vec<_> = parts.iter().map(|p| self.type_expr(p)).collect();
+                Some(Type::Tuple(parts.into_iter().collect::<Option<_>>()?))
+            }
+            TypeExprKind::Record(members) => {
+                let mut made = vec![];
+                for (name, ty) in members {
+                    made.push((name.text.clone(), self.type_expr(ty)?));
+                }
+                Some(Type::Record(made))
+            }
+            TypeExprKind::Typeof(of) => self.type_of(of),
+        }
+    }
+
+    /// Where a pointer made from a number points: this probe's own memory.
+    fn default_space(&self) -> Space {
+        if self.probe.user_space {
+            Space::User
+        } else {
+            Space::Kernel
+        }
+    }
+
+    /// The type of a type or an expression, which is not evaluated.
+    pub fn type_of(&mut self, of: &TypeOrExpr) -> Option<Type> {
+        match of {
+            TypeOrExpr::Type(ty) => self.type_expr(ty),
+            TypeOrExpr::Expr(expr) => {
+                let (_, value) = self.collect(|l| l.expr(expr));
+                value.map(|v| v.ty)
+            }
+        }
+    }
+
+    fn named_type(&mut self, name: &str, span: Span) -> Option<Type> {
+        if let Some(ty) = self.constants.typedefs.get(name) {
+            return Some(self.types.from_c(ty));
+        }
+        if let Some((_, bits, signed)) = SCALARS.iter().find(|(n, ..)| *n == name) {
+            return Some(Type::Int(IntType {
+                bits: *bits,
+                signed: *signed,
+            }));
+        }
+        let limit = self.settings.limits.max_strlen;
+        match name {
+            "bool" | "_Bool" => return Some(Type::Bool),
+            "void" => return Some(Type::Void),
+            "string" => return Some(Type::String { size: limit }),
+            "buffer" => return Some(Type::Buffer { size: limit }),
+            "inet" => return Some(Type::Inet),
+            _ => {}
+        }
+        if let Some(record) = self.constants.records.get(&(name.to_owned(), false)) {
+            return Some(Type::CRecord(self.types.record(record)));
+        }
+        if let Some(of) = self.constants.enums.get(name) {
+            return Some(Type::Enum(self.types.enumeration(of)));
+        }
+        if let Some(ty) = self.host.typedef(name) {
+            return Some(self.types.from_c(&ty));
+        }
+        if let Some(record) = self.host.record(name, false) {
+            return Some(Type::CRecord(self.types.record(&record)));
+        }
+        self.unknown_type(name, span)
+    }
+
+    fn record_type(&mut self, name: &str, union: bool, span: Span) -> Option<Type> {
+        let own = self
+            .constants
+            .records
+            .get(&(name.to_owned(), union))
+            .cloned();
+        match own.or_else(|| self.host.record(name, union)) {
+            Some(record) => Some(Type::CRecord(self.types.record(&record))),
+            None => {
+                let word = if union { "union" } else { "struct" };
+                self.unknown_type(&format!("{word} {name}"), span)
+            }
+        }
+    }
+
+    fn unknown_type<T>(&mut self, name: &str, span: Span) -> Option<T> {
+        if self.constants.broken {
+            return None;
+        }
+        let mut unknown =
+            Diagnostic::error(Code::UnknownType, span, format!("unknown type `{name}`"));
+        let own: Vec<String> = self
+            .constants
+            .records
+            .keys()
+            .map(|(n, union)| format!("{} {n}", if *union { "union" } else { "struct" }))
+            .collect();
+        let known = SCALARS
+            .iter()
+            .map(|(n, ..)| *n)
+            .chain(["string", "buffer", "bool"])
+            .chain(own.iter().map(String::as_str));
+        if let Some(near) = nearest(name, known) {
+            unknown = unknown.with_help(format!("did you mean `{near}`?"));
+        } else if !self.host.has_kernel_btf() {
+            unknown = unknown.with_help("this machine has no kernel BTF; name one: --btf FILE");
+        }
+        self.report(unknown);
+        None
+    }
+
+    pub(super) fn cast(&mut self, ty: &TypeExpr, operand: &ast::Expr, span: Span) -> Option<Expr> {
+        let ty = self.type_expr(ty);
+        let value = self.expr(operand);
+        let (ty, mut value) = (ty?, value?);
+        value.span = span;
+        self.cast_value(value, ty, span)
+    }
+
+    fn cast_value(&mut self, value: Expr, ty: Type, span: Span) -> Option<Expr> {
+        let scalar = convert::int64_type(&value.ty, &self.types);
+        match (&value.ty, &ty) {
+            (Type::Pointer { space, .. }, Type::Pointer { to, .. }) => {
+                let (to, space) = (to.clone(), *space);
+                Some(self.convert(value, Type::Pointer { to, space }))
+            }
+            (_, Type::Bool) if scalar.is_some() => self.truth(value),
+            (_, Type::Int(_) | Type::Pointer { .. } | Type::Enum(_)) if scalar.is_some() => {
+                let wide = scalar.unwrap_or(IntType::U64);
+                // Pointers and enums pass through 64 bits; integers are cut or extended at once.
+                let value = match &value.ty {
+                    Type::Int(_) => value,
+                    _ => self.convert(value, Type::Int(wide)),
+                };
+                Some(self.convert(value, ty))
+            }
+            (Type::String { .. }, Type::String { .. })
+            | (Type::Buffer { .. }, Type::Buffer { .. }) => Some(self.convert(value, ty)),
+            (Type::Int(int), Type::Array { element, count }) => {
+                let bytes = u32::from(int.bytes());
+                let each = self.types.size(element).max(1);
+                let count = if *count == 0 { bytes / each } else { *count };
+                let made = Type::Array {
+                    element: element.clone(),
+                    count,
+                };
+                // A literal is as wide as the array asks for.
+                let value = match &value.kind {
+                    ExprKind::Integer(_) if matches!(count * each, 1 | 2 | 4 | 8) => {
+                        let bits = (count * each * 8) as u8;
+                        self.convert(
+                            value,
+                            Type::Int(IntType {
+                                bits,
+                                signed: false,
+                            }),
+                        )
+                    }
+                    _ => value,
+                };
+                if self.types.size(&value.ty) != count * each {
+                    return self.no_cast(&value.ty, &made, span);
+                }
+                Some(self.convert(value, made))
+            }
+            (Type::Array { .. } | Type::Buffer { .. }, Type::Int(int)) => {
+                let bytes = match &value.ty {
+                    Type::Buffer { size } => *size,
+                    other => self.types.size(other),
+                };
+                if bytes != u32::from(int.bytes()) {
+                    return self.no_cast(&value.ty, &ty, span);
+                }
+                Some(self.convert(value, ty))
+            }
+            (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
+                match convert::unify(&value.ty, &ty) {
+                    Some(_) => Some(self.convert(value, ty)),
+                    None => self.no_cast(&value.ty, &ty, span),
+                }
+            }
+            _ if value.ty == ty => Some(value),
+            _ => self.no_cast(&value.ty, &ty, span),
+        }
+    }
+
+    fn no_cast<T>(&mut self, from: &Type, to: &Type, span: Span) -> Option<T> {
+        let (a, b) = (self.type_name(from), self.type_name(to));
+        let mut diagnostic = Diagnostic::error(
+            Code::InvalidCast,
+            span,
+            format!("`{a}` can't be cast to `{b}`"),
+        );
+        if matches!(to, Type::CRecord(_)) {
+            diagnostic = diagnostic.with_help(format!("cast to a pointer: `{b} *`"));
+        }
+        self.report(diagnostic);
+        None
+    }
+
+    pub(super) fn size_of(&mut self, of: &TypeOrExpr, span: Span) -> Option<Expr> {
+        let ty = self.type_of(of)?;
+        self.size_expr(&ty, span)
+    }
+
+    pub(super) fn offset_of(
+        &mut self,
+        of: &TypeOrExpr,
+        path: &[ast::Name],
+        span: Span,
+    ) -> Option<Expr> {
+        let record = match self.type_of(of)? {
+            Type::CRecord(id) => id,
+            Type::Pointer { to, .. } if matches!(*to, Type::CRecord(_)) => match *to {
+                Type::CRecord(id) => id,
+                _ => return None,
+            },
+            other => {
+                let found = self.type_name(&other);
+                let message = format!("`offsetof` needs a struct or union, found `{found}`");
+                return self.error(Code::ArgumentType, span, message);
+            }
+        };
+        let (steps, _) = self.member_path(record, path)?;
+        if self.types.types.record(record).origin == Origin::Kernel {
+            return Some(Expr {
+                kind: ExprKind::FieldOffset { record, steps },
+                ty: Type::Int(IntType::U64),
+                span,
+            });
+        }
+        let bits = self.plain_offset(&steps);
+        Some(self.integer(u64::from(bits / 8), IntType::U64, span))
+    }
+
+    fn plain_offset(&self, steps: &[crate::ir::Step]) -> u32 {
+        let member = |record: CRecordId, at: u32| {
+            self.types.types.record(record).members[at as usize].bit_offset
+        };
+        steps
+            .iter()
+            .map(|step| match step {
+                crate::ir::Step::Member { record, member: at } => member(*record, *at),
+                _ => 0,
+            })
+            .sum()
+    }
+}

@@ -1,0 +1,450 @@
+//! The whole program: attach points resolved once, bodies lowered until types are stable, the parts put together.
+
+use std::collections::HashMap;
+
+use btc_abi as abi;
+
+use super::config::Settings;
+use super::constants::Constants;
+use super::lowering::Lowering;
+use super::maps::{self, MapTable};
+use super::scope::Scopes;
+use super::suggest::nearest;
+use super::types::TypeTable;
+use super::{Options, config, constants};
+use crate::builtin;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::host::Host;
+use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, Stmt, StmtKind, Type};
+use crate::provider::{self, Environment, ProbeContext};
+use crate::source::SourceMap;
+use crate::syntax::ast;
+
+/// Types only grow, and a type has few sizes; a program that needs more walks than this has a bug of ours.
+const MAX_WALKS: usize = 64;
+
+pub(super) fn analyze(
+    program: &ast::Program,
+    sources: &SourceMap,
+    host: &dyn Host,
+    options: &Options,
+) -> (Option<ir::Program>, Diagnostics) {
+    let mut diagnostics = Diagnostics::default();
+    let settings = config::read(program, &mut diagnostics);
+    let constants = constants::read(program, host, options, &mut diagnostics);
+    let macros = items(program, &mut diagnostics);
+    let probes = resolve(program, host, options, &settings, &mut diagnostics);
+    let (declared, wrong) = declared_maps(program, &constants);
+    diagnostics.extend(wrong);
+    if probes.is_empty() {
+        if !diagnostics.has_errors() {
+            diagnostics.push(Diagnostic::error(
+                Code::InvalidProbe,
+                crate::source::Span::default(),
+                "the script has no probes",
+            ));
+        }
+        return (None, diagnostics);
+    }
+    let context = Context {
+        sources,
+        host,
+        options,
+        settings: &settings,
+        constants: &constants,
+        macros: &macros,
+        about: program.header_comment.clone().unwrap_or_default(),
+    };
+    let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
+    tables.1.declare(declared);
+    for walk in 0..MAX_WALKS {
+        tables.1.changed = false;
+        tables.2.changed = false;
+        let (made, found, after) = context.walk(&probes, tables);
+        tables = after;
+        let stable = !tables.1.changed && !tables.2.changed;
+        if stable || walk + 1 == MAX_WALKS {
+            diagnostics.extend(found);
+            let made = made.filter(|_| !diagnostics.has_errors());
+            return (made, diagnostics);
+        }
+    }
+    (None, diagnostics)
+}
+
+/// Macros by name; other items that can't be compiled yet are said.
+fn items<'p>(
+    program: &'p ast::Program,
+    diagnostics: &mut Diagnostics,
+) -> HashMap<String, &'p ast::Macro> {
+    let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
+    for item in &program.items {
+        match item {
+            ast::Item::Import { span, .. } => {
+                diagnostics.push(Diagnostic::not_supported_yet(*span, "`import`"));
+            }
+            ast::Item::Subprogram(subprogram) => {
+                let span = subprogram.name.span;
+                diagnostics.push(Diagnostic::not_supported_yet(span, "`fn` subprograms"));
+            }
+            ast::Item::Macro(found) => {
+                if let Some(first) = macros.get(&found.name.text) {
+                    diagnostics.push(
+                        Diagnostic::error(
+                            Code::DuplicateName,
+                            found.name.span,
+                            format!("macro `{}` is defined twice", found.name.text),
+                        )
+                        .with_label(first.name.span, "first defined here"),
+                    );
+                } else if builtin::lookup(&found.name.text).is_some() {
+                    diagnostics.push(Diagnostic::error(
+                        Code::DuplicateName,
+                        found.name.span,
+                        format!(
+                            "`{}` is a builtin: a macro can't have its name",
+                            found.name.text
+                        ),
+                    ));
+                } else {
+                    macros.insert(found.name.text.clone(), found);
+                }
+            }
+            ast::Item::Config(_) | ast::Item::MapDeclaration(_) | ast::Item::Probe(_) => {}
+        }
+    }
+    macros
+}
+
+type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
+
+/// `let @m = hash(100);`
+fn declared_maps(program: &ast::Program, constants: &Constants) -> (Declared, Diagnostics) {
+    let mut declared: Declared = vec![];
+    let mut diagnostics = Diagnostics::default();
+    for item in &program.items {
+        let ast::Item::MapDeclaration(map) = item else {
+            continue;
+        };
+        if declared.iter().any(|(name, ..)| name.text == map.name.text) {
+            diagnostics.push(Diagnostic::error(
+                Code::DuplicateName,
+                map.name.span,
+                format!("map `@{}` is declared twice", map.name.text),
+            ));
+            continue;
+        }
+        let kind = match map.kind.text.as_str() {
+            "hash" => abi::MapKind::Hash,
+            "lruhash" => abi::MapKind::LruHash,
+            "percpuhash" => abi::MapKind::PerCpuHash,
+            "percpulruhash" => abi::MapKind::LruPerCpuHash,
+            other => {
+                let known = ["hash", "lruhash", "percpuhash", "percpulruhash"];
+                let mut unknown = Diagnostic::error(
+                    Code::UnknownType,
+                    map.kind.span,
+                    format!("unknown map type `{other}`"),
+                );
+                if let Some(near) = nearest(other, known.into_iter()) {
+                    unknown = unknown.with_help(format!("did you mean `{near}`?"));
+                }
+                diagnostics.push(unknown);
+                continue;
+            }
+        };
+        let size = match map.arguments.as_slice() {
+            [one] => match &one.kind {
+                ast::ExprKind::Integer { value, .. } => Some(i128::from(*value)),
+                ast::ExprKind::Identifier(name) => constants.integers.get(name).copied(),
+                _ => None,
+            },
+            _ => None,
+        };
+        match size.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
+            Some(size) => declared.push((map.name.clone(), kind, size)),
+            None => diagnostics.push(Diagnostic::error(
+                Code::ArgumentType,
+                map.span,
+                format!("`{}` takes one positive integer constant", map.kind.text),
+            )),
+        }
+    }
+    (declared, diagnostics)
+}
+
+struct Body<'p> {
+    context: ProbeContext,
+    probe: &'p ast::Probe,
+}
+
+fn resolve<'p>(
+    program: &'p ast::Program,
+    host: &dyn Host,
+    options: &Options,
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Body<'p>> {
+    let environment = Environment {
+        host,
+        unsafe_mode: options.unsafe_mode,
+        max_probes: settings.target.max_probes,
+    };
+    let mut bodies = vec![];
+    for item in &program.items {
+        let ast::Item::Probe(probe) = item else {
+            continue;
+        };
+        for point in &probe.attach_points {
+            let Some(found) = provider::lookup(&point.provider.text) else {
+                let mut unknown = Diagnostic::error(
+                    Code::InvalidProbe,
+                    point.provider.span,
+                    format!("unknown probe type `{}`", point.provider.text),
+                );
+                if let Some(near) = nearest(&point.provider.text, provider::names()) {
+                    unknown = unknown.with_help(format!("did you mean `{near}`?"));
+                }
+                diagnostics.push(unknown);
+                continue;
+            };
+            match (found.resolve)(point, &environment) {
+                Ok(contexts) => {
+                    for context in contexts {
+                        for warning in &context.warnings {
+                            diagnostics.push(warning.clone());
+                        }
+                        bodies.push(Body { context, probe });
+                    }
+                }
+                Err(errors) => errors.into_iter().for_each(|e| diagnostics.push(e)),
+            }
+        }
+    }
+    bodies
+}
+
+struct Context<'a> {
+    sources: &'a SourceMap,
+    host: &'a dyn Host,
+    options: &'a Options,
+    settings: &'a Settings,
+    constants: &'a Constants,
+    macros: &'a HashMap<String, &'a ast::Macro>,
+    about: String,
+}
+
+type Tables = (TypeTable, MapTable, Scopes);
+
+impl Context<'_> {
+    /// One walk over all bodies.
+    fn walk(
+        &self,
+        bodies: &[Body],
+        (types, maps, scopes): Tables,
+    ) -> (Option<ir::Program>, Diagnostics, Tables) {
+        let Some(first) = bodies.first() else {
+            return (None, Diagnostics::default(), (types, maps, scopes));
+        };
+        let mut lowering = Lowering {
+            host: self.host,
+            sources: self.sources,
+            options: self.options,
+            settings: self.settings,
+            probe: &first.context,
+            constants: self.constants,
+            macros: self.macros,
+            types,
+            maps,
+            scopes,
+            diagnostics: Diagnostics::default(),
+            records: vec![],
+            slots: vec![],
+            positional: vec![],
+            named: vec![],
+            locals: vec![],
+            blocks: vec![],
+            loops: 0,
+            expansions: vec![],
+            expanded: 0,
+        };
+        let mut probes = vec![];
+        for (index, body) in bodies.iter().enumerate() {
+            lowering.probe = &body.context;
+            lowering.scopes.start_probe(index);
+            lowering.locals = vec![];
+            lowering.expanded = 0;
+            let statements = probe_body(&mut lowering, body);
+            probes.push(ir::Probe {
+                program: program_name(&body.context, index),
+                name: body.context.name.clone(),
+                kind: body.context.kind,
+                attach: body.context.attach.clone(),
+                locals: std::mem::take(&mut lowering.locals),
+                body: statements,
+                span: body.context.span,
+            });
+        }
+        let maps = finished_maps(&mut lowering);
+        let program = ir::Program {
+            name: self.options.name.clone(),
+            about: self.about.clone(),
+            license: self.settings.license.clone(),
+            unsafe_mode: self.options.unsafe_mode,
+            types: lowering.types.types.clone(),
+            maps,
+            records: lowering.records,
+            slots: lowering.slots,
+            positional: positional(lowering.positional),
+            named: lowering.named,
+            probes,
+            config: self.settings.target.clone(),
+            limits: self.settings.limits,
+        };
+        let tables = (lowering.types, lowering.maps, lowering.scopes);
+        (Some(program), lowering.diagnostics, tables)
+    }
+}
+
+/// The -p filter, the predicate, then the body.
+fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
+    let (statements, ()) = lowering.collect(|l| {
+        l.scopes.enter();
+        if body.context.pid_filter {
+            pid_filter(l);
+        }
+        if let Some(predicate) = &body.probe.predicate {
+            let span = predicate.span;
+            if let Some(condition) = l.condition(predicate) {
+                let leave = Stmt {
+                    kind: StmtKind::Return,
+                    span,
+                };
+                let kind = StmtKind::If {
+                    condition: super::operators::not(condition, span),
+                    then: vec![leave],
+                    otherwise: vec![],
+                };
+                l.push(kind, span);
+            }
+        }
+        let inner = l.body(&body.probe.body);
+        if let Some(block) = l.blocks.last_mut() {
+            block.extend(inner);
+        }
+        l.scopes.leave();
+    });
+    statements
+}
+
+/// Leaves when the executable was started with `-p` and the event is another process's.
+fn pid_filter(l: &mut Lowering) {
+    let span = l.probe.span;
+    let wide = Type::Int(IntType::U64);
+    let wanted = l.slot(abi::TargetValue::PidFilter, wide.clone(), span);
+    let zero = l.integer(0, IntType::U64, span);
+    let set = l.binary(BinaryOp::NotEqual, wanted.clone(), zero, wide.clone(), span);
+    let both = l.helper(Helper::CurrentPidTgid, vec![], wide.clone(), span);
+    let half = l.integer(32, IntType::U64, span);
+    let tgid = l.binary(BinaryOp::ShiftRight, both, half, wide.clone(), span);
+    let other = l.binary(BinaryOp::NotEqual, tgid, wanted, wide, span);
+    let condition = ir::Expr {
+        kind: ir::ExprKind::Logical {
+            op: LogicalOp::And,
+            left: Box::new(set),
+            right: Box::new(other),
+        },
+        ty: Type::Bool,
+        span,
+    };
+    let leave = Stmt {
+        kind: StmtKind::Return,
+        span,
+    };
+    let kind = StmtKind::If {
+        condition,
+        then: vec![leave],
+        otherwise: vec![],
+    };
+    l.push(kind, span);
+}
+
+fn finished_maps(lowering: &mut Lowering) -> Vec<ir::Map> {
+    let mut finished = vec![];
+    let mut unset = vec![];
+    for state in &lowering.maps.list {
+        let value = match &state.value {
+            Some(value) => value.clone(),
+            None => {
+                if !state.poisoned {
+                    unset.push((state.name.clone(), state.span, state.declared.is_some()));
+                }
+                Type::Int(IntType::I64)
+            }
+        };
+        finished.push(ir::Map {
+            name: state.name.clone(),
+            key: match &state.key {
+                Some(key) => key.clone(),
+                // Declared, never used.
+                None if state.declared.is_some() => Some(Type::Int(IntType::I64)),
+                None => None,
+            },
+            kind: maps::kind(state, &value),
+            max_entries: match (&state.declared, &state.key) {
+                (Some((_, size)), _) => *size,
+                (None, Some(Some(_))) => 0,
+                (None, _) => 1,
+            },
+            value,
+            span: state.span,
+        });
+    }
+    for (name, span, declared) in unset {
+        let message = format!("`@{name}` is never assigned");
+        if declared {
+            lowering.warn(Code::UnsetMap, span, message);
+        } else if !said_already(lowering, &name) {
+            lowering.error::<()>(Code::UnsetMap, span, message);
+        }
+    }
+    finished
+}
+
+/// Whether reading the map was reported: one complaint is enough.
+fn said_already(lowering: &Lowering, name: &str) -> bool {
+    let quoted = format!("`@{name}`");
+    lowering
+        .diagnostics
+        .iter()
+        .any(|d| d.message.contains(&quoted))
+}
+
+fn positional(used: Vec<Option<abi::ParameterType>>) -> Vec<abi::Parameter> {
+    used.into_iter()
+        .enumerate()
+        .map(|(index, ty)| abi::Parameter {
+            name: (index + 1).to_string().into(),
+            ty: ty.unwrap_or(abi::ParameterType::Any),
+            description: "".into(),
+        })
+        .collect()
+}
+
+/// A C identifier, unique by its number; the kernel shows the first 15 bytes.
+fn program_name(context: &ProbeContext, index: usize) -> String {
+    let what: String = context
+        .name
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    let what = what.trim_matches('_');
+    if what.is_empty() || what == context.provider {
+        format!("{}_{index}", context.provider)
+    } else {
+        format!("{}_{what}_{index}", context.provider)
+    }
+}
