@@ -1,6 +1,10 @@
 //! What a build machine knows: kernel types, tracepoint formats, C headers, files. The only stage besides `driver`
 //! that does I/O. Everything here describes types and names; none of it may reach an executable as a number.
 
+pub mod btf;
+pub mod live;
+pub mod tracefs;
+
 use std::path::PathBuf;
 
 /// A C type as BTF, DWARF or libclang tells it.
