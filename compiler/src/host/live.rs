@@ -164,7 +164,7 @@ fn directories(path: &Path) -> impl Iterator<Item = String> + use<> {
 }
 
 /// Whether a name fits a pattern of `*` and `?`.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n, mut star) = (0, 0, None);
     while n < name.len() {
