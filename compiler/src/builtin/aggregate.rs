@@ -79,6 +79,14 @@ fn lhist(l: &mut Lowering, call: &Call) -> Option<(Aggregation, AggregateUpdate)
     }
     let range = max - min;
     let buckets = range.div_euclid(step) + i128::from(range % step != 0);
+    if range + step > high {
+        wrong(
+            l,
+            "the bounds of this `lhist` are too far apart".into(),
+            "the form is `lhist(number, min, max, step)`".into(),
+        );
+        return None;
+    }
     if buckets > MOST_BUCKETS {
         wrong(
             l,

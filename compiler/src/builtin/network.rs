@@ -20,14 +20,14 @@ const U8: IntType = IntType {
     signed: false,
 };
 
-/// Bytes of an array or buffer of bytes.
+/// Bytes of an array in memory; one of chars is a string.
 fn byte_count(ty: &Type) -> Option<u32> {
     match ty {
         Type::Array { element, count } => match element.as_ref() {
             Type::Int(int) => Some(count.saturating_mul(u32::from(int.bytes()))),
             _ => None,
         },
-        Type::String { size } | Type::Buffer { size } => Some(*size),
+        Type::String { size } => Some(*size),
         _ => None,
     }
 }
@@ -56,11 +56,6 @@ fn ntop(l: &mut Lowering, call: &Call) -> Option<Expr> {
     match (byte_count(&given.ty), family) {
         (Some(4), None | Some(AF_INET)) | (Some(16), None | Some(AF_INET6)) => {
             Some(inet(given, call))
-        }
-        // A record has room for either; the family says which of its bytes count.
-        (Some(16), Some(AF_INET)) => {
-            let source = l.convert(given, bytes_type(4));
-            Some(inet(source, call))
         }
         _ => {
             let found = named(l, &given.ty);

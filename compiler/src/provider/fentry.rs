@@ -3,12 +3,12 @@
 use btc_abi as abi;
 
 use super::kprobe::module_and_function;
-use super::nearest::nearest;
 use super::point::{Parts, is_pattern, one};
 use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Function, Host};
 use crate::ir::{Context, ProgramKind};
+use crate::sema::suggest::nearest;
 use crate::source::Span;
 
 const FORMS: &str = "`fentry:function` and `fentry:module:function`";

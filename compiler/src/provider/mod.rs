@@ -6,7 +6,6 @@ mod fentry;
 mod hardware;
 mod interval;
 mod kprobe;
-mod nearest;
 mod perf;
 mod point;
 mod profile;
@@ -17,7 +16,6 @@ mod tracepoint;
 mod unsupported;
 mod uprobe;
 
-pub use nearest::nearest;
 pub use timer::duration;
 
 use btc_abi as abi;

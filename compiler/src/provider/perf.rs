@@ -1,8 +1,8 @@
 //! Counted events of the perf subsystem: `event[:count]`, by name.
 
-use super::nearest::nearest;
 use super::point::Parts;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::sema::suggest::nearest;
 
 /// One event: its names (the first is printed), its number in linux/perf_event.h, and the default count.
 pub struct Event {

@@ -5,11 +5,11 @@
 
 use btc_abi as abi;
 
-use super::nearest::nearest;
 use super::point::{Parts, is_pattern, one};
 use super::{Args, Environment, Numbered, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Context, ProgramKind};
+use crate::sema::suggest::nearest;
 
 const FORMS: &str = "`rawtracepoint:event` and `rawtracepoint:module:event`";
 

@@ -2,12 +2,12 @@
 
 use btc_abi as abi;
 
-use super::nearest::nearest;
 use super::point::{Parts, is_pattern, one};
 use super::{Args, Environment, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::TracepointFormat;
 use crate::ir::ProgramKind;
+use crate::sema::suggest::nearest;
 
 const FORMS: &str = "`tracepoint:category:event`, with `*` in either";
 
