@@ -303,11 +303,15 @@ impl Lowering<'_> {
             } else {
                 format!("{least} to {most} arguments")
             };
-            return self.error(
-                Code::ArgumentCount,
-                span,
-                format!("`{name}` takes {expected}, found {count}"),
+            self.report(
+                Diagnostic::error(
+                    Code::ArgumentCount,
+                    span,
+                    format!("`{name}` takes {expected}, found {count}"),
+                )
+                .with_help(format!("the form is `{}`", function.usage)),
             );
+            return None;
         }
         if function.needs_unsafe && !self.options.unsafe_mode {
             self.report(
