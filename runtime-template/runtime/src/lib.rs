@@ -20,10 +20,30 @@
 //! There are no globals but libbpf's own log hook: an executable may hold several tracers.
 
 pub mod attach;
+mod child;
+pub mod config;
+mod context;
+mod detach;
+mod elf;
 pub mod error;
+mod library;
+mod load;
+pub mod options;
+pub mod parameters;
+pub mod pattern;
+pub mod plan;
+mod poll;
 pub mod report;
+mod run;
+mod signal;
+mod slots;
 pub mod symbolize;
+pub mod target;
+#[cfg(test)]
+pub mod testing;
+mod usage;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 pub use btc_abi as abi;
@@ -42,7 +62,18 @@ pub struct Tracer {
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.
+///
+/// The exit status is that of the script's `exit()`, 0 after a signal, a closed pipe or the end of the traced
+/// process (whatever its own status was), 1 after an error, 2 after a wrong command line.
 pub fn main<B: SkelBuilder<'static>>(tracer: &'static Tracer, builder: B) -> ExitCode {
-    let _ = (tracer, builder);
-    ExitCode::FAILURE
+    match run::run(tracer, builder) {
+        Ok(status) => status,
+        Err(error) => {
+            if !error.is_broken_pipe() {
+                // Nowhere to say that standard error is closed.
+                let _ = writeln!(std::io::stderr(), "{}: {error}", tracer.manifest.name);
+            }
+            error.exit_code()
+        }
+    }
 }

@@ -1,32 +1,141 @@
-//! A probe and the target → what to attach → links. One file per kind of probe, named as the language names it.
+//! A probe and the target → sites to attach to → attachments. One file per kind of probe, named as the language
+//! names it. Finding comes before anything is attached, so that a dry run and missing probes need no kernel.
 
-use btc_abi::Attach;
+pub mod begin_end;
+pub mod fentry;
+pub mod hardware;
+pub mod interval;
+pub mod kprobe;
+pub mod perf;
+pub mod profile;
+pub mod rawtracepoint;
+pub mod software;
+pub mod tracepoint;
+pub mod uprobe;
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use btc_abi::{Attach, Probe};
+use libbpf_rs::{OpenProgramMut, ProgramMut};
+
+use crate::Error;
+use crate::target::Target;
 
 /// A kind of probe.
 pub trait Provider: Sync {
     /// Whether `attach` is of this kind.
     fn handles(&self, attach: &Attach) -> bool;
+
+    /// Where the probe goes on this target; nothing where the target has no such place. A plain name that only the
+    /// kernel can check is taken as it is.
+    fn find(&self, probe: &Probe, target: &Target) -> Result<Vec<Site>, Error>;
+
+    /// Sets what must be known before the program is loaded.
+    fn prepare(
+        &self,
+        probe: &Probe,
+        sites: &[Site],
+        program: &mut OpenProgramMut<'_>,
+    ) -> Result<(), Error> {
+        let _ = (probe, sites, program);
+        Ok(())
+    }
+
+    /// Attaches a loaded program to `sites`; one failure for each site that could not be had.
+    fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached;
 }
 
-macro_rules! provider_files { ($($file:ident $name:ident $pattern:pat,)*) => { $(
-    pub mod $file {
-        //! One kind of probe.
-        /// See [`super::Provider`].
-        pub struct $name;
-        impl super::Provider for $name {
-            fn handles(&self, attach: &btc_abi::Attach) -> bool { use btc_abi::Attach; matches!(attach, $pattern) }
+/// One place that a program is attached to.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// As `probe` prints it.
+    pub name: String,
+    /// Index into the run's probe names; 0 for a probe that needs none.
+    pub cookie: u64,
+    pub place: Place,
+}
+
+impl Site {
+    /// A site whose cookie is numbered later.
+    pub fn new(name: impl Into<String>, place: Place) -> Self {
+        Site {
+            name: name.into(),
+            cookie: 0,
+            place,
         }
     }
-)* } }
-provider_files! {
-    begin_end BeginEnd Attach::Begin | Attach::End,
-    interval Interval Attach::Interval { .. },
-    profile Profile Attach::Profile { .. },
-    software Software Attach::Software { .. },
-    hardware Hardware Attach::Hardware { .. },
-    tracepoint Tracepoint Attach::Tracepoint { .. },
-    rawtracepoint Rawtracepoint Attach::RawTracepoint { .. },
-    kprobe Kprobe Attach::Kprobe { .. } | Attach::Kretprobe { .. },
-    fentry Fentry Attach::Fentry { .. } | Attach::Fexit { .. },
-    uprobe Uprobe Attach::Uprobe { .. } | Attach::Uretprobe { .. },
+}
+
+/// Where a site is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// The runtime runs the program itself, before or after everything else.
+    Run,
+    /// What the probe says is all there is to know.
+    Event,
+    Tracepoint {
+        category: String,
+        event: String,
+    },
+    Kernel {
+        function: String,
+        offset: u64,
+    },
+    User {
+        binary: PathBuf,
+        offset: u64,
+    },
+}
+
+/// A loaded program on its way.
+pub struct Attaching<'a> {
+    pub probe: &'a Probe,
+    /// The program's descriptor: its own, or that of a variant for another layout.
+    pub fd: BorrowedFd<'a>,
+    pub program: &'a ProgramMut<'a>,
+    pub target: &'a Target,
+}
+
+/// What came of attaching.
+#[derive(Default)]
+pub struct Attached {
+    pub attachments: Vec<Attachment>,
+    /// How many sites they cover.
+    pub sites: usize,
+    pub failures: Vec<Error>,
+}
+
+impl Attached {
+    /// Attaches site by site.
+    pub fn each(
+        sites: &[Site],
+        mut attach: impl FnMut(&Site) -> Result<Vec<Attachment>, Error>,
+    ) -> Self {
+        let mut attached = Attached::default();
+        for site in sites {
+            match attach(site) {
+                Ok(attachments) => {
+                    attached.attachments.extend(attachments);
+                    attached.sites += 1;
+                }
+                Err(error) => attached.failures.push(error),
+            }
+        }
+        attached
+    }
+}
+
+/// Keeps a program attached.
+pub enum Attachment {
+    /// A link: closing it detaches at once.
+    Link(OwnedFd),
+    /// A perf event. Closing `link` stops the program at once; closing the event can wait for the kernel (75 ms for
+    /// a tracepoint). Without links (before Linux 5.15) both happen when the event is closed.
+    Perf {
+        link: Option<OwnedFd>,
+        event: OwnedFd,
+    },
+    /// One of libbpf's own.
+    Libbpf(libbpf_rs::Link),
 }

@@ -1,0 +1,40 @@
+//! `hardware`: an event of the CPU, sampled every so many, on every CPU.
+
+use btc_abi::{Attach, Probe};
+use perf_event_open_sys::bindings::PERF_TYPE_HARDWARE;
+
+use super::perf::{self, Scope};
+use super::{Attached, Attaching, Place, Provider, Site};
+use crate::target::{Target, online_cpus};
+use crate::{Context, Error};
+
+/// See [`Provider`].
+pub struct Hardware;
+
+impl Provider for Hardware {
+    fn handles(&self, attach: &Attach) -> bool {
+        matches!(attach, Attach::Hardware { .. })
+    }
+
+    fn find(&self, probe: &Probe, _: &Target) -> Result<Vec<Site>, Error> {
+        Ok(vec![Site::new(&*probe.name, Place::Event)])
+    }
+
+    fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
+        Attached::each(sites, |site| {
+            let Attach::Hardware { event, count } = &attaching.probe.attach else {
+                return Ok(Vec::new());
+            };
+            let mut attribute = perf::attribute(PERF_TYPE_HARDWARE, *event);
+            attribute.__bindgen_anon_1.sample_period = *count;
+            let cpus = online_cpus()?;
+            (cpus.into_iter())
+                .map(|cpu| {
+                    let scope = Scope { pid: attaching.target.pid.unwrap_or(-1), cpu };
+                    perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
+                        .context(|| format!("attach {} on CPU {cpu} (a machine without performance counters, as most virtual ones, has no hardware events)", site.name))
+                })
+                .collect()
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! perf_event_attr → an event with a program on it, linked where the kernel has such links (5.15).
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use btc_abi::PerfPeriod;
+use perf_event_open_sys as sys;
+use sys::bindings::perf_event_attr;
+
+use super::Attachment;
+use crate::Error;
+
+/// Which tasks and which CPU an event is of.
+#[derive(Clone, Copy)]
+pub struct Scope {
+    /// -1: all.
+    pub pid: i32,
+    /// -1: all; needs a pid.
+    pub cpu: i32,
+}
+
+/// An attribute of this type and configuration, with everything else zero.
+#[must_use]
+pub fn attribute(kind: u32, config: u64) -> perf_event_attr {
+    perf_event_attr {
+        type_: kind,
+        size: size_of::<perf_event_attr>() as u32,
+        config,
+        ..Default::default()
+    }
+}
+
+/// Sets a period in time, for the CPU clock.
+pub fn set_period(attribute: &mut perf_event_attr, period: &PerfPeriod) {
+    match period {
+        PerfPeriod::Nanoseconds { ns } => attribute.__bindgen_anon_1.sample_period = *ns,
+        PerfPeriod::Hertz { hz } => {
+            attribute.set_freq(1);
+            attribute.__bindgen_anon_1.sample_freq = *hz;
+        }
+    }
+}
+
+/// Opens the event and attaches the program with a cookie (0: none).
+pub fn attach(
+    attribute: &mut perf_event_attr,
+    scope: Scope,
+    program: BorrowedFd<'_>,
+    cookie: u64,
+) -> std::io::Result<Attachment> {
+    let flags = libc::c_ulong::from(sys::bindings::PERF_FLAG_FD_CLOEXEC);
+    // SAFETY: `attribute` is valid and says its own size; pointers inside it live as long as the call.
+    let event = unsafe { sys::perf_event_open(attribute, scope.pid, scope.cpu, -1, flags) };
+    if event < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so the descriptor is open and ours alone.
+    let event = unsafe { OwnedFd::from_raw_fd(event) };
+    let link = link(&event, program, cookie)?;
+    // SAFETY: an open perf event; the request takes no argument.
+    if unsafe { libc::ioctl(event.as_raw_fd(), sys::bindings::ENABLE as _, 0) } < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(Attachment::Perf { link, event })
+}
+
+fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Result<Option<OwnedFd>> {
+    let mut options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.perf_event.bpf_cookie = cookie;
+    // SAFETY: both descriptors are open; `options` says its own size.
+    let link = unsafe {
+        libbpf_sys::bpf_link_create(
+            program.as_raw_fd(),
+            event.as_raw_fd(),
+            libbpf_sys::BPF_PERF_EVENT,
+            &options,
+        )
+    };
+    if link >= 0 {
+        // SAFETY: the call succeeded, so the descriptor is open and ours alone.
+        return Ok(Some(unsafe { OwnedFd::from_raw_fd(link) }));
+    }
+    let error = std::io::Error::from_raw_os_error(-link);
+    if error.raw_os_error() != Some(libc::EINVAL) || crate::target::kernel_at_least(5, 15) {
+        return Err(error);
+    }
+    if cookie != 0 {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            "one program for several probes needs attach cookies, which came with Linux 5.15",
+        ));
+    }
+    // SAFETY: an open perf event; the argument is a program's descriptor.
+    let result = unsafe {
+        libc::ioctl(
+            event.as_raw_fd(),
+            sys::bindings::SET_BPF as _,
+            program.as_raw_fd(),
+        )
+    };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(None)
+}
+
+/// The type number of a dynamic PMU (`kprobe`, `uprobe`) and the configuration bit that makes it a return probe.
+pub fn dynamic(pmu: &str) -> Result<(u32, u64), Error> {
+    let root = format!("/sys/bus/event_source/devices/{pmu}");
+    let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}"));
+    let kind = read("type").ok().and_then(|text| text.trim().parse().ok());
+    let kind =
+        kind.ok_or_else(|| Error::new(format!("this kernel has no {pmu}s (no {root}/type)")))?;
+    let bit = read("format/retprobe").ok();
+    let bit = bit
+        .and_then(|text| text.trim().strip_prefix("config:")?.parse::<u32>().ok())
+        .unwrap_or(0);
+    Ok((kind, 1 << bit))
+}

@@ -1,0 +1,62 @@
+//! Attachments → nothing attached, without making the user wait.
+//!
+//! Closing a link stops its program at once. Closing the perf event of a tracepoint or kprobe behind it waits for an
+//! RCU grace period under a lock: 75 ms each, half a minute for all system calls. So links are closed first, then the
+//! results are printed, and the idle events, which run nothing any more, are left to a process that does nothing but
+//! close them: descriptors that were inherited close with the last holder.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::attach::Attachment;
+
+/// Perf events without programs.
+pub struct Idle(Vec<OwnedFd>);
+
+/// Stops every program. Where the kernel has no perf links (before 5.15), those programs run until [`Idle::release`].
+pub fn stop(attachments: Vec<Attachment>) -> Idle {
+    let mut events = Vec::new();
+    for attachment in attachments {
+        match attachment {
+            Attachment::Link(link) => drop(link),
+            Attachment::Libbpf(link) => drop(link),
+            Attachment::Perf { link, event } => {
+                drop(link);
+                events.push(event);
+            }
+        }
+    }
+    Idle(events)
+}
+
+impl Idle {
+    /// Closes the events: a few by ourselves where that is quick, more in a process of their own.
+    pub fn release(self) {
+        if self.0.is_empty() {
+            return;
+        }
+        // SAFETY: the child makes only async-signal-safe calls.
+        let pid = unsafe { libc::fork() };
+        if pid != 0 {
+            // The parent's descriptors close with it (or, without a child, right here, slowly).
+            if pid > 0 {
+                self.0.into_iter().for_each(|event| std::mem::forget(event));
+            }
+            return;
+        }
+        let mut kept: Vec<i32> = self.0.iter().map(AsRawFd::as_raw_fd).collect();
+        kept.sort_unstable();
+        // SAFETY: closes what this process does not need, so that no reader waits for it, then ends.
+        unsafe {
+            libc::setsid();
+            let mut first: i64 = 0;
+            for fd in kept {
+                if i64::from(fd) > first {
+                    libc::syscall(libc::SYS_close_range, first, i64::from(fd) - 1, 0);
+                }
+                first = i64::from(fd) + 1;
+            }
+            libc::syscall(libc::SYS_close_range, first, i64::from(u32::MAX), 0);
+            libc::_exit(0)
+        }
+    }
+}

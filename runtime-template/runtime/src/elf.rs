@@ -1,0 +1,182 @@
+//! An ELF file of the target → its function symbols as addresses and file offsets. Maps the file, reads only tables.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use object::Endianness;
+use object::elf::{FileHeader64, PT_LOAD, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
+
+use crate::{Context, Error};
+
+/// A mapped ELF file.
+pub struct Binary {
+    map: Mapping,
+    path: std::path::PathBuf,
+}
+
+impl Binary {
+    /// Maps `path`.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let what = || format!("open {}", path.display());
+        let file = File::open(path).context(what)?;
+        let length = file.metadata().context(what)?.len() as usize;
+        Ok(Binary {
+            map: Mapping::new(&file, length).context(what)?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The address that the file gives a symbol of any type; `None` where it has no such symbol.
+    pub fn address(&self, symbol: &str) -> Result<Option<u64>, Error> {
+        let mut found = None;
+        self.symbols(|name, address, _| {
+            if found.is_none() && name == symbol.as_bytes() {
+                found = Some(address);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The file offset of a function.
+    pub fn function_offset(&self, symbol: &str) -> Result<Option<u64>, Error> {
+        let mut found = None;
+        self.symbols(|name, address, function| {
+            if found.is_none() && function && name == symbol.as_bytes() {
+                found = Some(address);
+            }
+        })?;
+        found.map(|address| self.file_offset(address)).transpose()
+    }
+
+    /// Names and file offsets of the functions that `wanted` takes; one name per offset.
+    pub fn functions(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, u64)>, Error> {
+        let mut found = Vec::new();
+        self.symbols(|name, address, function| {
+            if let (true, Ok(name)) = (function, std::str::from_utf8(name))
+                && wanted(name)
+            {
+                found.push((name.to_owned(), address));
+            }
+        })?;
+        for (_, address) in &mut found {
+            *address = self.file_offset(*address)?;
+        }
+        found.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+        found.dedup_by_key(|(_, offset)| *offset);
+        found.sort();
+        Ok(found)
+    }
+
+    /// The place in the file that is loaded at `address`.
+    pub fn file_offset(&self, address: u64) -> Result<u64, Error> {
+        let data = self.map.bytes();
+        let header = self.header()?;
+        let endian = header.endian().context(|| self.name())?;
+        for segment in header
+            .program_headers(endian, data)
+            .context(|| self.name())?
+        {
+            let start = segment.p_vaddr(endian);
+            let end = start.saturating_add(segment.p_filesz(endian));
+            if segment.p_type(endian) == PT_LOAD && (start..end).contains(&address) {
+                return Ok(address - start + segment.p_offset(endian));
+            }
+        }
+        Err(Error::new(format!(
+            "{}: address {address:#x} is in no loaded part of it",
+            self.name()
+        )))
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn header(&self) -> Result<&FileHeader64<Endianness>, Error> {
+        FileHeader64::parse(self.map.bytes())
+            .context(|| format!("{} is not a 64-bit ELF file", self.name()))
+    }
+
+    /// Calls `each` with name, address and whether it is a function, for every defined symbol.
+    fn symbols(&self, mut each: impl FnMut(&[u8], u64, bool)) -> Result<(), Error> {
+        let data = self.map.bytes();
+        let header = self.header()?;
+        let endian = header.endian().context(|| self.name())?;
+        let sections = header.sections(endian, data).context(|| self.name())?;
+        for kind in [SHT_SYMTAB, SHT_DYNSYM] {
+            let table = sections
+                .symbols(endian, data, kind)
+                .context(|| self.name())?;
+            for symbol in table.iter() {
+                if symbol.st_value(endian) == 0 || symbol.is_undefined(endian) {
+                    continue;
+                }
+                let Ok(name) = symbol.name(endian, table.strings()) else {
+                    continue;
+                };
+                let function = matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC);
+                each(name, symbol.st_value(endian), function);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Mapping {
+    start: *mut libc::c_void,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(file: &File, length: usize) -> std::io::Result<Self> {
+        if length == 0 {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "the file is empty",
+            ));
+        }
+        // SAFETY: a fresh private read-only mapping of an open file.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(Mapping { start, length })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is readable, this long, and lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: what `new` mapped, unmapped once.
+        unsafe { libc::munmap(self.start, self.length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_its_own_symbols() {
+        let own = Binary::open(Path::new("/proc/self/exe")).unwrap();
+        let functions = own.functions(|name| name == "main").unwrap();
+        assert_eq!(functions.len(), 1);
+        assert_eq!(own.function_offset("main").unwrap(), Some(functions[0].1));
+        assert_eq!(own.function_offset("no_such_function").unwrap(), None);
+    }
+}

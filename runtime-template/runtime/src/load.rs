@@ -1,0 +1,252 @@
+//! An open object and the plan → a loaded object: maps sized, slots written, layouts patched, refusals explained.
+
+use std::sync::Mutex;
+
+use btc_abi::{Config, Manifest, MapRole};
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
+
+use crate::context::{self, Group};
+use crate::plan::Plan;
+use crate::slots::{self, Facts};
+use crate::target::{self, Target};
+use crate::{Context, Error};
+
+/// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+fn keep(_: PrintLevel, message: String) {
+    if let Ok(mut log) = LOG.lock() {
+        log.push_str(&message);
+    }
+}
+
+fn show(_: PrintLevel, message: String) {
+    eprint!("{message}");
+    keep(PrintLevel::Warn, message);
+}
+
+/// Takes libbpf's messages; `-v` prints them too.
+pub fn capture_log(verbose: bool) {
+    let level = if verbose {
+        PrintLevel::Debug
+    } else {
+        PrintLevel::Warn
+    };
+    libbpf_rs::set_print(Some((level, if verbose { show } else { keep })));
+}
+
+fn taken_log() -> String {
+    LOG.lock()
+        .map(|mut log| std::mem::take(&mut *log))
+        .unwrap_or_default()
+}
+
+/// Opens the object, makes it fit this target, loads it. The groups are those of the plan's probes, in its order.
+pub fn load<B: SkelBuilder<'static>>(
+    builder: B,
+    manifest: &Manifest,
+    config: &Config,
+    plan: &Plan,
+    facts: &Facts<'_>,
+    target: &Target,
+) -> Result<(<B::Output as OpenSkel<'static>>::Output, Vec<Vec<Group>>), Error> {
+    // One object a process, for its whole life.
+    let storage = Box::leak(Box::new(std::mem::MaybeUninit::uninit()));
+    let mut open = builder
+        .open(storage)
+        .map_err(|error| refused(manifest, config, "open the BPF object", error))?;
+    let object = open.open_object_mut();
+    set_up_maps(object, manifest, config, facts)?;
+    let groups = set_up_programs(object, plan, target)?;
+    let loaded = open
+        .load()
+        .map_err(|error| refused(manifest, config, "load the BPF programs", error))?;
+    taken_log();
+    Ok((loaded, groups))
+}
+
+fn set_up_maps(
+    object: &mut OpenObject,
+    manifest: &Manifest,
+    config: &Config,
+    facts: &Facts<'_>,
+) -> Result<(), Error> {
+    for mut map in object.maps_mut() {
+        let symbol = map.name().to_string_lossy().into_owned();
+        if symbol == slots::SECTION {
+            if let Some(section) = map.initial_value_mut() {
+                slots::write(manifest, facts, section)?;
+            }
+            continue;
+        }
+        if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
+            set_up_map(&mut map, description, config)
+                .context(|| format!("set up the map {symbol}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn set_up_map(
+    map: &mut OpenMapMut<'_>,
+    description: &btc_abi::Map,
+    config: &Config,
+) -> libbpf_rs::Result<()> {
+    if description.role == MapRole::RingBuffer {
+        return map.set_max_entries(ring_buffer_size(config.perf_rb_pages));
+    }
+    if description.max_entries == 0 && description.key.is_some() {
+        map.set_max_entries(u32::try_from(config.max_map_keys).unwrap_or(u32::MAX))?;
+    }
+    if description.sparse && target::kernel_at_least(6, 1) {
+        map.set_map_flags(map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC)?;
+    }
+    Ok(())
+}
+
+/// Bytes: a power of two of pages. By default 1 MiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
+/// own memory.
+fn ring_buffer_size(pages: u64) -> u32 {
+    // SAFETY: both only ask for a number.
+    let (page, all) = unsafe {
+        (
+            libc::sysconf(libc::_SC_PAGESIZE),
+            libc::sysconf(libc::_SC_PHYS_PAGES),
+        )
+    };
+    let page = page.max(4096).cast_unsigned();
+    let large = all.cast_unsigned().saturating_mul(page) >= 2 << 30;
+    let bytes = match pages {
+        0 if large => 1 << 20,
+        0 => 256 << 10,
+        pages => pages.saturating_mul(page),
+    };
+    let bytes = bytes.clamp(page, 1 << 30).next_power_of_two();
+    u32::try_from(bytes).unwrap_or(1 << 30)
+}
+
+fn set_up_programs(
+    object: &mut OpenObject,
+    plan: &Plan,
+    target: &Target,
+) -> Result<Vec<Vec<Group>>, Error> {
+    let mut groups: Vec<Vec<Group>> = plan.probes.iter().map(|_| Vec::new()).collect();
+    let mut seen = 0;
+    for mut program in object.progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        let Some(index) = plan
+            .probes
+            .iter()
+            .position(|planned| planned.probe.program == name)
+        else {
+            continue;
+        };
+        let planned = &plan.probes[index];
+        seen += 1;
+        if planned.sites.is_empty() {
+            program.set_autoload(false);
+            continue;
+        }
+        planned
+            .provider
+            .prepare(planned.probe, &planned.sites, &mut program)?;
+        if planned.probe.context.is_empty() {
+            continue;
+        }
+        groups[index] = context::groups(planned.probe, &planned.sites, target.tracefs()?)?;
+        if let Some(first) = groups[index].first() {
+            patch(&mut program, planned.probe, first)?;
+        }
+    }
+    if seen != plan.probes.len() {
+        return Err(Error::new(
+            "the object lacks a program of the manifest: a bug of btc",
+        ));
+    }
+    Ok(groups)
+}
+
+fn patch(
+    program: &mut OpenProgramMut<'_>,
+    probe: &btc_abi::Probe,
+    group: &Group,
+) -> Result<(), Error> {
+    let mut instructions = program.insns().to_vec();
+    context::patch(probe, &group.layout, &mut instructions)?;
+    // SAFETY: the program is open and not loaded; libbpf copies the instructions, whose number stays the same.
+    let result = unsafe {
+        libbpf_sys::bpf_program__set_insns(
+            program.as_libbpf_object().as_ptr(),
+            instructions.as_mut_ptr(),
+            instructions.len() as _,
+        )
+    };
+    if result < 0 {
+        let source = std::io::Error::from_raw_os_error(-result);
+        return Err(Error::with_source(
+            format!("patch the program of {}", probe.name),
+            source,
+        ));
+    }
+    Ok(())
+}
+
+/// The error of opening or loading, led by the probe and its place where the verifier refused a program.
+fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::Error) -> Error {
+    let log = taken_log();
+    if let Some(reason) = privileges() {
+        return Error::with_source(format!("{what}: {reason}"), error);
+    }
+    let program = log.lines().find_map(|line| {
+        let (_, rest) = line.split_once("prog '")?;
+        let (name, rest) = rest.split_once('\'')?;
+        rest.contains("failed").then_some(name)
+    });
+    let probe = program.and_then(|name| manifest.probes.iter().find(|probe| probe.program == name));
+    let log = excerpt(&log, config.log_size);
+    match probe {
+        Some(probe) => Error::with_source(
+            format!(
+                "{}: the kernel refused the program of {}:\n{log}\n{what}",
+                probe.place, probe.name
+            ),
+            error,
+        ),
+        None if log.is_empty() => Error::with_source(what, error),
+        None => Error::with_source(format!("{what}:\n{log}\n{what}"), error),
+    }
+}
+
+/// The last lines of the verifier's log, or of all that libbpf said.
+fn excerpt(log: &str, log_size: u64) -> String {
+    const LINES: usize = 20;
+    let verifier = (log.split_once("BEGIN PROG LOAD LOG --"))
+        .map(|(_, rest)| rest.split("-- END PROG LOAD LOG").next().unwrap_or(rest));
+    let lines: Vec<&str> = (verifier.unwrap_or(log).lines())
+        .filter(|line| {
+            !line.trim().is_empty() && !line.ends_with("prog '") && !line.starts_with("processed ")
+        })
+        .filter(|line| verifier.is_none() || !line.starts_with("libbpf:"))
+        .collect();
+    let mut text = lines[lines.len().saturating_sub(LINES)..].join("\n");
+    let mut cut = text
+        .len()
+        .saturating_sub(usize::try_from(log_size).unwrap_or(usize::MAX));
+    while !text.is_char_boundary(cut) {
+        cut += 1;
+    }
+    text.split_off(cut)
+}
+
+/// Why this process may not load, if it may not.
+#[must_use]
+pub fn privileges() -> Option<String> {
+    let missing = target::missing_capabilities();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "tracing needs root or {}, which this process lacks",
+            missing.join(" and ")
+        )
+    })
+}

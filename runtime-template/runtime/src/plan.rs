@@ -1,0 +1,184 @@
+//! The manifest's probes and the target → a list of what to attach, before anything is attached. Missing probes are
+//! decided here, probe names are numbered here, `--dry-run` prints it.
+
+use btc_abi::{Attach, Config, Manifest, MissingProbes, Probe};
+
+use crate::attach::{Place, Provider, Site};
+use crate::target::Target;
+use crate::{Error, Tracer};
+
+/// What will be attached.
+pub struct Plan {
+    /// In the manifest's order, those without a site included.
+    pub probes: Vec<Planned>,
+    /// Indexed by cookie.
+    pub names: Vec<String>,
+}
+
+/// One probe of the plan.
+pub struct Planned {
+    pub probe: &'static Probe,
+    pub provider: &'static dyn Provider,
+    /// Empty: missing on this target, the program is not loaded.
+    pub sites: Vec<Site>,
+}
+
+/// Finds the sites of every probe.
+pub fn make(
+    tracer: &Tracer,
+    config: &Config,
+    target: &Target,
+    warnings: bool,
+) -> Result<Plan, Error> {
+    let mut plan = Plan {
+        probes: Vec::new(),
+        names: Vec::new(),
+    };
+    let mut count = 0;
+    for probe in tracer.manifest.probes.iter() {
+        let provider = provider(tracer, probe)?;
+        let mut sites = match provider.find(probe, target) {
+            Ok(sites) => sites,
+            Err(error) if config.missing_probes == MissingProbes::Error => return Err(error),
+            Err(error) => {
+                missing(config, warnings, error)?;
+                count += 1;
+                plan.probes.push(Planned {
+                    probe,
+                    provider,
+                    sites: Vec::new(),
+                });
+                continue;
+            }
+        };
+        if sites.is_empty() {
+            let error = Error::new(format!(
+                "{}: nothing to attach {} to: this machine has no such probe",
+                probe.place, probe.name
+            ));
+            missing(config, warnings, error)?;
+        }
+        for site in &mut sites {
+            // The name is a constant of the program unless a pattern was matched.
+            if site.name != probe.name {
+                site.cookie = plan.names.len() as u64;
+            }
+            plan.names.push(site.name.clone());
+        }
+        count += sites.len();
+        plan.probes.push(Planned {
+            probe,
+            provider,
+            sites,
+        });
+    }
+    if count as u64 > config.max_probes {
+        return Err(Error::new(format!(
+            "{count} probes are more than max_probes allows ({}); BTC_MAX_PROBES={count} raises it",
+            config.max_probes
+        )));
+    }
+    Ok(plan)
+}
+
+/// Applies `missing_probes` to a probe that the target does not have.
+pub fn missing(config: &Config, warnings: bool, error: Error) -> Result<(), Error> {
+    match config.missing_probes {
+        MissingProbes::Error => Err(error),
+        MissingProbes::Warn => {
+            if warnings {
+                eprintln!("WARNING: {error}");
+            }
+            Ok(())
+        }
+        MissingProbes::Ignore => Ok(()),
+    }
+}
+
+fn provider(tracer: &Tracer, probe: &Probe) -> Result<&'static dyn Provider, Error> {
+    (tracer.providers.iter().copied())
+        .find(|provider| provider.handles(&probe.attach))
+        .ok_or_else(|| {
+            Error::new(format!(
+                "{}: no provider for {} was linked in: a bug of btc",
+                probe.place, probe.name
+            ))
+        })
+}
+
+impl Planned {
+    /// When the probe's program comes into play.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::of(self.probe)
+    }
+}
+
+impl Plan {
+    /// How many sites there are.
+    #[must_use]
+    pub fn sites(&self) -> usize {
+        self.probes.iter().map(|planned| planned.sites.len()).sum()
+    }
+
+    /// The probes of one phase.
+    pub fn of(&self, wanted: Phase) -> impl Iterator<Item = &Planned> {
+        self.probes
+            .iter()
+            .filter(move |planned| planned.phase() == wanted)
+    }
+
+    /// One line a site, for `--dry-run`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for planned in &self.probes {
+            for site in &planned.sites {
+                let _ = write!(text, "{}", site.name);
+                match &site.place {
+                    Place::User { binary, offset } => {
+                        let _ = write!(text, " ({} at {offset:#x})", binary.display());
+                    }
+                    Place::Kernel { .. } | Place::Run | Place::Event | Place::Tracepoint { .. } => {
+                    }
+                }
+                text.push('\n');
+            }
+            if planned.sites.is_empty() {
+                let _ = writeln!(text, "{} (missing)", planned.probe.name);
+            }
+        }
+        text
+    }
+}
+
+/// When a probe's program comes into play.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Begin,
+    Trace,
+    End,
+}
+
+impl Phase {
+    fn of(probe: &Probe) -> Self {
+        match probe.attach {
+            Attach::Begin => Phase::Begin,
+            Attach::End => Phase::End,
+            _ => Phase::Trace,
+        }
+    }
+}
+
+/// Whether the manifest can be run on a kernel without types.
+pub fn check_btf(manifest: &Manifest) -> Result<(), Error> {
+    if manifest.needs_btf && !crate::target::has_btf() {
+        return Err(Error::new(format!(
+            "{} reads kernel types, and this kernel ({}) has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF)",
+            manifest.name,
+            crate::target::kernel_release()
+        )));
+    }
+    Ok(())
+}

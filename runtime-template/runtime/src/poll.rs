@@ -1,0 +1,212 @@
+//! Ring buffer, signals and the traced process → records to the session, until something ends the run.
+
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use libbpf_rs::{AsRawLibbpf, Map, RingBuffer, RingBufferBuilder};
+
+use crate::report::{Flow, Session};
+use crate::signal::Signals;
+use crate::{Context, Error};
+
+/// What ended the polling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The script called `exit(status)`.
+    Exit(i32),
+    Signal,
+    /// The `-p` or `-c` process is gone.
+    Process,
+}
+
+/// Records between two looks at signals and processes.
+const BATCH: usize = 4096;
+
+/// What the ring buffer's callback works on.
+pub struct State<'s, 'o> {
+    session: &'s mut Session<'o>,
+    /// The script asked to exit before these records came.
+    discard: bool,
+    exit: Option<i32>,
+    error: Option<Error>,
+}
+
+impl<'s, 'o> State<'s, 'o> {
+    /// A state that nothing has happened to.
+    pub fn new(session: &'s mut Session<'o>) -> RefCell<Self> {
+        RefCell::new(State {
+            session,
+            discard: false,
+            exit: None,
+            error: None,
+        })
+    }
+
+    /// Takes one record; a negative number stops the consumption after it.
+    fn take(&mut self, record: &[u8]) -> i32 {
+        if self.discard {
+            return 0;
+        }
+        match self.session.handle_record(record) {
+            Ok(Flow::Continue) => 0,
+            Ok(Flow::Exit(status)) => {
+                self.exit = Some(status);
+                -libc::ECANCELED
+            }
+            Err(error) => {
+                self.error = Some(error);
+                -libc::ECANCELED
+            }
+        }
+    }
+}
+
+/// The ring buffer (a script that reports nothing has none) and its state.
+pub struct Records<'c, 's, 'o> {
+    buffer: Option<RingBuffer<'c>>,
+    state: &'c RefCell<State<'s, 'o>>,
+}
+
+impl<'c, 's, 'o> Records<'c, 's, 'o> {
+    /// Maps the ring buffer.
+    pub fn open(
+        map: Option<&'c Map<'_>>,
+        state: &'c RefCell<State<'s, 'o>>,
+    ) -> Result<Self, Error> {
+        let Some(map) = map else {
+            return Ok(Records {
+                buffer: None,
+                state,
+            });
+        };
+        let what = || "map the ring buffer";
+        let mut builder = RingBufferBuilder::new();
+        builder
+            .add(map, move |record| state.borrow_mut().take(record))
+            .context(what)?;
+        let buffer = Some(builder.build().context(what)?);
+        Ok(Records { buffer, state })
+    }
+
+    /// Handles what the ring buffer holds, at most a batch of it. Whether it is empty now.
+    fn consume(&self, limit: usize) -> Result<bool, Error> {
+        let Some(buffer) = &self.buffer else {
+            return Ok(true);
+        };
+        let count = buffer.consume_raw_n(limit);
+        let mut state = self.state.borrow_mut();
+        if let Some(error) = state.error.take() {
+            return Err(error);
+        }
+        if count < 0 && count != -libc::ECANCELED {
+            let source = std::io::Error::from_raw_os_error(-count);
+            return Err(Error::with_source("read the ring buffer", source));
+        }
+        Ok(state.exit.is_none() && usize::try_from(count).is_ok_and(|count| count < limit))
+    }
+
+    /// Sleeps and handles records until something ends the run. `processes` are pidfds.
+    pub fn poll(&self, signals: &Signals, process: Option<&OwnedFd>) -> Result<Ending, Error> {
+        let mut waiting = vec![pollfd(signals.fd())];
+        waiting.extend(process.map(|process| pollfd(process.as_raw_fd())));
+        let sources = waiting.len();
+        waiting.extend(self.buffer.as_ref().map(|buffer| pollfd(buffer.epoll_fd())));
+        let mut empty = false;
+        loop {
+            if empty {
+                self.state.borrow_mut().session.flush()?;
+            }
+            let timeout = if empty { -1 } else { 0 };
+            // SAFETY: the list is valid and of this length.
+            let ready = unsafe { libc::poll(waiting.as_mut_ptr(), waiting.len() as _, timeout) };
+            if ready < 0 {
+                let error = std::io::Error::last_os_error();
+                if error.kind() != std::io::ErrorKind::Interrupted {
+                    return Err(Error::with_source("poll", error));
+                }
+                continue;
+            }
+            if waiting[0].revents != 0 {
+                return Ok(Ending::Signal);
+            }
+            empty = self.consume(BATCH)?;
+            if let Some(status) = self.state.borrow().exit {
+                return Ok(Ending::Exit(status));
+            }
+            if empty
+                && waiting[1..sources]
+                    .iter()
+                    .any(|process| process.revents != 0)
+            {
+                return Ok(Ending::Process);
+            }
+        }
+    }
+
+    /// Where the producers are: records up to there came before now.
+    fn produced(&self) -> u64 {
+        let Some(buffer) = &self.buffer else {
+            return 0;
+        };
+        // SAFETY: a live ring buffer manager with one ring.
+        unsafe {
+            let ring = libbpf_sys::ring_buffer__ring(buffer.as_libbpf_object().as_ptr(), 0);
+            libbpf_sys::ring__producer_pos(ring) as u64
+        }
+    }
+
+    fn consumed(&self) -> u64 {
+        let Some(buffer) = &self.buffer else {
+            return 0;
+        };
+        // SAFETY: as in `produced`.
+        unsafe {
+            let ring = libbpf_sys::ring_buffer__ring(buffer.as_libbpf_object().as_ptr(), 0);
+            libbpf_sys::ring__consumer_pos(ring) as u64
+        }
+    }
+
+    /// After `exit()`: what came before now is dropped.
+    pub fn discard(&self) -> Result<(), Error> {
+        self.state.borrow_mut().discard = true;
+        let drained = self.drain();
+        self.state.borrow_mut().discard = false;
+        drained.map(|_| ())
+    }
+
+    /// Handles what came before now, and no more: producers may still run. The status of an `exit()` among it.
+    pub fn drain(&self) -> Result<Option<i32>, Error> {
+        let end = self.produced();
+        let mut status = None;
+        self.state.borrow_mut().exit = None;
+        while self.consumed() < end {
+            let before = self.consumed();
+            self.consume(BATCH)?;
+            status = self.state.borrow_mut().exit.take().or(status);
+            // A record that is reserved and not committed: its producer was stopped.
+            if self.consumed() == before {
+                break;
+            }
+        }
+        Ok(status)
+    }
+}
+
+fn pollfd(fd: i32) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    }
+}
+
+/// A descriptor that becomes readable when the process ends (Linux 5.3).
+pub fn watch_process(pid: i32) -> Result<OwnedFd, Error> {
+    // SAFETY: plain integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    match i32::try_from(fd) {
+        // SAFETY: the call succeeded, so the descriptor is open and ours alone.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(Error::last_os(format!("watch process {pid}"))),
+    }
+}

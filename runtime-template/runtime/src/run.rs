@@ -1,0 +1,305 @@
+//! A tracer and the process's arguments → a run, phase by phase, and its exit status.
+
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+
+use btc_abi::Config;
+use libbpf_rs::skel::{Skel, SkelBuilder};
+use libbpf_rs::{AsRawLibbpf, MapCore, Object};
+
+use crate::attach::{Attached, Attaching, Attachment};
+use crate::child::{self, Child};
+use crate::context::{self, Group};
+use crate::options::{self, Options, Request};
+use crate::plan::{self, Phase, Plan, Planned};
+use crate::poll::{self, Ending, Records, State};
+use crate::report::{Session, Setup};
+use crate::signal::Signals;
+use crate::slots::Facts;
+use crate::target::{Target, clock_ns};
+use crate::{Context, Error, Tracer, config, detach, load};
+
+/// The phases of a run.
+pub fn run<B: SkelBuilder<'static>>(
+    tracer: &'static Tracer,
+    builder: B,
+) -> Result<ExitCode, Error> {
+    let start_time = clock_ns(libc::CLOCK_BOOTTIME);
+    let manifest = tracer.manifest;
+    let options = match options::parse(manifest, std::env::args_os().skip(1))? {
+        Request::Run(options) => options,
+        Request::Print(text) => return print(&text),
+    };
+    let config = config::from_environment(&manifest.config)?;
+    if let Some(pid) = options.pid {
+        poll::watch_process(pid).context(|| format!("-p {pid}"))?;
+    }
+    if !options.dry_run {
+        if let Some(reason) = load::privileges() {
+            return Err(Error::new(reason));
+        }
+        plan::check_btf(manifest)?;
+    }
+    let mut child = match &options.command {
+        Some(command) if !options.dry_run => Some(child::start(command)?),
+        _ => None,
+    };
+    let child_pid = child.as_ref().map(|child| child.pid);
+    let target = Target::new(options.pid.or(child_pid), options.verbose);
+    let plan = plan::make(tracer, &config, &target, !options.no_warnings)?;
+    if options.dry_run {
+        return print(&plan.describe());
+    }
+    if plan.sites() == 0 {
+        return Err(Error::new(
+            "no probe of the script can be attached on this machine",
+        ));
+    }
+    raise_file_limit();
+    load::capture_log(options.verbose);
+    let facts = Facts {
+        parameters: &options.parameters,
+        child: child_pid,
+        pid_filter: options.pid,
+        start_time,
+    };
+    let (loaded, groups) = load::load(builder, manifest, &config, &plan, &facts, &target)?;
+    let object = loaded.object();
+    let mut attach = AttachPhase {
+        object,
+        config: &config,
+        target: &target,
+        warnings: !options.no_warnings,
+        variants: Vec::new(),
+        attachments: Vec::new(),
+        sites: 0,
+    };
+    let mut session = Session::new(setup(
+        tracer,
+        &options,
+        config.clone(),
+        object,
+        &plan,
+        start_time,
+    )?)?;
+    attach.attach(&plan, &groups, Phase::Begin)?;
+    attach.attach(&plan, &groups, Phase::Trace)?;
+    let ends = plan
+        .of(Phase::End)
+        .map(|planned| planned.sites.len())
+        .sum::<usize>();
+    session.attached(attach.sites + ends)?;
+    let (ending, idle) = trace(
+        &mut session,
+        &mut attach,
+        &plan,
+        &groups,
+        child.as_mut(),
+        &options,
+    )?;
+    drop(attach);
+    drop(session);
+    drop(loaded);
+    idle.release();
+    Ok(match ending {
+        Ending::Exit(status) => ExitCode::from(status as u8),
+        Ending::Signal | Ending::Process => ExitCode::SUCCESS,
+    })
+}
+
+/// From the first record to the last line: poll, stop the programs, run the end probes, print.
+fn trace(
+    session: &mut Session<'_>,
+    attach: &mut AttachPhase<'_>,
+    plan: &Plan,
+    groups: &[Vec<Group>],
+    mut child: Option<&mut Child>,
+    options: &Options,
+) -> Result<(Ending, detach::Idle), Error> {
+    let pid = child.as_ref().map(|child| child.pid).or(options.pid);
+    let process = pid.map(poll::watch_process).transpose()?;
+    let signals = Signals::block()?;
+    if let Some(child) = &mut child {
+        child.release()?;
+    }
+    let buffer = attach
+        .object
+        .maps()
+        .find(|map| map.map_type() == libbpf_rs::MapType::RingBuf);
+    let (ending, idle) = {
+        let state = State::new(session);
+        let records = Records::open(buffer.as_ref(), &state)?;
+        let mut ending = records.poll(&signals, process.as_ref())?;
+        signals.end_at_once();
+        let idle = detach::stop(std::mem::take(&mut attach.attachments));
+        if matches!(ending, Ending::Exit(_)) {
+            records.discard()?;
+        }
+        attach.attach(plan, groups, Phase::End)?;
+        if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
+            ending = Ending::Exit(status);
+        }
+        (ending, idle)
+    };
+    if let Some(said) = child.and_then(Child::reap)
+        && !options.no_warnings
+    {
+        eprintln!("{said}");
+    }
+    session.print_maps()?;
+    session.report_counters()?;
+    session.flush()?;
+    Ok((ending, idle))
+}
+
+/// Everything that attaching needs and makes.
+struct AttachPhase<'a> {
+    object: &'a Object,
+    config: &'a Config,
+    target: &'a Target,
+    warnings: bool,
+    /// Copies of programs for other tracepoint layouts.
+    variants: Vec<OwnedFd>,
+    attachments: Vec<Attachment>,
+    /// Attached so far.
+    sites: usize,
+}
+
+impl AttachPhase<'_> {
+    fn attach(&mut self, plan: &Plan, groups: &[Vec<Group>], phase: Phase) -> Result<(), Error> {
+        for (planned, groups) in plan.probes.iter().zip(groups) {
+            if planned.phase() != phase || planned.sites.is_empty() {
+                continue;
+            }
+            let attached = self.probe(planned, groups)?;
+            if self.target.verbose {
+                eprintln!(
+                    "{}: attached to {} of {} places",
+                    planned.probe.name,
+                    attached.sites,
+                    planned.sites.len()
+                );
+            }
+            self.sites += attached.sites;
+            self.attachments.extend(attached.attachments);
+            // What a pattern matched beyond what can be probed is left out, as long as something is left.
+            let pattern = planned
+                .sites
+                .iter()
+                .any(|site| site.name != planned.probe.name);
+            if pattern && attached.sites > 0 {
+                continue;
+            }
+            for failure in attached.failures {
+                let failure = Error::with_source(planned.probe.place.to_string(), failure);
+                plan::missing(self.config, self.warnings, failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self, planned: &Planned, groups: &[Group]) -> Result<Attached, Error> {
+        let program = (self.object.progs_mut())
+            .find(|program| program.name() == &*planned.probe.program)
+            .ok_or_else(|| {
+                Error::new(format!(
+                    "no program {}: a bug of btc",
+                    planned.probe.program
+                ))
+            })?;
+        if groups.len() < 2 {
+            let attaching = Attaching {
+                probe: planned.probe,
+                fd: program.as_fd(),
+                program: &program,
+                target: self.target,
+            };
+            return Ok(planned.provider.attach(&attaching, &planned.sites));
+        }
+        // SAFETY: a live object.
+        let btf =
+            unsafe { libbpf_sys::bpf_object__btf_fd(self.object.as_libbpf_object().as_ptr()) };
+        let mut all = Attached::default();
+        for (index, group) in groups.iter().enumerate() {
+            let variant = match index {
+                0 => None,
+                _ => Some(context::load_variant(
+                    planned.probe,
+                    &group.layout,
+                    program.as_libbpf_object().as_ptr(),
+                    btf,
+                )?),
+            };
+            let attaching = Attaching {
+                probe: planned.probe,
+                fd: variant
+                    .as_ref()
+                    .map_or(program.as_fd(), |variant| variant.as_fd()),
+                program: &program,
+                target: self.target,
+            };
+            let sites: Vec<_> = group
+                .sites
+                .iter()
+                .map(|site| planned.sites[*site].clone())
+                .collect();
+            let attached = planned.provider.attach(&attaching, &sites);
+            all.attachments.extend(attached.attachments);
+            all.sites += attached.sites;
+            all.failures.extend(attached.failures);
+            self.variants.extend(variant);
+        }
+        Ok(all)
+    }
+}
+
+fn setup<'a>(
+    tracer: &Tracer,
+    options: &Options,
+    config: Config,
+    object: &'a Object,
+    plan: &'a Plan,
+    start_time: u64,
+) -> Result<Setup<'a>, Error> {
+    let out = match &options.output {
+        Some(path) => Some(std::fs::File::create(path).context(|| format!("-o {path}"))?),
+        None => None,
+    };
+    Ok(Setup {
+        manifest: tracer.manifest,
+        config,
+        object,
+        probe_names: &plan.names,
+        symbolizer: tracer.symbolizer,
+        format: options.format,
+        buffering: options.buffering,
+        out,
+        quiet: options.quiet,
+        warn_failed_reads: options.warn_failed_reads,
+        no_warnings: options.no_warnings,
+        start_time,
+    })
+}
+
+fn print(text: &str) -> Result<ExitCode, Error> {
+    let mut out = std::io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Error::output("write to standard output", error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A pattern may match more events than the 1024 descriptors that a process has by default.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid place; a failure leaves the limit as it was.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}

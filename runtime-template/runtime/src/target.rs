@@ -1,0 +1,198 @@
+//! This machine → facts that several phases ask for: clocks, CPUs, tracefs, BTF, capabilities, the kernel's release.
+
+use std::cell::OnceCell;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use crate::{Context, Error};
+
+/// What attaching needs to know of the run; slow facts are looked up when first asked for.
+pub struct Target {
+    /// The `-p` pid or the `-c` child: user probes are of this process alone.
+    pub pid: Option<i32>,
+    pub verbose: bool,
+    tracefs: OnceCell<Tracefs>,
+}
+
+impl Target {
+    #[must_use]
+    pub fn new(pid: Option<i32>, verbose: bool) -> Self {
+        Target {
+            pid,
+            verbose,
+            tracefs: OnceCell::new(),
+        }
+    }
+
+    /// The root of tracefs: where it is mounted, else a mount of our own that no one sees and that ends with us.
+    pub fn tracefs(&self) -> Result<&Path, Error> {
+        if let Some(found) = self.tracefs.get() {
+            return Ok(&found.root);
+        }
+        let found = match mounted_tracefs() {
+            Some(root) => Tracefs { root, _mount: None },
+            None => Tracefs::mount()?,
+        };
+        Ok(&self.tracefs.get_or_init(|| found).root)
+    }
+}
+
+struct Tracefs {
+    root: PathBuf,
+    _mount: Option<OwnedFd>,
+}
+
+impl Tracefs {
+    /// A detached mount (fsopen, fsmount: Linux 5.2), reached through its descriptor.
+    fn mount() -> Result<Self, Error> {
+        let what = || "tracefs is not mounted and could not be (`mount -t tracefs tracefs /sys/kernel/tracing` as root)";
+        // SAFETY: the arguments are a NUL-terminated string and plain integers.
+        let context = unsafe { libc::syscall(libc::SYS_fsopen, c"tracefs".as_ptr(), 1) };
+        let context = owned(context, what)?;
+        const FSCONFIG_CMD_CREATE: libc::c_int = 6;
+        // SAFETY: a command without key and value takes null pointers.
+        let created = unsafe {
+            libc::syscall(
+                libc::SYS_fsconfig,
+                context.as_raw_fd(),
+                FSCONFIG_CMD_CREATE,
+                std::ptr::null::<u8>(),
+                std::ptr::null::<u8>(),
+                0,
+            )
+        };
+        if created < 0 {
+            return Err(Error::last_os(what()));
+        }
+        // SAFETY: plain integers.
+        let mount = unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), 1, 0) };
+        let mount = owned(mount, what)?;
+        Ok(Tracefs {
+            root: PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd())),
+            _mount: Some(mount),
+        })
+    }
+}
+
+/// A system call's result as a descriptor.
+fn owned(result: libc::c_long, what: impl Fn() -> &'static str) -> Result<OwnedFd, Error> {
+    match i32::try_from(result) {
+        // SAFETY: the call succeeded, so the descriptor is open and ours alone.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(Error::last_os(what())),
+    }
+}
+
+/// Where tracefs is mounted, if it is where it belongs.
+#[must_use]
+pub fn mounted_tracefs() -> Option<PathBuf> {
+    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|root| root.join("events").exists())
+}
+
+/// Nanoseconds of a clock (`CLOCK_*`).
+#[must_use]
+pub fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a valid place for the result.
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// The CPUs that are online.
+pub fn online_cpus() -> Result<Vec<i32>, Error> {
+    let path = "/sys/devices/system/cpu/online";
+    let text = std::fs::read_to_string(path).context(|| format!("read {path}"))?;
+    cpu_list(text.trim()).ok_or_else(|| Error::new(format!("{path}: unexpected `{}`", text.trim())))
+}
+
+fn cpu_list(text: &str) -> Option<Vec<i32>> {
+    let mut cpus = Vec::new();
+    for range in text.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cpus.extend(first.parse::<i32>().ok()?..=last.parse().ok()?);
+    }
+    Some(cpus)
+}
+
+/// The kernel's release, as `uname -r` prints it.
+#[must_use]
+pub fn kernel_release() -> String {
+    // SAFETY: utsname is plain bytes; all zeroes is a value.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: `names` is a valid place; the kernel ends the strings with NUL.
+    let release = unsafe {
+        libc::uname(&mut names);
+        CStr::from_ptr(names.release.as_ptr())
+    };
+    release.to_string_lossy().into_owned()
+}
+
+/// Whether the kernel is at least of this version.
+#[must_use]
+pub fn kernel_at_least(major: u32, minor: u32) -> bool {
+    let release = kernel_release();
+    let mut parts = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
+}
+
+/// Whether the kernel's types are to be had.
+#[must_use]
+pub fn has_btf() -> bool {
+    let release = kernel_release();
+    Path::new("/sys/kernel/btf/vmlinux").exists()
+        || Path::new(&format!("/boot/vmlinux-{release}")).exists()
+        || Path::new(&format!("/lib/modules/{release}/build/vmlinux")).exists()
+}
+
+/// The capabilities that loading and attaching need and that this process lacks.
+#[must_use]
+pub fn missing_capabilities() -> Vec<&'static str> {
+    const SYS_ADMIN: u32 = 21;
+    const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = (status.lines())
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    let Some(effective) = effective else {
+        return Vec::new();
+    };
+    if effective & (1 << SYS_ADMIN) != 0 {
+        return Vec::new();
+    }
+    (NEEDED.into_iter())
+        .filter(|(bit, _)| effective & (1 << bit) == 0)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// A path or name for a system call.
+pub fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Error> {
+    CString::new(text).context(|| "a name with a NUL byte")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_lists() {
+        assert_eq!(cpu_list("0-2,5"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(cpu_list("3"), Some(vec![3]));
+        assert_eq!(cpu_list(""), None);
+    }
+
+    #[test]
+    fn releases() {
+        assert!(kernel_at_least(3, 0));
+        assert!(!kernel_at_least(99, 0));
+    }
+}
