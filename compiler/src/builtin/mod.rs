@@ -179,31 +179,4 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbered_names_share_an_entry() {
-        assert_eq!(lookup("arg12").map(|f| f.name), Some("arg"));
-        assert_eq!(lookup("sarg0").map(|f| f.name), Some("sarg"));
-        assert!(lookup("arg").is_none());
-        assert!(lookup("pid1").is_none());
-    }
-
-    #[test]
-    fn no_name_stands_twice() {
-        let mut all: Vec<&str> = names().collect();
-        let count = all.len();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), count);
-    }
-
-    #[test]
-    fn usages_name_their_function() {
-        for function in FAMILIES.iter().flat_map(|f| f.iter()) {
-            assert!(function.usage.starts_with(function.name));
-            assert!(function.arguments.0 <= function.arguments.1);
-        }
-    }
-}
+mod tests;

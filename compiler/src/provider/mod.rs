@@ -171,4 +171,4 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

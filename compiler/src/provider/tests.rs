@@ -2,7 +2,7 @@
 
 use btc_abi::{Attach, PerfPeriod};
 
-use super::point::tests::point;
+pub(crate) use super::point::tests::point;
 use super::*;
 use crate::host::{
     CDefinitions, CError, COptions, DataLocation, Function, HostEnum, HostRecord, HostRecordBody,
@@ -10,9 +10,9 @@ use crate::host::{
 };
 
 /// Two tracepoints, two functions, one raw tracepoint.
-struct Small {
-    btf: bool,
-    tracefs: bool,
+pub(crate) struct Small {
+    pub(crate) btf: bool,
+    pub(crate) tracefs: bool,
 }
 
 const INT: CType = CType::Int {
