@@ -3,11 +3,14 @@
 //! The whole pipeline, each stage a function from one type to the next:
 //! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
+pub mod bug;
 pub mod builtin;
+pub mod codegen;
 pub mod diagnostic;
 pub mod driver;
 pub mod host;
 pub mod ir;
+pub mod layout;
 pub mod options;
 pub mod provider;
 pub mod sema;

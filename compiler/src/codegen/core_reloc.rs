@@ -1,0 +1,320 @@
+//! Accesses to kernel types as CO-RE relocations: the DI types of what is accessed, and the intrinsics that name it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use inkwell::attributes::{Attribute, AttributeLoc};
+use inkwell::debug_info::DIType;
+use inkwell::intrinsics::Intrinsic;
+use inkwell::llvm_sys::core as raw;
+use inkwell::types::BasicTypeEnum;
+use inkwell::values::{AsValueRef, BasicMetadataValueEnum, CallSiteValue, IntValue, PointerValue};
+
+use super::debug_info::{BOOLEAN, DebugInfo, DiMember, SIGNED, UNSIGNED};
+use super::program::Emitter;
+use super::visit::{self, Node};
+use crate::bug::Bug;
+use crate::ir::{self, CRecordId, EnumId, ExprKind, Origin, Step, Type, Types};
+
+/// What `llvm.bpf.preserve.field.info` answers (libbpf's enum bpf_field_info_kind).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldInfo {
+    ByteOffset = 0,
+    ByteSize = 1,
+    Exists = 2,
+    LeftShift = 4,
+    RightShift = 5,
+}
+
+/// DI types of the kernel records that a program accesses, with only the members that it accesses.
+pub struct CoreTypes<'ctx> {
+    records: BTreeMap<CRecordId, (DIType<'ctx>, Vec<u32>)>,
+    enums: BTreeMap<EnumId, DIType<'ctx>>,
+}
+
+impl<'ctx> CoreTypes<'ctx> {
+    pub fn new(program: &ir::Program, di: &DebugInfo<'ctx>) -> Result<Self, Bug> {
+        let mut used: BTreeMap<CRecordId, BTreeSet<u32>> = BTreeMap::new();
+        let mut enums = BTreeSet::new();
+        visit::program(program, &mut |node| match node {
+            Node::Steps(steps) => {
+                for step in steps {
+                    if let Step::Member { record, member } = step {
+                        used.entry(*record).or_default().insert(*member);
+                    }
+                }
+            }
+            Node::Expr(expr) => {
+                match &expr.kind {
+                    ExprKind::TypeSize(id) => {
+                        used.entry(*id).or_default();
+                    }
+                    ExprKind::EnumValue { of, .. } => {
+                        enums.insert(*of);
+                    }
+                    _ => {}
+                }
+                // A whole record that is read is read member by member.
+                if let ExprKind::Load(_) = expr.kind {
+                    whole(&expr.ty, &program.types, &mut used);
+                }
+            }
+            Node::Stmt(_) => {}
+        });
+        let mut made = CoreTypes {
+            records: BTreeMap::new(),
+            enums: BTreeMap::new(),
+        };
+        for id in used.keys() {
+            made.record(*id, &program.types, &used, di)?;
+        }
+        for id in enums {
+            made.enumeration(id, &program.types, di)?;
+        }
+        Ok(made)
+    }
+
+    fn record(
+        &mut self,
+        id: CRecordId,
+        types: &Types,
+        used: &BTreeMap<CRecordId, BTreeSet<u32>>,
+        di: &DebugInfo<'ctx>,
+    ) -> Result<DIType<'ctx>, Bug> {
+        if let Some((ty, _)) = self.records.get(&id) {
+            return Ok(*ty);
+        }
+        let record = types.record(id);
+        let indexes: Vec<u32> = used.get(&id).into_iter().flatten().copied().collect();
+        let mut members = Vec::new();
+        for index in &indexes {
+            let member = record
+                .members
+                .get(*index as usize)
+                .ok_or_else(|| Bug::new(format!("no member {index} in `{}`", record.name)))?;
+            let (ty, bits) = self.member_type(&member.ty, types, used, di)?;
+            members.push(DiMember {
+                name: member.name.clone(),
+                ty,
+                bits: member.bitfield.map_or(bits, u64::from),
+                offset: u64::from(member.bit_offset),
+                bitfield: member.bitfield.is_some(),
+            });
+        }
+        let ty = di.structure(&record.name, record.union, record.size, &members);
+        self.records.insert(id, (ty, indexes));
+        Ok(ty)
+    }
+
+    fn enumeration(
+        &mut self,
+        id: EnumId,
+        types: &Types,
+        di: &DebugInfo<'ctx>,
+    ) -> Result<DIType<'ctx>, Bug> {
+        if let Some(ty) = self.enums.get(&id) {
+            return Ok(*ty);
+        }
+        let of = types.enumeration(id);
+        let ty = di.enumeration(&of.name, u64::from(of.int.bits), of.int.signed, &of.values)?;
+        self.enums.insert(id, ty);
+        Ok(ty)
+    }
+
+    /// The DI type of a member, and its bits. What a pointer points to doesn't matter to relocations.
+    fn member_type(
+        &mut self,
+        ty: &Type,
+        types: &Types,
+        used: &BTreeMap<CRecordId, BTreeSet<u32>>,
+        di: &DebugInfo<'ctx>,
+    ) -> Result<(DIType<'ctx>, u64), Bug> {
+        Ok(match ty {
+            Type::Bool => (di.basic("_Bool", 8, BOOLEAN)?, 8),
+            Type::Int(int) => {
+                let encoding = if int.signed { SIGNED } else { UNSIGNED };
+                let name = format!("{}{}", if int.signed { "s" } else { "u" }, int.bits);
+                (
+                    di.basic(&name, u64::from(int.bits), encoding)?,
+                    u64::from(int.bits),
+                )
+            }
+            Type::Enum(id) => (
+                self.enumeration(*id, types, di)?,
+                u64::from(types.enumeration(*id).int.bits),
+            ),
+            Type::String { size } | Type::Buffer { size } => {
+                let char = di.basic("char", 8, SIGNED)?;
+                (di.array(char, 8, *size), 8 * u64::from(*size))
+            }
+            Type::Array { element, count } => {
+                let (element, bits) = self.member_type(element, types, used, di)?;
+                (di.array(element, bits, *count), bits * u64::from(*count))
+            }
+            Type::CRecord(id) => (
+                self.record(*id, types, used, di)?,
+                8 * u64::from(types.record(*id).size),
+            ),
+            _ => (di.void_pointer, 64),
+        })
+    }
+}
+
+fn whole(ty: &Type, types: &Types, used: &mut BTreeMap<CRecordId, BTreeSet<u32>>) {
+    match ty {
+        Type::CRecord(id) => {
+            for (i, member) in types.record(*id).members.iter().enumerate() {
+                used.entry(*id).or_default().insert(i as u32);
+                whole(&member.ty, types, used);
+            }
+        }
+        Type::Array { element, .. } => whole(element, types, used),
+        _ => {}
+    }
+}
+
+impl<'ctx> Emitter<'_, '_, 'ctx> {
+    fn core_call(
+        &self,
+        intrinsic: &str,
+        overloads: &[BasicTypeEnum<'ctx>],
+        arguments: &[BasicMetadataValueEnum<'ctx>],
+        of: Option<DIType<'ctx>>,
+    ) -> Result<CallSiteValue<'ctx>, Bug> {
+        let declaration = Intrinsic::find(intrinsic)
+            .and_then(|i| i.get_declaration(&self.unit.module, overloads))
+            .ok_or_else(|| Bug::new(format!("no intrinsic `{intrinsic}`")))?;
+        let call = self.builder.build_call(declaration, arguments, "")?;
+        if let Some(ty) = of {
+            let kind = self.unit.context.get_kind_id("llvm.preserve.access.index");
+            // SAFETY: the call and the node belong to this module's context.
+            unsafe {
+                let context = raw::LLVMGetModuleContext(self.unit.module.as_mut_ptr());
+                let node = raw::LLVMMetadataAsValue(context, ty.as_mut_ptr());
+                raw::LLVMSetMetadata(call.as_value_ref(), kind, node);
+            }
+        }
+        Ok(call)
+    }
+
+    /// A pointer that stands for a chain of members; LLVM turns what is done with it into a relocation.
+    pub fn core_chain(
+        &self,
+        base: PointerValue<'ctx>,
+        chain: &[(CRecordId, u32)],
+    ) -> Result<PointerValue<'ctx>, Bug> {
+        let mut at = base;
+        let pointer = self.unit.pointer_type();
+        for (record, member) in chain {
+            let (ty, members) = self
+                .unit
+                .core
+                .records
+                .get(record)
+                .ok_or_else(|| Bug::new("a kernel record without a BTF type"))?;
+            let index = members
+                .iter()
+                .position(|m| m == member)
+                .ok_or_else(|| Bug::new("a kernel member without a BTF type"))?;
+            let index_value = self.unit.i32.const_int(index as u64, false);
+            let call = if self.unit.program.types.record(*record).union {
+                self.core_call(
+                    "llvm.preserve.union.access.index",
+                    &[pointer.into(), pointer.into()],
+                    &[at.into(), index_value.into()],
+                    Some(*ty),
+                )?
+            } else {
+                let call = self.core_call(
+                    "llvm.preserve.struct.access.index",
+                    &[pointer.into(), pointer.into()],
+                    &[at.into(), index_value.into(), index_value.into()],
+                    Some(*ty),
+                )?;
+                let fields: Vec<BasicTypeEnum> = vec![self.unit.i8.into(); members.len()];
+                let element = self.unit.context.struct_type(&fields, true);
+                let kind = Attribute::get_named_enum_kind_id("elementtype");
+                let attribute = self.unit.context.create_type_attribute(kind, element.into());
+                call.add_attribute(AttributeLoc::Param(0), attribute);
+                call
+            };
+            at = self.pointer_result(call)?;
+        }
+        Ok(at)
+    }
+
+    /// A fact about a member on the target, as 64 bits.
+    pub fn field_info(
+        &self,
+        chain: &[(CRecordId, u32)],
+        info: FieldInfo,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        self.unit.accesses.set(self.unit.accesses.get() + 1);
+        let pointer = self.unit.pointer_type();
+        let at = self.core_chain(pointer.const_null(), chain)?;
+        let kind = self.i64(info as u64);
+        let call = self.core_call(
+            "llvm.bpf.preserve.field.info",
+            &[pointer.into()],
+            &[at.into(), kind.into()],
+            None,
+        )?;
+        let value = self.int_result(call)?;
+        Ok(self
+            .builder
+            .build_int_z_extend(value, self.unit.i64, "info")?)
+    }
+
+    /// A kernel record's size on the target.
+    pub fn type_size(&self, record: CRecordId) -> Result<IntValue<'ctx>, Bug> {
+        let (ty, _) = self
+            .unit
+            .core
+            .records
+            .get(&record)
+            .ok_or_else(|| Bug::new("a sized record without a BTF type"))?;
+        self.unit.accesses.set(self.unit.accesses.get() + 1);
+        let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
+        let size = self.i64(1);
+        let call = self.core_call(
+            "llvm.bpf.preserve.type.info",
+            &[],
+            &[sequence.into(), size.into()],
+            Some(*ty),
+        )?;
+        self.int_result(call)
+    }
+
+    /// A kernel enum constant's value on the target.
+    pub fn enum_value(
+        &self,
+        of: EnumId,
+        name: &str,
+        value: u64,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let Some(ty) = self.unit.core.enums.get(&of) else {
+            return Err(Bug::new("a kernel enum without a BTF type"));
+        };
+        self.unit.accesses.set(self.unit.accesses.get() + 1);
+        let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
+        let text = self
+            .builder
+            .build_global_string_ptr(&format!("{name}:{}", value as i64), "enum")?;
+        let kind = self.i64(1);
+        let call = self.core_call(
+            "llvm.bpf.preserve.enum.value",
+            &[],
+            &[
+                sequence.into(),
+                text.as_pointer_value().into(),
+                kind.into(),
+            ],
+            Some(*ty),
+        )?;
+        self.int_result(call)
+    }
+
+    /// Whether a record's members are where the target says.
+    pub fn is_kernel(&self, record: CRecordId) -> bool {
+        self.unit.program.types.record(record).origin == Origin::Kernel
+    }
+}

@@ -1,0 +1,533 @@
+//! Loops: plain ones that the verifier walks, and callbacks for long ranges and for maps.
+//!
+//! A callback is a function of its own. What it shares with the program (locals, the context, whether the probe
+//! has returned) lies in a frame on the program's stack, whose address the helper hands on.
+
+use inkwell::IntPredicate;
+use inkwell::module::Linkage;
+use inkwell::types::BasicMetadataTypeEnum;
+use inkwell::values::{FunctionValue, IntValue, PointerValue};
+
+use super::builder::Mem;
+use super::helper::number;
+use super::program::{Emitter, LoopExits, Stack};
+use super::visit::{self, Node};
+use crate::bug::Bug;
+use crate::ir::{Expr, ExprKind, LocalId, MapId, Stmt, StmtKind, Type};
+
+/// Constant ranges up to this many rounds are plain loops.
+const PLAIN_ROUNDS: i64 = 64;
+/// Larger locals live in scratch memory.
+const LARGEST_IN_FRAME: u32 = 32;
+
+/// Bytes of the frame before the locals: the context, then whether the probe has returned.
+const RETURNED: u32 = 8;
+const FIRST_LOCAL: u32 = 16;
+
+#[derive(Clone)]
+enum Home {
+    Frame(u32),
+    Scratch(u32),
+}
+
+/// What a program and its callbacks share.
+#[derive(Clone)]
+pub struct Frame<'ctx> {
+    at: PointerValue<'ctx>,
+    homes: Vec<Home>,
+    /// Where the next callback loop over a range keeps its start.
+    next_start: u32,
+    pub in_callback: bool,
+}
+
+fn is_plain(start: &Expr, end: &Expr) -> bool {
+    match (&start.kind, &end.kind) {
+        (ExprKind::Integer(a), ExprKind::Integer(b)) => {
+            (*b as i64).saturating_sub(*a as i64) <= PLAIN_ROUNDS
+        }
+        _ => false,
+    }
+}
+
+impl<'ctx> Emitter<'_, '_, 'ctx> {
+    /// Makes the frame where a loop of the probe needs one.
+    pub fn make_frame(&mut self) -> Result<(), Bug> {
+        let mut loops = 0;
+        visit::statements(&self.probe.body, &mut |node| {
+            if let Node::Stmt(stmt) = node {
+                match &stmt.kind {
+                    StmtKind::ForMap { .. } => loops += 1,
+                    StmtKind::ForRange { start, end, .. } if !is_plain(start, end) => loops += 1,
+                    _ => {}
+                }
+            }
+        });
+        if loops == 0 {
+            return Ok(());
+        }
+        let mut at = FIRST_LOCAL;
+        let mut homes = Vec::new();
+        for local in &self.probe.locals {
+            let size = self.unit.shapes.size(&local.ty).div_ceil(8).max(1) * 8;
+            if size > LARGEST_IN_FRAME || at + size > 160 {
+                homes.push(Home::Scratch(self.scratch_at));
+                self.scratch_memory(size)?;
+            } else {
+                homes.push(Home::Frame(at));
+                at += size;
+            }
+        }
+        let size = at + 8 * loops;
+        let frame = self.alloca(size)?;
+        self.stack.reserve(size);
+        let mem = Mem {
+            at: frame,
+            align: 8,
+        };
+        self.builder.build_store(frame, self.context)?;
+        let returned = self.offset(mem, RETURNED)?;
+        self.store_int(returned, self.i64(0))?;
+        self.frame = Some(Frame {
+            at: frame,
+            homes,
+            next_start: at,
+            in_callback: false,
+        });
+        Ok(())
+    }
+
+    /// Where the frame keeps a local.
+    pub fn frame_local(&mut self, index: usize) -> Result<Option<Mem<'ctx>>, Bug> {
+        let Some(frame) = &self.frame else {
+            return Ok(None);
+        };
+        let base = Mem {
+            at: frame.at,
+            align: 8,
+        };
+        match frame.homes.get(index).cloned() {
+            Some(Home::Frame(at)) => self.offset(base, at).map(Some),
+            Some(Home::Scratch(at)) => self.scratch_at_offset(at).map(Some),
+            None => Err(Bug::new("a local without a home")),
+        }
+    }
+
+    fn frame_word(&self, offset: u32) -> Result<Mem<'ctx>, Bug> {
+        let frame = self
+            .frame
+            .as_ref()
+            .ok_or_else(|| Bug::new("a callback loop without a frame"))?;
+        let base = Mem {
+            at: frame.at,
+            align: 8,
+        };
+        self.offset(base, offset)
+    }
+
+    pub fn return_from_probe(&mut self) -> Result<(), Bug> {
+        if self.frame.as_ref().is_some_and(|f| f.in_callback) {
+            let returned = self.frame_word(RETURNED)?;
+            self.store_int(returned, self.i64(1))?;
+            let exits = self.loops.first().copied();
+            let exits = exits.ok_or_else(|| Bug::new("a callback outside of a loop"))?;
+            return self.leave(exits.on_break);
+        }
+        self.leave(self.exit)
+    }
+
+    pub fn while_loop(&mut self, condition: &Expr, body: &[Stmt]) -> Result<(), Bug> {
+        let (head, inside, end) = (
+            self.block("while"),
+            self.block("while_body"),
+            self.block("while_end"),
+        );
+        self.jump(head)?;
+        self.enter(head);
+        let mark = self.mark();
+        let go = self.int(condition)?;
+        self.release(mark);
+        self.branch(go, inside, end)?;
+        self.enter(inside);
+        self.inside(end, head, body)?;
+        self.jump(head)?;
+        self.enter(end);
+        Ok(())
+    }
+
+    fn inside(
+        &mut self,
+        on_break: inkwell::basic_block::BasicBlock<'ctx>,
+        on_continue: inkwell::basic_block::BasicBlock<'ctx>,
+        body: &[Stmt],
+    ) -> Result<(), Bug> {
+        self.loops.push(LoopExits {
+            on_break,
+            on_continue,
+        });
+        let result = self.body(body);
+        self.loops.pop();
+        result
+    }
+
+    pub fn unroll(&mut self, count: u32, body: &[Stmt]) -> Result<(), Bug> {
+        let end = self.block("unrolled");
+        for _ in 0..count {
+            let next = self.block("copy");
+            self.inside(end, next, body)?;
+            self.jump(next)?;
+            self.enter(next);
+        }
+        self.jump(end)?;
+        self.enter(end);
+        Ok(())
+    }
+
+    pub fn for_range(
+        &mut self,
+        variable: LocalId,
+        start: &Expr,
+        end: &Expr,
+        body: &[Stmt],
+    ) -> Result<(), Bug> {
+        if is_plain(start, end) {
+            return self.plain_range(variable, start, end, body);
+        }
+        let from = self.int64(start)?;
+        let to = self.int64(end)?;
+        let some = self.compare(IntPredicate::SGT, to, from)?;
+        let rounds = self.builder.build_int_sub(to, from, "")?;
+        let rounds = self.select(some, rounds, self.i64(0))?;
+        let home = match &mut self.frame {
+            Some(frame) => {
+                frame.next_start += 8;
+                frame.next_start - 8
+            }
+            None => return Err(Bug::new("a callback loop without a frame")),
+        };
+        let start_at = self.frame_word(home)?;
+        self.store_int(start_at, from)?;
+        let callback = self.callback(&[("index", false), ("frame", true)], |this, function| {
+            let index = parameter(function, 0)?.into_int_value();
+            let start_at = this.frame_word(home)?;
+            let start = this.load_int(this.unit.i64, start_at)?;
+            let value = this.add(start, index)?;
+            let (mem, _) = this.local(variable)?;
+            this.store_int(mem, value)?;
+            this.body(body)
+        })?;
+        let frame = self.frame_word(0)?.at;
+        self.helper(
+            number::LOOP,
+            &[
+                rounds.into(),
+                callback.into(),
+                frame.into(),
+                self.i64(0).into(),
+            ],
+        )?;
+        self.after_callback()
+    }
+
+    fn plain_range(
+        &mut self,
+        variable: LocalId,
+        start: &Expr,
+        end: &Expr,
+        body: &[Stmt],
+    ) -> Result<(), Bug> {
+        let from = self.int64(start)?;
+        let to = self.int64(end)?;
+        let before = self.current()?;
+        let (head, inside, next, done) = (
+            self.block("for"),
+            self.block("for_body"),
+            self.block("for_next"),
+            self.block("for_end"),
+        );
+        self.jump(head)?;
+        self.enter(head);
+        let index = self.builder.build_phi(self.unit.i64, "i")?;
+        let now = index.as_basic_value().into_int_value();
+        let go = self.compare(IntPredicate::SLT, now, to)?;
+        self.branch(go, inside, done)?;
+        self.enter(inside);
+        let (mem, _) = self.local(variable)?;
+        self.store_int(mem, now)?;
+        self.inside(done, next, body)?;
+        self.jump(next)?;
+        self.enter(next);
+        let after = self.add(now, self.i64(1))?;
+        self.jump(head)?;
+        index.add_incoming(&[(&from, before), (&after, next)]);
+        self.enter(done);
+        Ok(())
+    }
+
+    pub fn for_map(&mut self, variable: LocalId, map: MapId, body: &[Stmt]) -> Result<(), Bug> {
+        let parameters = [
+            ("map", true),
+            ("key", true),
+            ("value", true),
+            ("frame", true),
+        ];
+        let script_map = &self.unit.program.maps[map.index()];
+        let callback = self.callback(&parameters, |this, function| {
+            let key = parameter(function, 1)?.into_pointer_value();
+            let value = parameter(function, 2)?.into_pointer_value();
+            this.element(variable, map, script_map, key, value)?;
+            this.body(body)
+        })?;
+        let frame = self.frame_word(0)?.at;
+        let map = self.map_pointer(map.0)?;
+        self.helper(
+            number::FOR_EACH_MAP,
+            &[
+                map.into(),
+                callback.into(),
+                frame.into(),
+                self.i64(0).into(),
+            ],
+        )?;
+        self.after_callback()
+    }
+
+    /// Fills the loop's variable with key and value.
+    fn element(
+        &mut self,
+        variable: LocalId,
+        map: MapId,
+        of: &crate::ir::Map,
+        key: PointerValue<'ctx>,
+        value: PointerValue<'ctx>,
+    ) -> Result<(), Bug> {
+        let (to, ty) = self.local(variable)?;
+        let ty = ty.clone();
+        let offsets = self.unit.shapes.offsets(&ty);
+        let (Some(key_at), Some(value_at), Type::Tuple(types)) =
+            (offsets.first(), offsets.get(1), &ty)
+        else {
+            return Err(Bug::new("a map loop's variable is no pair"));
+        };
+        let key_to = self.offset(to, *key_at)?;
+        let size = types.first().map_or(0, |ty| self.unit.shapes.size(ty));
+        let from = Mem { at: key, align: 8 };
+        self.copy(key_to, from, size)?;
+        let value_to = self.offset(to, *value_at)?;
+        if let Type::Aggregation(aggregation) = &of.value {
+            // The key as a helper's argument: the copy, which every kernel takes.
+            let read = self.read_aggregation(map, key_to.at, aggregation)?;
+            return self.store_scalar(value_to, read);
+        }
+        let size = types.get(1).map_or(0, |ty| self.unit.shapes.size(ty));
+        self.copy(
+            value_to,
+            Mem {
+                at: value,
+                align: 8,
+            },
+            size,
+        )
+    }
+
+    /// The probe may have returned inside of a callback.
+    fn after_callback(&mut self) -> Result<(), Bug> {
+        let returned = self.frame_word(RETURNED)?;
+        let returned = self.load_int(self.unit.i64, returned)?;
+        let yes = self.compare(IntPredicate::NE, returned, self.i64(0))?;
+        let (out, on) = (self.block("returned"), self.block("loop_end"));
+        self.branch(yes, out, on)?;
+        self.enter(out);
+        self.return_from_probe()?;
+        self.jump(on)?;
+        self.enter(on);
+        Ok(())
+    }
+
+    fn declare_callback(
+        &mut self,
+        parameters: &[(&str, bool)],
+    ) -> Result<FunctionValue<'ctx>, Bug> {
+        let types: Vec<BasicMetadataTypeEnum> = parameters
+            .iter()
+            .map(|(_, pointer)| {
+                if *pointer {
+                    self.unit.pointer_type().into()
+                } else {
+                    self.unit.i64.into()
+                }
+            })
+            .collect();
+        self.callbacks += 1;
+        let name = format!("{}_loop{}", self.probe.program, self.callbacks);
+        let ty = self.unit.i64.fn_type(&types, false);
+        Ok(self
+            .unit
+            .module
+            .add_function(&name, ty, Some(Linkage::Internal)))
+    }
+
+    /// Emits a callback, and yields its address. The last parameter is the frame.
+    fn callback(
+        &mut self,
+        parameters: &[(&str, bool)],
+        body: impl FnOnce(&mut Self, FunctionValue<'ctx>) -> Result<(), Bug>,
+    ) -> Result<PointerValue<'ctx>, Bug> {
+        let function = self.declare_callback(parameters)?;
+        let long = self
+            .unit
+            .di
+            .basic("unsigned long", 64, super::debug_info::UNSIGNED)?;
+        let types: Vec<_> = parameters
+            .iter()
+            .map(|(name, pointer)| {
+                let ty = if *pointer {
+                    self.unit.di.void_pointer
+                } else {
+                    long
+                };
+                (*name, ty)
+            })
+            .collect();
+        let name = function.get_name().to_string_lossy().into_owned();
+        let line = self.unit.options.line_column(self.probe.span).0;
+        let subprogram = self.unit.di.function(function, &name, &types, line, true);
+        let append = |name| self.unit.context.append_basic_block(function, name);
+        let (entry, start, on_continue, on_break) =
+            (append("entry"), append("body"), append("next"), append("stop"));
+        let outer_block = self.current()?;
+        let outer_location = self.builder.get_current_debug_location();
+        let outer = (
+            std::mem::replace(&mut self.function, function),
+            std::mem::replace(&mut self.subprogram, subprogram),
+            std::mem::replace(&mut self.entry, entry),
+            std::mem::replace(&mut self.exit, on_break),
+            self.context,
+            self.scratch,
+            std::mem::replace(&mut self.scratch_used, false),
+            std::mem::replace(&mut self.stack, Stack::for_callback()),
+            std::mem::take(&mut self.locals),
+            std::mem::replace(
+                &mut self.loops,
+                vec![LoopExits {
+                    on_break,
+                    on_continue,
+                }],
+            ),
+            self.frame.clone(),
+        );
+        self.enter(entry);
+        self.at(self.probe.span);
+        self.scratch = self.builder.build_alloca(self.unit.pointer_type(), "scratch")?;
+        self.enter(start);
+        self.enter_frame(parameter(function, parameters.len() as u32 - 1)?.into_pointer_value())?;
+        body(self, function)?;
+        self.jump(on_continue)?;
+        for (block, result) in [(on_continue, 0), (on_break, 1)] {
+            self.enter(block);
+            let result = self.i64(result);
+            self.builder.build_return(Some(&result))?;
+        }
+        let stop = self.i64(1);
+        self.finish_entry(start, stop)?;
+        let next_start = self.frame.as_ref().map(|f| f.next_start);
+        (
+            self.function,
+            self.subprogram,
+            self.entry,
+            self.exit,
+            self.context,
+            self.scratch,
+            self.scratch_used,
+            self.stack,
+            self.locals,
+            self.loops,
+            self.frame,
+        ) = outer;
+        if let (Some(frame), Some(next)) = (&mut self.frame, next_start) {
+            frame.next_start = next;
+        }
+        self.enter(outer_block);
+        if let Some(location) = outer_location {
+            self.builder.set_current_debug_location(location);
+        }
+        Ok(function.as_global_value().as_pointer_value())
+    }
+
+    /// Takes over what the frame holds.
+    fn enter_frame(&mut self, at: PointerValue<'ctx>) -> Result<(), Bug> {
+        match &mut self.frame {
+            Some(frame) => {
+                frame.at = at;
+                frame.in_callback = true;
+            }
+            None => return Err(Bug::new("a callback without a frame")),
+        }
+        self.context = self.load_pointer(Mem { at, align: 8 })?;
+        for index in 0..self.probe.locals.len() {
+            if let Some(mem) = self.frame_local(index)? {
+                self.locals.push(mem.at);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of elements: a callback that counts.
+    pub fn map_len(&mut self, map: MapId) -> Result<IntValue<'ctx>, Bug> {
+        let parameters = [
+            ("map", true),
+            ("key", true),
+            ("value", true),
+            ("count", true),
+        ];
+        let function = self.declare_callback(&parameters)?;
+        let name = function.get_name().to_string_lossy().into_owned();
+        let types = parameters.map(|(name, _)| (name, self.unit.di.void_pointer));
+        let line = self.unit.options.line_column(self.probe.span).0;
+        let subprogram = self.unit.di.function(function, &name, &types, line, true);
+        let here = self.current()?;
+        let location = self.builder.get_current_debug_location();
+        let outer = std::mem::replace(&mut self.subprogram, subprogram);
+        let block = self.unit.context.append_basic_block(function, "entry");
+        self.enter(block);
+        self.at(self.probe.span);
+        let count = Mem {
+            at: parameter(function, 3)?.into_pointer_value(),
+            align: 8,
+        };
+        let old = self.load_int(self.unit.i64, count)?;
+        let new = self.add(old, self.i64(1))?;
+        self.store_int(count, new)?;
+        let go_on = self.i64(0);
+        self.builder.build_return(Some(&go_on))?;
+        self.subprogram = outer;
+        self.enter(here);
+        if let Some(location) = location {
+            self.builder.set_current_debug_location(location);
+        }
+        let at = self.alloca(8)?;
+        self.stack.reserve(8);
+        let count = Mem { at, align: 8 };
+        self.store_int(count, self.i64(0))?;
+        let map = self.map_pointer(map.0)?;
+        let callback = function.as_global_value().as_pointer_value();
+        self.helper(
+            number::FOR_EACH_MAP,
+            &[
+                map.into(),
+                callback.into(),
+                at.into(),
+                self.i64(0).into(),
+            ],
+        )?;
+        self.load_int(self.unit.i64, count)
+    }
+}
+
+fn parameter<'ctx>(
+    function: FunctionValue<'ctx>,
+    index: u32,
+) -> Result<inkwell::values::BasicValueEnum<'ctx>, Bug> {
+    function
+        .get_nth_param(index)
+        .ok_or_else(|| Bug::new("a callback without its parameter"))
+}

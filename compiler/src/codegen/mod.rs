@@ -1,0 +1,182 @@
+//! The typed tree becomes a BPF object: programs, BTF-defined maps, `.rodata.btc`, CO-RE relocations.
+
+mod aggregate;
+pub mod arch;
+mod arithmetic;
+mod builder;
+mod context_reloc;
+mod convert;
+mod core_reloc;
+mod debug_info;
+mod expr;
+mod helper;
+mod llvm_messages;
+mod loops;
+mod maps;
+mod module;
+mod place;
+mod program;
+mod read;
+mod record;
+mod stack;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod verify;
+pub mod visit;
+
+use std::borrow::Cow;
+
+use btc_abi as abi;
+use inkwell::context::Context;
+use inkwell::targets::FileType;
+
+pub use arch::Arch;
+
+use crate::bug::Bug;
+use crate::ir;
+use crate::source::{SourceMap, Span};
+use module::Unit;
+
+/// What code generation is told beside the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    pub arch: Arch,
+    /// For the lines that the verifier's messages name.
+    pub sources: &'a SourceMap,
+}
+
+impl Options<'_> {
+    fn file_name(&self, program: &ir::Program) -> String {
+        let first = self.sources.files().next();
+        first.map_or_else(|| program.name.clone(), |(_, source)| source.name.clone())
+    }
+
+    fn line_column(&self, span: Span) -> (u32, u32) {
+        let known = self.sources.files().any(|(id, _)| id == span.file);
+        if !known {
+            return (0, 0);
+        }
+        let (line, column) = self
+            .sources
+            .get(span.file)
+            .line_column(span.start as usize);
+        (line as u32, column as u32)
+    }
+}
+
+/// A finished BPF object.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub elf: Vec<u8>,
+}
+
+/// What `--emit` prints of code generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// Before optimisation.
+    LlvmIr,
+    Assembly,
+}
+
+/// Compiles a program. Fills in what only the object tells: where the context is read, how much scratch memory is
+/// needed, whether the target's kernel must have BTF.
+pub fn emit(
+    program: &ir::Program,
+    manifest: &mut abi::Manifest,
+    options: &Options,
+) -> Result<Object, Bug> {
+    let context = Context::create();
+    let machine = module::machine()?;
+    let first = translate(&context, program, manifest, options)?;
+    let (markers, accesses) = (first.markers, first.accesses);
+    let elf = module::assemble(&first.module, &machine, FileType::Object)?;
+    verify::relocations(&elf, accesses)?;
+    let file = object::File::parse(&*elf)
+        .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
+    for (probe, markers) in manifest.probes.to_mut().iter_mut().zip(&markers) {
+        let found = context_reloc::locate(&file, &probe.program, markers)?;
+        probe.context = Cow::Owned(found);
+    }
+    drop(file);
+    manifest.needs_btf |= accesses > 0;
+    Ok(Object {
+        elf: strip::debug_sections(&elf)?,
+    })
+}
+
+/// The same program as text.
+pub fn emit_text(
+    program: &ir::Program,
+    manifest: &mut abi::Manifest,
+    options: &Options,
+    text: Text,
+) -> Result<String, Bug> {
+    let context = Context::create();
+    let machine = module::machine()?;
+    let made = translate(&context, program, manifest, options)?;
+    match text {
+        Text::LlvmIr => Ok(made.module.print_to_string().to_string()),
+        Text::Assembly => {
+            let bytes = module::assemble(&made.module, &machine, FileType::Assembly)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+    }
+}
+
+struct Translated<'ctx> {
+    module: inkwell::module::Module<'ctx>,
+    /// By probe.
+    markers: Vec<Vec<context_reloc::Marker>>,
+    accesses: u64,
+}
+
+fn translate<'ctx>(
+    context: &'ctx Context,
+    program: &ir::Program,
+    manifest: &mut abi::Manifest,
+    options: &Options,
+) -> Result<Translated<'ctx>, Bug> {
+    let mut unit = Unit::new(context, program, manifest, options)?;
+    let mut markers = Vec::new();
+    let mut scratch = 0;
+    let mut scratch_entries = 0;
+    for index in 0..program.probes.len() as u32 {
+        let finished = program::emit(&unit, index)?;
+        if finished.scratch > 0 {
+            scratch = scratch.max(finished.scratch);
+            // The key is the program's index.
+            scratch_entries = index + 1;
+        }
+        markers.push(finished.markers);
+    }
+    unit.finish_scratch(scratch, scratch_entries)?;
+    unit.di.builder.finalize();
+    unit.module
+        .verify()
+        .map_err(|error| Bug::new(format!("LLVM refuses the module: {}", error.to_string())))?;
+    let (module, accesses) = (unit.module, unit.accesses.get());
+    set_scratch(manifest, scratch, scratch_entries);
+    Ok(Translated {
+        module,
+        markers,
+        accesses,
+    })
+}
+
+/// The manifest tells of the scratch map as it came out; a manifest without it is one that no program asks for.
+fn set_scratch(manifest: &mut abi::Manifest, bytes: u32, entries: u32) {
+    let maps = manifest.maps.to_mut();
+    if entries == 0 {
+        maps.retain(|map| map.role != abi::MapRole::Scratch);
+        return;
+    }
+    for map in maps {
+        if map.role == abi::MapRole::Scratch {
+            map.max_entries = entries;
+            if let abi::Value::Array { count, .. } = &mut map.value {
+                *count = bytes;
+            }
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Places: from a base address through steps to what stands there, in kernel, user, context or BPF memory.
+
+use inkwell::IntPredicate;
+use inkwell::values::IntValue;
+
+use super::builder::Mem;
+use super::core_reloc::FieldInfo;
+use super::expr::{Val, is_signed};
+use super::program::Emitter;
+use crate::bug::Bug;
+use crate::ir::{CRecordId, Expr, ExprKind, Member, Origin, Place, Space, Step, Type};
+use crate::layout;
+
+/// Where a place's steps lead.
+struct Spot<'ctx> {
+    base: IntValue<'ctx>,
+    /// Kernel members whose offset isn't in `base` yet.
+    chain: Vec<(CRecordId, u32)>,
+    /// A member of a tracepoint's record, not in `base` yet.
+    event: Option<EventMember>,
+    /// Of a script's bitfield: first bit and width.
+    bits: Option<(u32, u32)>,
+    ty: Type,
+}
+
+struct EventMember {
+    field: String,
+    addend: u32,
+}
+
+impl<'ctx> Emitter<'_, '_, 'ctx> {
+    fn member(&self, record: CRecordId, member: u32) -> Result<&Member, Bug> {
+        self.unit
+            .program
+            .types
+            .record(record)
+            .members
+            .get(member as usize)
+            .ok_or_else(|| Bug::new("no such member"))
+    }
+
+    fn spot(&mut self, place: &Place) -> Result<Spot<'ctx>, Bug> {
+        let base = self.int(&place.base)?;
+        let ty = match &place.base.ty {
+            Type::Pointer { to, .. } => (**to).clone(),
+            _ => place.ty.clone(),
+        };
+        let mut spot = Spot {
+            base,
+            chain: Vec::new(),
+            event: None,
+            bits: None,
+            ty,
+        };
+        for step in &place.steps {
+            self.step(&mut spot, step)?;
+        }
+        Ok(spot)
+    }
+
+    fn step(&mut self, spot: &mut Spot<'ctx>, step: &Step) -> Result<(), Bug> {
+        match step {
+            Step::Member { record, member } => {
+                let found = self.member(*record, *member)?;
+                let (ty, at, bits, name) = (
+                    found.ty.clone(),
+                    found.bit_offset,
+                    found.bitfield,
+                    found.name.clone(),
+                );
+                match &self.unit.program.types.record(*record).origin {
+                    Origin::Kernel => spot.chain.push((*record, *member)),
+                    Origin::Script => {
+                        self.settle(spot)?;
+                        spot.base = self.add(spot.base, self.i64(u64::from(at / 8)))?;
+                        spot.bits = bits.map(|width| (at % 8, u32::from(width)));
+                    }
+                    Origin::Tracepoint { .. } => {
+                        spot.event = Some(EventMember {
+                            field: name,
+                            addend: 0,
+                        });
+                    }
+                }
+                spot.ty = ty;
+            }
+            Step::Index { element, index, .. } => {
+                let stride = self.unit.shapes.size(element);
+                if let (Some(event), ExprKind::Integer(n)) = (&mut spot.event, &index.kind) {
+                    event.addend += (*n as u32) * stride;
+                } else {
+                    self.settle(spot)?;
+                    let index = self.int64(index)?;
+                    let stride = self.stride(element)?;
+                    let bytes = self.builder.build_int_mul(index, stride, "")?;
+                    spot.base = self.add(spot.base, bytes)?;
+                }
+                spot.ty = element.clone();
+            }
+            Step::Tuple { index } => {
+                self.settle(spot)?;
+                let (offset, ty) = self.tuple_member(&spot.ty, *index)?;
+                spot.base = self.add(spot.base, self.i64(u64::from(offset)))?;
+                spot.ty = ty;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes from one element to the next in the memory of the target.
+    fn stride(&mut self, element: &Type) -> Result<IntValue<'ctx>, Bug> {
+        match element {
+            Type::CRecord(id) if self.is_kernel(*id) => self.type_size(*id),
+            Type::CRecord(id) => {
+                Ok(self.i64(u64::from(self.unit.program.types.record(*id).size)))
+            }
+            Type::Array { element, count } => {
+                let stride = self.stride(element)?;
+                Ok(self
+                    .builder
+                    .build_int_mul(stride, self.i64(u64::from(*count)), "")?)
+            }
+            Type::Void => Ok(self.i64(1)),
+            _ => Ok(self.i64(u64::from(self.unit.shapes.size(element)))),
+        }
+    }
+
+    fn tuple_member(&self, ty: &Type, index: u32) -> Result<(u32, Type), Bug> {
+        let offset = self.unit.shapes.offsets(ty).get(index as usize).copied();
+        let member = match ty {
+            Type::Tuple(items) => items.get(index as usize).cloned(),
+            Type::Record(items) => items.get(index as usize).map(|(_, ty)| ty.clone()),
+            _ => None,
+        };
+        match (offset, member) {
+            (Some(offset), Some(ty)) => Ok((offset, ty)),
+            _ => Err(Bug::new("no such tuple member")),
+        }
+    }
+
+    /// Adds what is left open to the base.
+    fn settle(&mut self, spot: &mut Spot<'ctx>) -> Result<(), Bug> {
+        if !spot.chain.is_empty() {
+            let offset = self.field_info(&spot.chain, FieldInfo::ByteOffset)?;
+            spot.base = self.add(spot.base, offset)?;
+            spot.chain.clear();
+        }
+        if let Some(event) = spot.event.take() {
+            spot.base = self.event_address(&event.field, event.addend)?;
+        }
+        Ok(())
+    }
+
+    pub fn address(&mut self, place: &Place) -> Result<IntValue<'ctx>, Bug> {
+        let mut spot = self.spot(place)?;
+        self.settle(&mut spot)?;
+        Ok(spot.base)
+    }
+
+    /// A place in BPF memory as it stands.
+    pub fn direct_place(&mut self, place: &Place) -> Result<Option<Mem<'ctx>>, Bug> {
+        if place.space != Space::Bpf {
+            return Ok(None);
+        }
+        let address = self.address(place)?;
+        let at = self.int_to_pointer(address)?;
+        Ok(Some(Mem { at, align: 1 }))
+    }
+
+    pub fn load_place(&mut self, place: &Place, ty: &Type) -> Result<IntValue<'ctx>, Bug> {
+        let mut spot = self.spot(place)?;
+        let size = self.unit.shapes.size(ty);
+        if let (Some(event), Space::Context) = (&spot.event, place.space) {
+            let (field, addend) = (event.field.clone(), event.addend);
+            let word = self.event_load(&field, addend, size)?;
+            return self.narrow(word, ty);
+        }
+        match place.space {
+            Space::Kernel | Space::User if !spot.chain.is_empty() => {
+                self.load_member(&spot, place.space, ty)
+            }
+            Space::Kernel | Space::User => {
+                self.settle(&mut spot)?;
+                let to = self.temporary(8)?;
+                if let Some((bit, width)) = spot.bits {
+                    self.store_int(to, self.i64(0))?;
+                    let bytes = (bit + width).div_ceil(8).min(8);
+                    self.read(to, self.i64(u64::from(bytes)), spot.base, place.space)?;
+                    return self.bitfield(to, bit, width, ty);
+                }
+                self.read(to, self.i64(u64::from(size)), spot.base, place.space)?;
+                self.load_scalar(to, ty)
+            }
+            Space::Context | Space::Bpf => {
+                self.settle(&mut spot)?;
+                let at = self.int_to_pointer(spot.base)?;
+                if let Some((bit, width)) = spot.bits {
+                    let mut word = self.i64(0);
+                    for i in 0..(bit + width).div_ceil(8).min(8) {
+                        let mem = self.offset(Mem { at, align: 1 }, i)?;
+                        let byte = self.load_int(self.unit.i8, mem)?;
+                        let byte = self.resize(byte, self.unit.i64, false)?;
+                        let by = self.i64(8 * u64::from(i));
+                        let byte = self.builder.build_left_shift(byte, by, "")?;
+                        word = self.builder.build_or(word, byte, "")?;
+                    }
+                    let to = self.temporary(8)?;
+                    self.store_int(to, word)?;
+                    return self.bitfield(to, bit, width, ty);
+                }
+                let align = if place.space == Space::Context { 8 } else { size };
+                self.load_scalar(Mem { at, align }, ty)
+            }
+        }
+    }
+
+    fn narrow(&mut self, word: IntValue<'ctx>, ty: &Type) -> Result<IntValue<'ctx>, Bug> {
+        if matches!(ty, Type::Bool) {
+            return self.compare(IntPredicate::NE, word, self.i64(0));
+        }
+        self.resize(word, self.scalar_type(ty), false)
+    }
+
+    fn bitfield(
+        &mut self,
+        from: Mem<'ctx>,
+        bit: u32,
+        width: u32,
+        ty: &Type,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let word = self.load_int(self.unit.i64, from)?;
+        let left = self.i64(u64::from(64 - (bit + width).min(64)));
+        let right = self.i64(u64::from(64 - width));
+        let word = self.builder.build_left_shift(word, left, "")?;
+        let signed = is_signed(ty, &self.unit.program.types);
+        let word = self.builder.build_right_shift(word, right, signed, "")?;
+        self.narrow(word, ty)
+    }
+
+    /// A kernel member at its offset on the target, of its size on the target.
+    fn load_member(
+        &mut self,
+        spot: &Spot<'ctx>,
+        space: Space,
+        ty: &Type,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let offset = self.field_info(&spot.chain, FieldInfo::ByteOffset)?;
+        let address = self.add(spot.base, offset)?;
+        let to = self.temporary(8)?;
+        let bitfield = match spot.chain.last() {
+            Some((record, member)) => self.member(*record, *member)?.bitfield.is_some(),
+            None => false,
+        };
+        if !bitfield && !matches!(ty, Type::Int(_) | Type::Enum(_)) {
+            let size = self.unit.shapes.size(ty);
+            self.read(to, self.i64(u64::from(size)), address, space)?;
+            return self.load_scalar(to, ty);
+        }
+        self.store_int(to, self.i64(0))?;
+        let size = self.field_info(&spot.chain, FieldInfo::ByteSize)?;
+        self.read(to, size, address, space)?;
+        let mut word = self.load_int(self.unit.i64, to)?;
+        let signed = is_signed(ty, &self.unit.program.types);
+        if bitfield || signed {
+            let left = self.field_info(&spot.chain, FieldInfo::LeftShift)?;
+            let right = self.field_info(&spot.chain, FieldInfo::RightShift)?;
+            word = self.builder.build_left_shift(word, left, "")?;
+            word = self.builder.build_right_shift(word, right, signed, "")?;
+        }
+        self.narrow(word, ty)
+    }
+
+    /// Reads an aggregate; false where the place is in BPF memory and only has to be copied.
+    pub fn load_into(&mut self, place: &Place, ty: &Type, to: Mem<'ctx>) -> Result<bool, Bug> {
+        if place.space == Space::Bpf {
+            return Ok(false);
+        }
+        if let Type::CRecord(id) = ty
+            && layout::is_repacked(self.unit.program.types.record(*id))
+        {
+            let size = self.unit.shapes.size(ty);
+            self.zero(to, size)?;
+            let members = self.unit.program.types.record(*id).members.clone();
+            let offsets = self.unit.shapes.offsets(ty);
+            for (i, (member, offset)) in members.iter().zip(offsets).enumerate() {
+                let mut part = place.clone();
+                part.steps.push(Step::Member {
+                    record: *id,
+                    member: i as u32,
+                });
+                part.ty = member.ty.clone();
+                let at = self.offset(to, offset)?;
+                if Val::is_scalar(&member.ty) {
+                    let value = self.load_place(&part, &member.ty)?;
+                    self.store_scalar(at, value)?;
+                } else {
+                    self.load_into(&part, &member.ty, at)?;
+                }
+            }
+            return Ok(true);
+        }
+        let address = self.address(place)?;
+        let size = self.unit.shapes.size(ty);
+        // The context is kernel memory too.
+        let space = match place.space {
+            Space::User => Space::User,
+            _ => Space::Kernel,
+        };
+        match ty {
+            Type::String { .. } => self.read_string(to, size, address, space, None)?,
+            Type::Void => {}
+            _ => {
+                self.read(to, self.i64(u64::from(size)), address, space)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// A part of a value in BPF memory.
+    pub fn part(&mut self, of: &Expr, steps: &[Step], ty: &Type) -> Result<Val<'ctx>, Bug> {
+        let mut at = self.mem(of)?;
+        let mut current = of.ty.clone();
+        let mut inside: Option<IntValue<'ctx>> = None;
+        let mut bits = None;
+        for step in steps {
+            let (offset, next) = match step {
+                Step::Member { record, member } => {
+                    let whole = Type::CRecord(*record);
+                    let offsets = self.unit.shapes.offsets(&whole);
+                    let offset = offsets
+                        .get(*member as usize)
+                        .copied()
+                        .ok_or_else(|| Bug::new("no such member"))?;
+                    let found = self.member(*record, *member)?;
+                    if !layout::is_repacked(self.unit.program.types.record(*record)) {
+                        bits = found.bitfield.map(|w| (found.bit_offset % 8, u32::from(w)));
+                    }
+                    (offset, found.ty.clone())
+                }
+                Step::Tuple { index } => self.tuple_member(&current, *index)?,
+                Step::Index {
+                    element,
+                    index,
+                    count,
+                } => {
+                    let stride = self.unit.shapes.size(element);
+                    let index = self.int64(index)?;
+                    let limit = match (&current, count) {
+                        (Type::Array { count, .. }, _) => *count,
+                        (Type::String { size } | Type::Buffer { size }, _) => *size,
+                        (_, Some(count)) => *count,
+                        _ => return Err(Bug::new("an index into no array")),
+                    };
+                    let ok = self.compare(
+                        IntPredicate::ULT,
+                        index,
+                        self.i64(u64::from(limit)),
+                    )?;
+                    inside = Some(match inside {
+                        Some(before) => self.builder.build_and(before, ok, "")?,
+                        None => ok,
+                    });
+                    let index = self.at_most(index, u64::from(limit.saturating_sub(1)))?;
+                    let bytes = self.i64(u64::from(stride));
+                    let bytes = self.builder.build_int_mul(index, bytes, "")?;
+                    if matches!(current, Type::Buffer { .. }) {
+                        at = self.offset(at, 4)?;
+                    }
+                    at = Mem {
+                        at: self.gep(at.at, bytes)?,
+                        align: at.align.min(1 << stride.trailing_zeros().min(3)),
+                    };
+                    (0, element.clone())
+                }
+            };
+            at = self.offset(at, offset)?;
+            current = next;
+        }
+        if !Val::is_scalar(ty) {
+            return Ok(Val::Mem(at));
+        }
+        if let Some((bit, width)) = bits {
+            return self.bitfield(at, bit, width, ty).map(Val::Int);
+        }
+        let value = self.load_scalar(at, ty)?;
+        Ok(Val::Int(match inside {
+            Some(ok) => self.select(ok, value, value.get_type().const_zero())?,
+            None => value,
+        }))
+    }
+
+    fn member_chain(&self, steps: &[Step]) -> Result<Vec<(CRecordId, u32)>, Bug> {
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Member { record, member } => Ok((*record, *member)),
+                _ => Err(Bug::new("offsetof through an index")),
+            })
+            .collect()
+    }
+
+    pub fn field_offset(&mut self, steps: &[Step]) -> Result<IntValue<'ctx>, Bug> {
+        let chain = self.member_chain(steps)?;
+        self.field_info(&chain, FieldInfo::ByteOffset)
+    }
+
+    pub fn field_exists(&mut self, steps: &[Step]) -> Result<IntValue<'ctx>, Bug> {
+        let chain = self.member_chain(steps)?;
+        let exists = self.field_info(&chain, FieldInfo::Exists)?;
+        self.compare(IntPredicate::NE, exists, self.i64(0))
+    }
+}

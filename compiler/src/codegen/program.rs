@@ -1,0 +1,425 @@
+//! A probe becomes a BPF function: section, prologue, working memory, locals, statements.
+
+use inkwell::basic_block::BasicBlock;
+use inkwell::builder::Builder;
+use inkwell::debug_info::DISubprogram;
+use inkwell::values::{FunctionValue, PointerValue};
+
+use super::builder::Mem;
+use super::context_reloc::Marker;
+use super::expr::Val;
+use super::helper::number;
+use super::loops::Frame;
+use super::module::Unit;
+use crate::bug::Bug;
+use crate::ir::{self, Expr, LocalId, ProgramKind, Stmt, StmtKind, Type};
+use crate::source::Span;
+
+/// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
+const STACK_BUDGET: u32 = 256;
+/// The budget of a callback, whose frame adds to its caller's.
+const CALLBACK_BUDGET: u32 = 96;
+
+/// Emits the code of one probe; a loop's callback swaps the function-level fields.
+pub struct Emitter<'u, 'a, 'ctx> {
+    pub unit: &'u Unit<'a, 'ctx>,
+    pub builder: Builder<'ctx>,
+    pub probe: &'a ir::Probe,
+    pub probe_index: u32,
+    pub function: FunctionValue<'ctx>,
+    pub subprogram: DISubprogram<'ctx>,
+    /// Allocations and the scratch lookup go here; ends without a terminator until the function is finished.
+    pub entry: BasicBlock<'ctx>,
+    pub exit: BasicBlock<'ctx>,
+    /// The program's context.
+    pub context: PointerValue<'ctx>,
+    /// Where this function keeps its address of the scratch memory.
+    pub scratch: PointerValue<'ctx>,
+    pub scratch_used: bool,
+    pub scratch_at: u32,
+    /// The most scratch bytes that were in use.
+    pub scratch_max: u32,
+    pub stack: Stack<'ctx>,
+    pub locals: Vec<PointerValue<'ctx>>,
+    /// Set in programs whose loops are callbacks.
+    pub frame: Option<Frame<'ctx>>,
+    pub loops: Vec<LoopExits<'ctx>>,
+    pub markers: Vec<Marker>,
+    pub callbacks: u32,
+}
+
+/// Where break and continue go.
+#[derive(Clone, Copy)]
+pub struct LoopExits<'ctx> {
+    pub on_break: BasicBlock<'ctx>,
+    pub on_continue: BasicBlock<'ctx>,
+}
+
+/// Stack temporaries of one function, used again after the statement that needed them.
+#[derive(Default)]
+pub struct Stack<'ctx> {
+    slots: Vec<(u32, PointerValue<'ctx>, bool)>,
+    in_use: Vec<usize>,
+    used: u32,
+    callback: bool,
+}
+
+impl Stack<'_> {
+    pub fn for_callback() -> Self {
+        Stack {
+            callback: true,
+            ..Stack::default()
+        }
+    }
+
+    pub fn reserve(&mut self, bytes: u32) {
+        self.used += bytes;
+    }
+
+    fn budget(&self) -> u32 {
+        if self.callback {
+            CALLBACK_BUDGET
+        } else {
+            STACK_BUDGET
+        }
+    }
+}
+
+/// What was in use when a statement began.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    scratch: u32,
+    stack: usize,
+}
+
+/// The section that tells libbpf a program's type.
+fn section(probe: &ir::Probe) -> String {
+    use btc_abi::Attach as A;
+    match (probe.kind, &probe.attach) {
+        (ProgramKind::TestRun | ProgramKind::RawTracepoint, _) => "raw_tp".to_owned(),
+        (ProgramKind::Kprobe, A::Uprobe { .. } | A::Uretprobe { .. }) => "uprobe".to_owned(),
+        (ProgramKind::Kprobe, _) => "kprobe".to_owned(),
+        (ProgramKind::PerfEvent, _) => "perf_event".to_owned(),
+        (ProgramKind::Tracepoint, _) => "tracepoint".to_owned(),
+        (ProgramKind::BtfTracepoint, A::RawTracepoint { event, .. }) => format!("tp_btf/{event}"),
+        (ProgramKind::BtfTracepoint, _) => "tp_btf".to_owned(),
+        (ProgramKind::Fentry, A::Fentry { function, .. }) => format!("fentry/{function}"),
+        (ProgramKind::Fentry, _) => "fentry".to_owned(),
+        (ProgramKind::Fexit, A::Fexit { function, .. }) => format!("fexit/{function}"),
+        (ProgramKind::Fexit, _) => "fexit".to_owned(),
+    }
+}
+
+/// What a finished program asks of the object.
+pub struct Finished {
+    pub scratch: u32,
+    pub markers: Vec<Marker>,
+}
+
+/// Emits the program of probe `index`.
+pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
+    let probe = unit
+        .program
+        .probes
+        .get(index as usize)
+        .ok_or_else(|| Bug::new("no such probe"))?;
+    let ty = unit.i32.fn_type(&[unit.pointer_type().into()], false);
+    let function = unit.module.add_function(&probe.program, ty, None);
+    function.set_section(Some(&section(probe)));
+    let line = unit.options.line_column(probe.span).0;
+    let parameters = [("ctx", unit.di.void_pointer)];
+    let subprogram = unit
+        .di
+        .function(function, &probe.program, &parameters, line, false);
+    let entry = unit.context.append_basic_block(function, "entry");
+    let body = unit.context.append_basic_block(function, "body");
+    let exit = unit.context.append_basic_block(function, "exit");
+    let builder = unit.context.create_builder();
+    builder.position_at_end(entry);
+    let scratch = builder.build_alloca(unit.pointer_type(), "scratch")?;
+    let context = function
+        .get_nth_param(0)
+        .ok_or_else(|| Bug::new("a program without a context"))?
+        .into_pointer_value();
+    let mut emitter = Emitter {
+        unit,
+        builder,
+        probe,
+        probe_index: index,
+        function,
+        subprogram,
+        entry,
+        exit,
+        context,
+        scratch,
+        scratch_used: false,
+        scratch_at: 0,
+        scratch_max: 0,
+        stack: Stack::default(),
+        locals: Vec::new(),
+        frame: None,
+        loops: Vec::new(),
+        markers: Vec::new(),
+        callbacks: 0,
+    };
+    emitter.enter(body);
+    emitter.at(probe.span);
+    emitter.make_frame()?;
+    emitter.make_locals()?;
+    emitter.body(&probe.body)?;
+    emitter.jump(exit)?;
+    emitter.enter(exit);
+    let zero = emitter.i32(0);
+    emitter.builder.build_return(Some(&zero))?;
+    emitter.finish_entry(body, zero)?;
+    Ok(Finished {
+        scratch: emitter.scratch_max,
+        markers: emitter.markers,
+    })
+}
+
+impl<'ctx> Emitter<'_, '_, 'ctx> {
+    /// Instructions that follow belong to this place of the script.
+    pub fn at(&self, span: Span) {
+        let (line, column) = self.unit.options.line_column(span);
+        let location = self.unit.di.location(line, column, self.subprogram);
+        self.builder.set_current_debug_location(location);
+    }
+
+    /// Ends the entry block: the scratch lookup where the function needs one, then the body.
+    pub fn finish_entry(
+        &mut self,
+        body: BasicBlock<'ctx>,
+        on_failure: inkwell::values::IntValue<'ctx>,
+    ) -> Result<(), Bug> {
+        self.enter(self.entry);
+        if !self.scratch_used {
+            return self.jump(body);
+        }
+        let key = self.builder.build_alloca(self.unit.i32, "scratch_key")?;
+        let mem = Mem { at: key, align: 4 };
+        self.store_int(mem, self.i32(self.probe_index))?;
+        let map = self.unit.maps[self.unit.maps.len() - 1].as_pointer_value();
+        let found = self.helper_pointer(number::MAP_LOOKUP, &[map.into(), key.into()])?;
+        self.builder.build_store(self.scratch, found)?;
+        let missing = self.block("no_scratch");
+        let null = self.is_null(found)?;
+        self.branch(null, missing, body)?;
+        self.enter(missing);
+        self.builder.build_return(Some(&on_failure))?;
+        Ok(())
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark {
+            scratch: self.scratch_at,
+            stack: self.stack.in_use.len(),
+        }
+    }
+
+    pub fn release(&mut self, mark: Mark) {
+        self.scratch_at = mark.scratch;
+        for slot in self.stack.in_use.drain(mark.stack..) {
+            self.stack.slots[slot].2 = false;
+        }
+    }
+
+    /// An alloca in the function's entry.
+    pub fn alloca(&self, bytes: u32) -> Result<PointerValue<'ctx>, Bug> {
+        let here = self.current()?;
+        match self.entry.get_first_instruction() {
+            Some(first) => self.builder.position_before(&first),
+            None => self.enter(self.entry),
+        }
+        let ty = self.unit.i64.array_type(bytes.div_ceil(8).max(1));
+        let at = self.builder.build_alloca(ty, "")?;
+        self.enter(here);
+        Ok(at)
+    }
+
+    /// Memory for a value until the statement ends: stack where small, else scratch.
+    pub fn temporary(&mut self, bytes: u32) -> Result<Mem<'ctx>, Bug> {
+        let bytes = bytes.div_ceil(8).max(1) * 8;
+        let limit = self.unit.program.limits.on_stack_limit.clamp(16, 64);
+        if bytes > limit {
+            return self.scratch_memory(bytes);
+        }
+        let free = self
+            .stack
+            .slots
+            .iter()
+            .position(|(size, _, used)| *size == bytes && !used);
+        let index = match free {
+            Some(index) => index,
+            None if self.stack.used + bytes > self.stack.budget() => {
+                return self.scratch_memory(bytes);
+            }
+            None => {
+                let at = self.alloca(bytes)?;
+                self.stack.used += bytes;
+                self.stack.slots.push((bytes, at, true));
+                self.stack.slots.len() - 1
+            }
+        };
+        self.stack.slots[index].2 = true;
+        self.stack.in_use.push(index);
+        Ok(Mem {
+            at: self.stack.slots[index].1,
+            align: 8,
+        })
+    }
+
+    /// Scratch memory until the statement ends.
+    pub fn scratch_memory(&mut self, bytes: u32) -> Result<Mem<'ctx>, Bug> {
+        let offset = self.scratch_at;
+        self.scratch_at += bytes.div_ceil(8) * 8;
+        self.scratch_max = self.scratch_max.max(self.scratch_at);
+        self.scratch_at_offset(offset)
+    }
+
+    pub fn scratch_at_offset(&mut self, offset: u32) -> Result<Mem<'ctx>, Bug> {
+        self.scratch_used = true;
+        let base = self.load_pointer(Mem {
+            at: self.scratch,
+            align: 8,
+        })?;
+        self.offset(Mem { at: base, align: 8 }, offset)
+    }
+
+    fn make_locals(&mut self) -> Result<(), Bug> {
+        for (index, local) in self.probe.locals.iter().enumerate() {
+            let size = self.unit.shapes.size(&local.ty);
+            let mem = if let Some(mem) = self.frame_local(index)? {
+                mem
+            } else if Val::is_scalar(&local.ty) {
+                let ty = self.int_type(size);
+                let here = self.current()?;
+                self.enter(self.entry);
+                let at = self.builder.build_alloca(ty, &local.name)?;
+                self.enter(here);
+                Mem { at, align: 8 }
+            } else {
+                // Released never: locals live as long as the program.
+                self.temporary(size)?
+            };
+            self.locals.push(mem.at);
+            if Val::is_scalar(&local.ty) {
+                let zero = self.int_type(size).const_zero();
+                self.store_int(mem, zero)?;
+            } else {
+                self.zero(mem, size)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn local(&self, id: LocalId) -> Result<(Mem<'ctx>, &'_ Type), Bug> {
+        let (Some(at), Some(local)) = (
+            self.locals.get(id.index()),
+            self.probe.locals.get(id.index()),
+        ) else {
+            return Err(Bug::new("no such local"));
+        };
+        Ok((Mem { at: *at, align: 8 }, &local.ty))
+    }
+
+    /// Emits statements; what follows a jump is unreachable and left to LLVM.
+    pub fn body(&mut self, body: &[Stmt]) -> Result<(), Bug> {
+        for stmt in body {
+            let mark = self.mark();
+            self.at(stmt.span);
+            self.statement(stmt)?;
+            self.release(mark);
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, stmt: &Stmt) -> Result<(), Bug> {
+        match &stmt.kind {
+            StmtKind::SetLocal { local, value } => self.set_local(*local, value),
+            StmtKind::MapSet { map, key, value } => self.map_set(*map, key.as_ref(), value),
+            StmtKind::Aggregate { map, key, update } => self.aggregate(*map, key.as_ref(), update),
+            StmtKind::Emit { record, values } => self.emit_record(*record, values),
+            StmtKind::Eval(value) => self.expr(value).map(|_| ()),
+            StmtKind::If {
+                condition,
+                then,
+                otherwise,
+            } => self.if_else(condition, then, otherwise),
+            StmtKind::While { condition, body } => self.while_loop(condition, body),
+            StmtKind::Unroll { count, body } => self.unroll(*count, body),
+            StmtKind::ForRange {
+                variable,
+                start,
+                end,
+                body,
+            } => self.for_range(*variable, start, end, body),
+            StmtKind::ForMap {
+                variable,
+                map,
+                body,
+            } => self.for_map(*variable, *map, body),
+            StmtKind::Break => {
+                let exits = self.innermost()?;
+                self.leave(exits.on_break)
+            }
+            StmtKind::Continue => {
+                let exits = self.innermost()?;
+                self.leave(exits.on_continue)
+            }
+            StmtKind::Return => self.return_from_probe(),
+        }
+    }
+
+    fn innermost(&self) -> Result<LoopExits<'ctx>, Bug> {
+        self.loops
+            .last()
+            .copied()
+            .ok_or_else(|| Bug::new("break or continue outside of a loop"))
+    }
+
+    /// Jumps, and goes on in a block that nothing reaches.
+    pub fn leave(&mut self, to: BasicBlock<'ctx>) -> Result<(), Bug> {
+        self.jump(to)?;
+        let after = self.block("unreachable");
+        self.enter(after);
+        Ok(())
+    }
+
+    fn set_local(&mut self, local: LocalId, value: &Expr) -> Result<(), Bug> {
+        if Val::is_scalar(&value.ty) {
+            let value = self.int(value)?;
+            let (mem, _) = self.local(local)?;
+            return self.store_scalar(mem, value);
+        }
+        if matches!(value.ty, Type::Void) {
+            return self.expr(value).map(|_| ());
+        }
+        // Through a temporary: the value may read the local.
+        let from = self.mem(value)?;
+        let size = self.unit.shapes.size(&value.ty);
+        let (mem, _) = self.local(local)?;
+        self.copy(mem, from, size)
+    }
+
+    fn if_else(
+        &mut self,
+        condition: &Expr,
+        then: &[Stmt],
+        otherwise: &[Stmt],
+    ) -> Result<(), Bug> {
+        let condition = self.int(condition)?;
+        let yes = self.block("then");
+        let no = self.block("else");
+        let end = self.block("endif");
+        self.branch(condition, yes, no)?;
+        self.enter(yes);
+        self.body(then)?;
+        self.jump(end)?;
+        self.enter(no);
+        self.body(otherwise)?;
+        self.jump(end)?;
+        self.enter(end);
+        Ok(())
+    }
+}

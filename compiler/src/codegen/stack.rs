@@ -1,0 +1,136 @@
+//! Stacks: captured into scratch, hashed, kept in the map of their limit under the hash.
+
+use btc_abi as abi;
+use inkwell::IntPredicate;
+use inkwell::values::IntValue;
+
+use super::builder::Mem;
+use super::helper::number;
+use super::maps::NO_EXIST;
+use super::program::Emitter;
+use crate::bug::Bug;
+use crate::ir::Type;
+
+/// BPF_F_USER_STACK of linux/bpf.h.
+const USER_STACK: u64 = 1 << 8;
+/// Odd constants of the 64-bit golden ratio and its square root's neighbour: they mix well under multiplication.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl<'ctx> Emitter<'_, '_, 'ctx> {
+    /// Captures a stack: `to` gets its key, and for user stacks the process.
+    pub fn stack(&mut self, ty: &Type, to: Mem<'ctx>) -> Result<(), Bug> {
+        let Type::Stack { kind, limit, .. } = ty else {
+            return Err(Bug::new("a stack of no stack type"));
+        };
+        let user = *kind == abi::StackKind::User;
+        let size = limit * 8;
+        let frames = self.scratch_memory(size)?;
+        let map = self.unit.shapes.stack_map(*limit);
+        self.zero(frames, size)?;
+        let context = self.context;
+        let bytes = self.helper(
+            number::GET_STACK,
+            &[
+                context.into(),
+                frames.at.into(),
+                self.i64(u64::from(size)).into(),
+                self.i64(if user { USER_STACK } else { 0 }).into(),
+            ],
+        )?;
+        let start = self.current()?;
+        let captured = self.block("stack");
+        let lost = self.block("stack_lost");
+        let end = self.block("stack_end");
+        let some = self.compare(IntPredicate::SGT, bytes, self.i64(0))?;
+        self.branch(some, captured, end)?;
+        self.enter(captured);
+        let hash = self.hash_frames(frames, *limit, bytes)?;
+        let key = self.temporary(8)?;
+        self.store_int(key, hash)?;
+        let map_at = self.map_pointer(map)?;
+        let there = self.lookup(map, key.at)?;
+        let known = self.is_null(there)?;
+        let add = self.block("stack_new");
+        let known_block = self.current()?;
+        self.branch(known, add, end)?;
+        self.enter(add);
+        let result = self.helper(
+            number::MAP_UPDATE,
+            &[
+                map_at.into(),
+                key.at.into(),
+                frames.at.into(),
+                self.i64(NO_EXIST).into(),
+            ],
+        )?;
+        // EEXIST: another CPU was first.
+        let ok = self.compare(IntPredicate::SGE, result, self.i64(0))?;
+        let exists = self.compare(IntPredicate::EQ, result, self.i64(-17i64 as u64))?;
+        let kept = self.builder.build_or(ok, exists, "")?;
+        let add_block = self.current()?;
+        self.branch(kept, end, lost)?;
+        self.enter(lost);
+        self.count(&abi::Counter::LostStacks)?;
+        let lost_block = self.current()?;
+        self.jump(end)?;
+        self.enter(end);
+        let phi = self.builder.build_phi(self.unit.i64, "stack_id")?;
+        let none = self.i64(0);
+        phi.add_incoming(&[
+            (&none, start),
+            (&hash, known_block),
+            (&hash, add_block),
+            (&none, lost_block),
+        ]);
+        self.store_int(to, phi.as_basic_value().into_int_value())?;
+        if user {
+            self.store_tgid(to)?;
+        }
+        Ok(())
+    }
+
+    /// A hash of the captured frames, never 0. The loop ends with the frames.
+    fn hash_frames(
+        &mut self,
+        frames: Mem<'ctx>,
+        limit: u32,
+        bytes: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let before = self.current()?;
+        let head = self.block("hash");
+        let body = self.block("hash_body");
+        let end = self.block("hash_end");
+        self.jump(head)?;
+        self.enter(head);
+        let index = self.builder.build_phi(self.unit.i64, "frame")?;
+        let hash = self.builder.build_phi(self.unit.i64, "hash")?;
+        let (i, h) = (
+            index.as_basic_value().into_int_value(),
+            hash.as_basic_value().into_int_value(),
+        );
+        let at = self.builder.build_left_shift(i, self.i64(3), "")?;
+        let more = self.compare(IntPredicate::ULT, at, bytes)?;
+        let sane = self.compare(IntPredicate::ULT, i, self.i64(u64::from(limit)))?;
+        let go = self.builder.build_and(more, sane, "")?;
+        self.branch(go, body, end)?;
+        self.enter(body);
+        let at = self.at_most(at, u64::from(limit - 1) * 8)?;
+        let at = self.gep(frames.at, at)?;
+        let frame = self.load_int(self.unit.i64, Mem { at, align: 8 })?;
+        let mixed = self.builder.build_xor(h, frame, "")?;
+        let mixed = self.builder.build_int_mul(mixed, self.i64(MIX), "")?;
+        let high = self
+            .builder
+            .build_right_shift(mixed, self.i64(29), false, "")?;
+        let mixed = self.builder.build_xor(mixed, high, "")?;
+        let next = self.add(i, self.i64(1))?;
+        self.jump(head)?;
+        let seed = self.i64(MIX);
+        let zero = self.i64(0);
+        index.add_incoming(&[(&zero, before), (&next, body)]);
+        hash.add_incoming(&[(&seed, before), (&mixed, body)]);
+        self.enter(end);
+        let none = self.compare(IntPredicate::EQ, h, self.i64(0))?;
+        self.select(none, self.i64(1), h)
+    }
+}

@@ -1,0 +1,168 @@
+//! Walks the typed tree: every expression, statement and list of steps of a program, in order.
+
+use crate::ir::{AggregateUpdate, Expr, ExprKind, Place, Program, Step, Stmt, StmtKind};
+
+/// What a walk meets, before its parts.
+pub enum Node<'n> {
+    Expr(&'n Expr),
+    Stmt(&'n Stmt),
+    Steps(&'n [Step]),
+}
+
+/// Visits all of a program.
+pub fn program<'n>(program: &'n Program, visit: &mut dyn FnMut(Node<'n>)) {
+    for probe in &program.probes {
+        statements(&probe.body, visit);
+    }
+}
+
+/// Visits statements and all they hold.
+pub fn statements<'n>(body: &'n [Stmt], visit: &mut dyn FnMut(Node<'n>)) {
+    for stmt in body {
+        statement(stmt, visit);
+    }
+}
+
+fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
+    visit(Node::Stmt(stmt));
+    match &stmt.kind {
+        StmtKind::SetLocal { value, .. } => expression(value, visit),
+        StmtKind::MapSet { key, value, .. } => {
+            optional(key.as_ref(), visit);
+            expression(value, visit);
+        }
+        StmtKind::Aggregate { key, update, .. } => {
+            optional(key.as_ref(), visit);
+            match update {
+                AggregateUpdate::Count => {}
+                AggregateUpdate::Sum(value)
+                | AggregateUpdate::Min(value)
+                | AggregateUpdate::Max(value)
+                | AggregateUpdate::Avg(value)
+                | AggregateUpdate::Stats(value)
+                | AggregateUpdate::Hist { value, .. }
+                | AggregateUpdate::Lhist { value, .. } => expression(value, visit),
+            }
+        }
+        StmtKind::Emit { values, .. } => values.iter().for_each(|v| expression(v, visit)),
+        StmtKind::Eval(value) => expression(value, visit),
+        StmtKind::If {
+            condition,
+            then,
+            otherwise,
+        } => {
+            expression(condition, visit);
+            statements(then, visit);
+            statements(otherwise, visit);
+        }
+        StmtKind::While { condition, body } => {
+            expression(condition, visit);
+            statements(body, visit);
+        }
+        StmtKind::Unroll { body, .. } | StmtKind::ForMap { body, .. } => statements(body, visit),
+        StmtKind::ForRange {
+            start, end, body, ..
+        } => {
+            expression(start, visit);
+            expression(end, visit);
+            statements(body, visit);
+        }
+        StmtKind::Break | StmtKind::Continue | StmtKind::Return => {}
+    }
+}
+
+fn optional<'n>(expr: Option<&'n Expr>, visit: &mut dyn FnMut(Node<'n>)) {
+    if let Some(expr) = expr {
+        expression(expr, visit);
+    }
+}
+
+fn steps<'n>(list: &'n [Step], visit: &mut dyn FnMut(Node<'n>)) {
+    visit(Node::Steps(list));
+    for step in list {
+        if let Step::Index { index, .. } = step {
+            expression(index, visit);
+        }
+    }
+}
+
+fn place<'n>(place: &'n Place, visit: &mut dyn FnMut(Node<'n>)) {
+    expression(&place.base, visit);
+    steps(&place.steps, visit);
+}
+
+/// Visits an expression and all it holds.
+pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
+    visit(Node::Expr(expr));
+    match &expr.kind {
+        ExprKind::Integer(_)
+        | ExprKind::EnumValue { .. }
+        | ExprKind::String(_)
+        | ExprKind::Local(_)
+        | ExprKind::Target(_)
+        | ExprKind::Context(_)
+        | ExprKind::Stack
+        | ExprKind::MapLen { .. }
+        | ExprKind::TypeSize(_) => {}
+        ExprKind::Helper { arguments, .. } => arguments.iter().for_each(|a| expression(a, visit)),
+        ExprKind::Unary { operand, .. } => expression(operand, visit),
+        ExprKind::Binary { left, right, .. }
+        | ExprKind::Logical { left, right, .. }
+        | ExprKind::Equal { left, right, .. }
+        | ExprKind::Compare { left, right, .. } => {
+            expression(left, visit);
+            expression(right, visit);
+        }
+        ExprKind::Select {
+            condition,
+            then,
+            otherwise,
+        } => {
+            expression(condition, visit);
+            expression(then, visit);
+            expression(otherwise, visit);
+        }
+        ExprKind::Convert(of)
+        | ExprKind::StringLength(of)
+        | ExprKind::ByteSwap(of)
+        | ExprKind::UserSymbol { address: of }
+        | ExprKind::Inet { source: of } => expression(of, visit),
+        ExprKind::Load(at) | ExprKind::Address(at) => place(at, visit),
+        ExprKind::Part { of, steps: list } => {
+            expression(of, visit);
+            steps(list, visit);
+        }
+        ExprKind::Tuple(items) => items.iter().for_each(|i| expression(i, visit)),
+        ExprKind::ReadString {
+            address, length, ..
+        } => {
+            expression(address, visit);
+            optional(length.as_deref(), visit);
+        }
+        ExprKind::ReadBuffer {
+            address, length, ..
+        } => {
+            expression(address, visit);
+            expression(length, visit);
+        }
+        ExprKind::Bytes { of, length } => {
+            expression(of, visit);
+            expression(length, visit);
+        }
+        ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
+            optional(key.as_deref(), visit);
+        }
+        ExprKind::MapHas { key, .. } => expression(key, visit),
+        ExprKind::MapStep { key, value, .. } => {
+            optional(key.as_deref(), visit);
+            expression(value, visit);
+        }
+        ExprKind::Block { body, value } => {
+            statements(body, visit);
+            expression(value, visit);
+        }
+        ExprKind::FieldOffset { steps: list, .. } | ExprKind::FieldExists { steps: list, .. } => {
+            steps(list, visit);
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! The typed tree's types become shapes in memory: records, keys, map values, and the manifest that lists them.
+//!
+//! A layout is computed here and nowhere else; code generation stores by it and the runtime decodes by it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use btc_abi as abi;
+
+use crate::codegen::visit::{self, Node};
+use crate::ir::{self, CRecordId, ExprKind, Origin, StmtKind, Type, Types};
+use crate::source::SourceMap;
+
+/// Strings and buffers over this many bytes are tail values of records.
+const INLINE_LIMIT: u32 = 16;
+/// Maps with values of at least this size aren't preallocated.
+const SPARSE_FROM: u32 = 256;
+
+/// Shapes of types; knows which map holds the stacks of which limit.
+#[derive(Clone, Debug)]
+pub struct Shapes<'a> {
+    types: &'a Types,
+    /// `(limit, index of the map)`.
+    stacks: Vec<(u32, u32)>,
+}
+
+/// Rounds up to a multiple of a power of two.
+#[must_use]
+pub fn align_up(offset: u32, align: u32) -> u32 {
+    offset.div_ceil(align.max(1)) * align.max(1)
+}
+
+/// A record of the script's own C without bitfields is kept byte by byte; all others are read member by member, because
+/// the target decides where their members are, and are kept in a layout of our own.
+#[must_use]
+pub fn is_repacked(record: &ir::CRecord) -> bool {
+    record.origin != Origin::Script || record.members.iter().any(|m| m.bitfield.is_some())
+}
+
+impl<'a> Shapes<'a> {
+    #[must_use]
+    pub fn new(types: &'a Types, stacks: Vec<(u32, u32)>) -> Self {
+        Shapes { types, stacks }
+    }
+
+    /// The shapes of a manifest that [`plan`] made.
+    #[must_use]
+    pub fn of(types: &'a Types, manifest: &abi::Manifest) -> Self {
+        let stacks = manifest.maps.iter().enumerate().filter_map(|(i, map)| {
+            if let abi::MapRole::Stacks { limit } = map.role {
+                Some((limit, i as u32))
+            } else {
+                None
+            }
+        });
+        Shapes {
+            types,
+            stacks: stacks.collect(),
+        }
+    }
+
+    #[must_use]
+    pub fn stack_map(&self, limit: u32) -> u32 {
+        self.stacks
+            .iter()
+            .find(|(l, _)| *l == limit)
+            .map_or(0, |(_, map)| *map)
+    }
+
+    /// The one place that says how a type lies in memory.
+    #[must_use]
+    pub fn value(&self, ty: &Type) -> abi::Value {
+        use abi::Value as V;
+        match ty {
+            Type::Void => V::Struct {
+                size: 0,
+                fields: Cow::Borrowed(&[]),
+            },
+            Type::Bool => V::Bool,
+            Type::Int(int) => V::Int {
+                size: int.bytes(),
+                signed: int.signed,
+            },
+            Type::Enum(id) => {
+                let int = self.types.enumeration(*id).int;
+                V::Enum {
+                    id: id.0,
+                    size: int.bytes(),
+                    signed: int.signed,
+                }
+            }
+            Type::Pointer { .. } => V::Pointer,
+            Type::String { size } => V::String { size: *size },
+            Type::Buffer { size } => V::Buffer { size: *size },
+            Type::Array { element, count } => {
+                let element = self.value(element);
+                let stride = element.size();
+                V::Array {
+                    element: Cow::Owned(vec![element]),
+                    count: *count,
+                    stride,
+                }
+            }
+            Type::CRecord(id) => self.record(*id),
+            Type::Tuple(items) => {
+                let (size, fields) = self.sequence(items.iter().map(|ty| ("", self.value(ty))), 0);
+                V::Tuple {
+                    size,
+                    fields: Cow::Owned(fields),
+                }
+            }
+            Type::Record(items) => {
+                let items = items.iter().map(|(n, ty)| (n.as_str(), self.value(ty)));
+                let (size, fields) = self.sequence(items, 0);
+                V::Struct {
+                    size,
+                    fields: Cow::Owned(fields),
+                }
+            }
+            Type::KernelSymbol => V::KernelSymbol,
+            Type::UserSymbol => V::UserSymbol,
+            Type::Stack { kind, mode, limit } => V::Stack {
+                kind: kind.clone(),
+                mode: mode.clone(),
+                map: self.stack_map(*limit),
+                limit: *limit,
+            },
+            Type::Inet => V::Inet,
+            Type::Mac => V::Mac,
+            Type::Timestamp { clock, format } => V::Timestamp {
+                clock: clock.clone(),
+                format: format.clone().into(),
+            },
+            Type::Username => V::Username,
+            Type::CgroupPath { pattern } => V::CgroupPath {
+                pattern: pattern.clone().into(),
+            },
+            Type::ProbeName => V::ProbeName,
+            Type::ErrorName => V::ErrorName,
+            Type::SignalName => V::SignalName,
+            Type::SyscallName => V::SyscallName,
+            Type::Aggregation(aggregation) => aggregated(aggregation),
+        }
+    }
+
+    #[must_use]
+    pub fn size(&self, ty: &Type) -> u32 {
+        self.value(ty).size()
+    }
+
+    /// Offsets of a Tuple's, Record's or C record's members, in order.
+    #[must_use]
+    pub fn offsets(&self, ty: &Type) -> Vec<u32> {
+        match ty {
+            // A record's shape leaves nothing out, so its fields are its members.
+            Type::CRecord(_) | Type::Tuple(_) | Type::Record(_) => match self.value(ty) {
+                abi::Value::Tuple { fields, .. } | abi::Value::Struct { fields, .. } => {
+                    fields.iter().map(|f| f.offset).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn record(&self, id: CRecordId) -> abi::Value {
+        let record = self.types.record(id);
+        if is_repacked(record) {
+            let members = record.members.iter();
+            let members = members.map(|m| (m.name.as_str(), self.value(&m.ty)));
+            let (size, fields) = self.sequence(members, 0);
+            return abi::Value::Struct {
+                size,
+                fields: Cow::Owned(fields),
+            };
+        }
+        let fields = record.members.iter().map(|m| abi::Field {
+            offset: m.bit_offset / 8,
+            name: m.name.clone().into(),
+            value: self.value(&m.ty),
+        });
+        abi::Value::Struct {
+            size: record.size,
+            fields: fields.collect(),
+        }
+    }
+
+    /// Lays values out one after the other with natural alignment, from `start` on.
+    fn sequence<'n>(
+        &self,
+        items: impl Iterator<Item = (&'n str, abi::Value)>,
+        start: u32,
+    ) -> (u32, Vec<abi::Field>) {
+        let mut at = start;
+        let mut align = 1;
+        let mut fields = Vec::new();
+        for (name, value) in items {
+            at = align_up(at, value.align());
+            align = align.max(value.align());
+            let size = value.size();
+            fields.push(abi::Field {
+                offset: at,
+                name: name.to_owned().into(),
+                value,
+            });
+            at += size;
+        }
+        (align_up(at, align), fields)
+    }
+
+    /// A record's field: large strings and buffers go to the tail.
+    fn record_field(&self, ty: &Type) -> abi::Value {
+        match ty {
+            Type::String { size } if *size > INLINE_LIMIT => abi::Value::TailString,
+            Type::Buffer { size } if *size > INLINE_LIMIT => abi::Value::TailBuffer,
+            _ => self.value(ty),
+        }
+    }
+}
+
+fn aggregated(aggregation: &ir::Aggregation) -> abi::Value {
+    use abi::Value as V;
+    match *aggregation {
+        ir::Aggregation::Count => V::Count,
+        ir::Aggregation::Sum { signed } => V::Sum { signed },
+        ir::Aggregation::Min { signed } => V::Min { signed },
+        ir::Aggregation::Max { signed } => V::Max { signed },
+        ir::Aggregation::Avg { signed } => V::Avg { signed },
+        ir::Aggregation::Stats { signed } => V::Stats { signed },
+        ir::Aggregation::Hist { bits } => V::Hist { bits },
+        ir::Aggregation::Lhist { min, max, step } => V::Lhist { min, max, step },
+    }
+}
+
+/// What the script asks of the internal maps and slots.
+#[derive(Default)]
+struct Needs {
+    stack_limits: BTreeSet<u32>,
+    cpu_count: bool,
+    function_address: bool,
+}
+
+fn needs(program: &ir::Program) -> Needs {
+    let mut needs = Needs::default();
+    visit::program(program, &mut |node| match node {
+        Node::Expr(expr) => match &expr.kind {
+            ExprKind::Stack => {
+                if let Type::Stack { limit, .. } = &expr.ty {
+                    needs.stack_limits.insert(*limit);
+                }
+            }
+            ExprKind::MapGet { map, .. } => {
+                needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
+            }
+            ExprKind::Context(ir::Context::FunctionAddress) => needs.function_address = true,
+            _ => {}
+        },
+        Node::Stmt(stmt) => {
+            if let StmtKind::ForMap { map, .. } = &stmt.kind {
+                needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
+            }
+        }
+        Node::Steps(_) => {}
+    });
+    needs
+}
+
+fn is_aggregation(ty: &Type) -> bool {
+    matches!(ty, Type::Aggregation(_))
+}
+
+/// Number of the helper bpf_get_func_ip, whose presence a slot answers.
+pub const GET_FUNC_IP: u32 = 173;
+
+/// Plans everything that codegen and the runtime agree on.
+#[must_use]
+pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
+    let needs = needs(program);
+    let first_stacks = program.maps.len() as u32 + 1 + u32::from(!program.records.is_empty());
+    let stacks: Vec<(u32, u32)> = needs
+        .stack_limits
+        .iter()
+        .enumerate()
+        .map(|(i, limit)| (*limit, first_stacks + i as u32))
+        .collect();
+    let shapes = Shapes::new(&program.types, stacks);
+    let (slots, slots_size) = slots(program, &needs);
+    let counters = counters(program, &needs);
+    let maps = maps(program, &shapes, counters.len() as u32, &needs);
+    abi::Manifest {
+        name: program.name.clone().into(),
+        compiler: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
+        about: program.about.clone().into(),
+        unsafe_mode: program.unsafe_mode,
+        probes: program.probes.iter().map(|p| probe(p, sources)).collect(),
+        maps: maps.into(),
+        records: records(program, &shapes, sources).into(),
+        counters: counters.into(),
+        slots: slots.into(),
+        slots_size,
+        positional: program.positional.clone().into(),
+        named: program.named.clone().into(),
+        enums: program.types.enums.iter().map(enumeration).collect(),
+        needs_btf: program.probes.iter().any(|p| is_btf_typed(p.kind)),
+        config: program.config.clone(),
+    }
+}
+
+/// Programs whose attach point is named by BTF.
+#[must_use]
+pub fn is_btf_typed(kind: ir::ProgramKind) -> bool {
+    use ir::ProgramKind as K;
+    matches!(kind, K::BtfTracepoint | K::Fentry | K::Fexit)
+}
+
+fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
+    abi::Probe {
+        program: probe.program.clone().into(),
+        name: probe.name.clone().into(),
+        attach: probe.attach.clone(),
+        place: sources.place(probe.span).into(),
+        context: Cow::Borrowed(&[]),
+    }
+}
+
+fn enumeration(of: &ir::EnumType) -> abi::Enum {
+    let mut values: Vec<(u64, abi::Text)> = of
+        .values
+        .iter()
+        .map(|(name, value)| (*value, name.clone().into()))
+        .collect();
+    // Stable: the first name of a value stays first.
+    values.sort_by_key(|(value, _)| *value);
+    values.dedup_by_key(|(value, _)| *value);
+    abi::Enum {
+        name: of.name.clone().into(),
+        values: values.into(),
+        kernel: of.kernel,
+    }
+}
+
+fn records(program: &ir::Program, shapes: &Shapes, sources: &SourceMap) -> Vec<abi::Record> {
+    let records = program.records.iter().map(|record| {
+        let fields = record.fields.iter().map(|ty| ("", shapes.record_field(ty)));
+        let (size, fields) = shapes.sequence(fields, abi::record::HEADER_SIZE);
+        abi::Record {
+            kind: record.kind.clone(),
+            fields: fields.into(),
+            size: align_up(size, 4),
+            place: sources.place(record.span).into(),
+        }
+    });
+    records.collect()
+}
+
+fn counters(program: &ir::Program, needs: &Needs) -> Vec<abi::Counter> {
+    let mut counters = vec![abi::Counter::LostRecords];
+    if !needs.stack_limits.is_empty() {
+        counters.push(abi::Counter::LostStacks);
+    }
+    for (i, map) in program.maps.iter().enumerate() {
+        if matches!(map.kind, abi::MapKind::Hash | abi::MapKind::PerCpuHash) {
+            counters.push(abi::Counter::MapFull { map: i as u32 });
+        }
+    }
+    counters
+}
+
+fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
+    let mut slots = Vec::new();
+    let mut at = 0;
+    let mut add = |value: abi::TargetValue, size: u32| {
+        slots.push(abi::Slot {
+            offset: at,
+            size,
+            value,
+        });
+        at = align_up(at + size, 8);
+    };
+    for slot in &program.slots {
+        let size = match slot.ty {
+            Type::String { size } => size,
+            _ => 8,
+        };
+        add(slot.value.clone(), size);
+    }
+    if needs.cpu_count {
+        add(abi::TargetValue::CpuCount, 8);
+    }
+    if needs.function_address {
+        let number = GET_FUNC_IP;
+        add(abi::TargetValue::HasHelper { number }, 8);
+    }
+    (slots, at)
+}
+
+fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) -> Vec<abi::Map> {
+    let mut maps: Vec<abi::Map> = program.maps.iter().map(|m| script_map(m, shapes)).collect();
+    let u64_value = || abi::Value::Int {
+        size: 8,
+        signed: false,
+    };
+    let internal = |symbol: &str, role, kind, value, max_entries| abi::Map {
+        name: Cow::Borrowed(""),
+        symbol: symbol.to_owned().into(),
+        role,
+        kind,
+        key: None,
+        value,
+        max_entries,
+        sparse: false,
+    };
+    let bytes = |count| abi::Value::Array {
+        element: vec![abi::Value::Int {
+            size: 1,
+            signed: false,
+        }]
+        .into(),
+        count,
+        stride: 1,
+    };
+    if !program.records.is_empty() {
+        let kind = abi::MapKind::RingBuffer;
+        maps.push(internal(
+            "btc_events",
+            abi::MapRole::RingBuffer,
+            kind,
+            bytes(0),
+            0,
+        ));
+    }
+    let kind = abi::MapKind::PerCpuArray;
+    maps.push(internal(
+        "btc_counters",
+        abi::MapRole::Counters,
+        kind.clone(),
+        u64_value(),
+        counters,
+    ));
+    for limit in &needs.stack_limits {
+        let mut map = internal(
+            &format!("btc_stacks_{limit}"),
+            abi::MapRole::Stacks { limit: *limit },
+            abi::MapKind::LruHash,
+            abi::Value::Array {
+                element: vec![u64_value()].into(),
+                count: *limit,
+                stride: 8,
+            },
+            STACKS,
+        );
+        map.kind = abi::MapKind::Hash;
+        map.key = Some(u64_value());
+        map.sparse = true;
+        maps.push(map);
+    }
+    // Last, so that codegen can leave it out where no program needs it.
+    maps.push(internal(
+        "btc_scratch",
+        abi::MapRole::Scratch,
+        kind,
+        bytes(8),
+        1,
+    ));
+    maps
+}
+
+/// Distinct stacks that a run keeps.
+const STACKS: u32 = 16384;
+
+fn script_map(map: &ir::Map, shapes: &Shapes) -> abi::Map {
+    let value = shapes.value(&map.value);
+    let hash = matches!(map.kind, abi::MapKind::Hash | abi::MapKind::PerCpuHash);
+    abi::Map {
+        name: format!("@{}", map.name).into(),
+        symbol: format!("AT_{}", map.name).into(),
+        role: abi::MapRole::Script,
+        kind: map.kind.clone(),
+        key: map.key.as_ref().map(|key| shapes.value(key)),
+        sparse: hash && value.size() >= SPARSE_FROM,
+        value,
+        max_entries: if map.key.is_none() {
+            1
+        } else {
+            map.max_entries
+        },
+    }
+}
