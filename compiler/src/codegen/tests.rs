@@ -406,7 +406,7 @@ fn task_types() -> Types {
             size: 4096,
             // Offsets that no kernel has: a number of these in the code would be a baked-in build fact.
             members: vec![
-                member("tgid", Type::Int(IntType::I32), 8 * 3777),
+                member("tgid", Type::Int(IntType::I32), 8 * 2776),
                 member("real_parent", task, 8 * 3000),
                 member("comm", Type::String { size: 16 }, 8 * 3100),
             ],
