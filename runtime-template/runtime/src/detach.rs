@@ -1,9 +1,10 @@
 //! Attachments → nothing attached, without making the user wait.
 //!
-//! Closing a link stops its program at once. Closing the perf event of a tracepoint or kprobe behind it waits for an
-//! RCU grace period under a lock: 75 ms each, half a minute for all system calls. So links are closed first, then the
-//! results are printed, and the idle events, which run nothing any more, are left to a process that does nothing but
-//! close them: descriptors that were inherited close with the last holder.
+//! Closing a link stops its program, and since Linux 6.13 waits for a grace period (35 ms) that any number of
+//! threads can wait for together. Closing the perf event of a tracepoint behind it waits for another one under a lock:
+//! 75 ms each, half a minute for all system calls. So links are closed first, side by side, then the results are
+//! printed, and the idle events, which run nothing any more, are left to a process that does nothing but close them:
+//! descriptors that were inherited close with the last holder.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -15,17 +16,38 @@ pub struct Idle(Vec<OwnedFd>);
 /// Stops every program. Where the kernel has no perf links (before 5.15), those programs run until [`Idle::release`].
 pub fn stop(attachments: Vec<Attachment>) -> Idle {
     let mut events = Vec::new();
+    let mut links = Vec::new();
     for attachment in attachments {
         match attachment {
-            Attachment::Link(link) => drop(link),
+            Attachment::Link(link) => links.push(link),
             Attachment::Libbpf(link) => drop(link),
             Attachment::Perf { link, event } => {
-                drop(link);
+                links.extend(link);
                 events.push(event);
             }
         }
     }
+    close_together(links);
     Idle(events)
+}
+
+/// Closes the links from several threads; from this one where no thread is to be had.
+fn close_together(mut links: Vec<OwnedFd>) {
+    const THREADS: usize = 64;
+    // A thread only closes: two pages of stack would do, and the library asks for some room of its own.
+    const STACK: usize = 32 << 10;
+    let share = links.len().div_ceil(THREADS);
+    let mut threads = Vec::new();
+    while links.len() > share {
+        let part = links.split_off(links.len() - share);
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        threads.extend(builder.spawn(move || drop(part)));
+    }
+    drop(links);
+    for thread in threads {
+        // A thread that closes can't panic.
+        let _ = thread.join();
+    }
 }
 
 impl Idle {
