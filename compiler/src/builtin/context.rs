@@ -102,13 +102,7 @@ fn return_value(l: &mut Lowering, call: &Call) -> Option<Expr> {
         });
         return None;
     };
-    let bits = l.context(context, call.span);
-    match l.ctype(&ty) {
-        ty @ (Type::Int(_) | Type::Bool | Type::Enum(_) | Type::Pointer { .. }) => {
-            Some(l.convert(bits, ty))
-        }
-        _ => l.not_supported_yet(call.span, "a struct as `retval`"),
-    }
+    l.context_value(context, &ty, call.span)
 }
 
 fn function_name(l: &mut Lowering, call: &Call) -> Option<Expr> {

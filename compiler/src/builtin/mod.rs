@@ -13,6 +13,7 @@ mod parameter;
 mod print;
 pub mod printf;
 mod process;
+mod search;
 mod stack;
 mod string;
 mod symbol;
@@ -148,6 +149,7 @@ const FAMILIES: &[&[Function]] = &[
     address::FUNCTIONS,
     parameter::FUNCTIONS,
     string::FUNCTIONS,
+    search::FUNCTIONS,
     network::FUNCTIONS,
     output::FUNCTIONS,
     print::FUNCTIONS,

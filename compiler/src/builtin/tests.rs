@@ -354,6 +354,13 @@ fn strings_and_bytes() {
 }
 
 #[test]
+fn needles_are_literals() {
+    let call = |needle: ast::Expr| call("strcontains", &[word("comm"), needle]);
+    assert_eq!(value("begin", call(text("ba"))).ty, ir::Type::Bool);
+    assert!(refused("begin", set(None, call(word("comm")))).starts_with("not-supported-yet"));
+}
+
+#[test]
 fn networks() {
     use crate::ir::Type;
     assert_eq!(value("begin", call("ntop", &[number(1)])).ty, Type::Inet);

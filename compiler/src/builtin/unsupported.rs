@@ -21,8 +21,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     later("path"),
     later("str_concat"),
     later("strcap"),
-    later("strcontains"),
-    later("strstr"),
     later("find"),
     later("container_of"),
     later("is_err"),

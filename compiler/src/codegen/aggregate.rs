@@ -108,7 +108,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.same_words(&words, |this, offset, ty| {
             let mut word = 0u64;
             let from = &bytes[offset as usize..];
-            for (i, byte) in from.iter().take(ty.get_bit_width() as usize / 8).enumerate() {
+            for (i, byte) in from
+                .iter()
+                .take(ty.get_bit_width() as usize / 8)
+                .enumerate()
+            {
                 word |= u64::from(*byte) << (8 * i);
             }
             let left = this.offset(a, offset)?;
@@ -216,9 +220,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     ) -> Result<(), Bug> {
         // The bound that the verifier sees; the index is never over it.
         let bucket = self.at_most(bucket, u64::from(buckets - 1))?;
-        let bytes = self
-            .builder
-            .build_left_shift(bucket, self.i64(3), "")?;
+        let bytes = self.builder.build_left_shift(bucket, self.i64(3), "")?;
         let at = self.gep(slot.at, bytes)?;
         self.bump(Mem { at, align: 8 }, 0, self.i64(1))
     }
@@ -233,7 +235,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         use crate::ir::{Aggregation, Type};
         let signed = matches!(
             self.unit.program.maps[map.index()].value,
-            Type::Aggregation(Aggregation::Min { signed: true } | Aggregation::Max { signed: true })
+            Type::Aggregation(
+                Aggregation::Min { signed: true } | Aggregation::Max { signed: true }
+            )
         );
         let predicate = match (signed, smallest) {
             (true, true) => IntPredicate::SLT,

@@ -174,9 +174,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     pub fn pointer_to_int(&self, pointer: PointerValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
-        Ok(self
-            .builder
-            .build_ptr_to_int(pointer, self.unit.i64, "")?)
+        Ok(self.builder.build_ptr_to_int(pointer, self.unit.i64, "")?)
     }
 
     pub fn int_to_pointer(&self, value: IntValue<'ctx>) -> Result<PointerValue<'ctx>, Bug> {

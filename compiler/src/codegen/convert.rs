@@ -53,7 +53,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             let mut at = to;
             let mut room = size;
             if let Type::Buffer { size } = ty {
-                self.store_int(Mem { align: to.align.min(4), ..to }, self.i32(*size))?;
+                self.store_int(
+                    Mem {
+                        align: to.align.min(4),
+                        ..to
+                    },
+                    self.i32(*size),
+                )?;
                 at = self.offset(to, 4)?;
                 room = *size;
             }
@@ -85,11 +91,23 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.store_int(last, self.unit.i8.const_zero())
             }
             (Type::Buffer { size: old }, Type::Buffer { size: new }) => {
-                let length = self.load_int(self.unit.i32, Mem { align: from.align.min(4), ..from })?;
+                let length = self.load_int(
+                    self.unit.i32,
+                    Mem {
+                        align: from.align.min(4),
+                        ..from
+                    },
+                )?;
                 let most = self.i32(*new);
                 let over = self.compare(inkwell::IntPredicate::UGT, length, most)?;
                 let length = self.select(over, most, length)?;
-                self.store_int(Mem { align: to.align.min(4), ..to }, length)?;
+                self.store_int(
+                    Mem {
+                        align: to.align.min(4),
+                        ..to
+                    },
+                    length,
+                )?;
                 let (a, b) = (self.offset(to, 4)?, self.offset(from, 4)?);
                 let kept = (*old).min(*new);
                 self.copy(a, b, kept)?;
@@ -101,9 +119,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.zero(to, size)?;
                 self.copy(to, bytes, size.min(*old))
             }
-            (Type::Array { .. } | Type::String { .. } | Type::CRecord(_), Type::Buffer { size }) => {
+            (
+                Type::Array { .. } | Type::String { .. } | Type::CRecord(_),
+                Type::Buffer { size },
+            ) => {
                 let old = self.unit.shapes.size(from_ty).min(*size);
-                self.store_int(Mem { align: to.align.min(4), ..to }, self.i32(old))?;
+                self.store_int(
+                    Mem {
+                        align: to.align.min(4),
+                        ..to
+                    },
+                    self.i32(old),
+                )?;
                 let bytes = self.offset(to, 4)?;
                 self.zero(bytes, *size)?;
                 self.copy(bytes, from, old)

@@ -233,7 +233,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let fields: Vec<BasicTypeEnum> = vec![self.unit.i8.into(); members.len()];
                 let element = self.unit.context.struct_type(&fields, true);
                 let kind = Attribute::get_named_enum_kind_id("elementtype");
-                let attribute = self.unit.context.create_type_attribute(kind, element.into());
+                let attribute = self
+                    .unit
+                    .context
+                    .create_type_attribute(kind, element.into());
                 call.add_attribute(AttributeLoc::Param(0), attribute);
                 call
             };
@@ -285,12 +288,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// A kernel enum constant's value on the target.
-    pub fn enum_value(
-        &self,
-        of: EnumId,
-        name: &str,
-        value: u64,
-    ) -> Result<IntValue<'ctx>, Bug> {
+    pub fn enum_value(&self, of: EnumId, name: &str, value: u64) -> Result<IntValue<'ctx>, Bug> {
         let Some(ty) = self.unit.core.enums.get(&of) else {
             return Err(Bug::new("a kernel enum without a BTF type"));
         };
@@ -303,11 +301,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let call = self.core_call(
             "llvm.bpf.preserve.enum.value",
             &[],
-            &[
-                sequence.into(),
-                text.as_pointer_value().into(),
-                kind.into(),
-            ],
+            &[sequence.into(), text.as_pointer_value().into(), kind.into()],
             Some(*ty),
         )?;
         self.int_result(call)

@@ -197,10 +197,7 @@ impl<'ctx> DebugInfo<'ctx> {
         )?;
         let values: Vec<_> = values
             .iter()
-            .map(|(name, value)| {
-                self.builder
-                    .create_enumerator(name, *value as i64, !signed)
-            })
+            .map(|(name, value)| self.builder.create_enumerator(name, *value as i64, !signed))
             .collect();
         Ok(self
             .builder
@@ -245,12 +242,9 @@ impl<'ctx> DebugInfo<'ctx> {
         local: bool,
     ) -> DISubprogram<'ctx> {
         let types: Vec<_> = parameters.iter().map(|(_, ty)| *ty).collect();
-        let ty = self.builder.create_subroutine_type(
-            self.file,
-            Some(self.int),
-            &types,
-            DIFlags::ZERO,
-        );
+        let ty =
+            self.builder
+                .create_subroutine_type(self.file, Some(self.int), &types, DIFlags::ZERO);
         let subprogram = self.builder.create_function(
             self.unit.as_debug_info_scope(),
             name,
@@ -280,12 +274,7 @@ impl<'ctx> DebugInfo<'ctx> {
         subprogram
     }
 
-    pub fn location(
-        &self,
-        line: u32,
-        column: u32,
-        scope: DISubprogram<'ctx>,
-    ) -> DILocation<'ctx> {
+    pub fn location(&self, line: u32, column: u32, scope: DISubprogram<'ctx>) -> DILocation<'ctx> {
         self.builder.create_debug_location(
             self.context,
             line,

@@ -7,9 +7,7 @@ use super::builder::Mem;
 use super::helper::number;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{
-    Context, Expr, ExprKind, Helper, LogicalOp, Type, Types, UnaryOp,
-};
+use crate::ir::{Context, Expr, ExprKind, Helper, LogicalOp, Type, Types, UnaryOp};
 
 /// An emitted value.
 #[derive(Clone, Copy, Debug)]
@@ -240,7 +238,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             self.copy(rest, from, size.min(16))?;
             size.min(16)
         };
-        self.store_int(Mem { align: to.align.min(4), ..to }, self.i32(length))
+        self.store_int(
+            Mem {
+                align: to.align.min(4),
+                ..to
+            },
+            self.i32(length),
+        )
     }
 
     pub fn expr(&mut self, expr: &Expr) -> Result<Val<'ctx>, Bug> {
@@ -403,21 +407,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         // Through a helper: LLVM must not read the zeroes of the object.
         self.helper(
             number::READ_KERNEL,
-            &[
-                to.at.into(),
-                self.i64(u64::from(size)).into(),
-                from.into(),
-            ],
+            &[to.at.into(), self.i64(u64::from(size)).into(), from.into()],
         )?;
         Ok(Val::Mem(to))
     }
 
-    fn logical(
-        &mut self,
-        op: LogicalOp,
-        left: &Expr,
-        right: &Expr,
-    ) -> Result<IntValue<'ctx>, Bug> {
+    fn logical(&mut self, op: LogicalOp, left: &Expr, right: &Expr) -> Result<IntValue<'ctx>, Bug> {
         let left = self.int(left)?;
         let other = self.block("operand");
         let end = self.block("logical");

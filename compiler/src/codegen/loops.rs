@@ -392,8 +392,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let line = self.unit.options.line_column(self.probe.span).0;
         let subprogram = self.unit.di.function(function, &name, &types, line, true);
         let append = |name| self.unit.context.append_basic_block(function, name);
-        let (entry, start, on_continue, on_break) =
-            (append("entry"), append("body"), append("next"), append("stop"));
+        let (entry, start, on_continue, on_break) = (
+            append("entry"),
+            append("body"),
+            append("next"),
+            append("stop"),
+        );
         let outer_block = self.current()?;
         let outer_location = self.builder.get_current_debug_location();
         let outer = (
@@ -417,7 +421,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         );
         self.enter(entry);
         self.at(self.probe.span);
-        self.scratch = self.builder.build_alloca(self.unit.pointer_type(), "scratch")?;
+        self.scratch = self
+            .builder
+            .build_alloca(self.unit.pointer_type(), "scratch")?;
         self.enter(start);
         self.enter_frame(parameter(function, parameters.len() as u32 - 1)?.into_pointer_value())?;
         body(self, function)?;
@@ -512,12 +518,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let callback = function.as_global_value().as_pointer_value();
         self.helper(
             number::FOR_EACH_MAP,
-            &[
-                map.into(),
-                callback.into(),
-                at.into(),
-                self.i64(0).into(),
-            ],
+            &[map.into(), callback.into(), at.into(), self.i64(0).into()],
         )?;
         self.load_int(self.unit.i64, count)
     }

@@ -87,12 +87,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// Adds one to a counter of `btc_counters`.
     pub fn count(&mut self, wanted: &abi::Counter) -> Result<(), Bug> {
-        let index = self
-            .unit
-            .manifest
-            .counters
-            .iter()
-            .position(|c| c == wanted);
+        let index = self.unit.manifest.counters.iter().position(|c| c == wanted);
         let counters = self
             .unit
             .manifest
@@ -207,12 +202,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// Reads an element; zero bytes where it is missing.
-    pub fn map_get(
-        &mut self,
-        map: MapId,
-        key: Option<&Expr>,
-        ty: &Type,
-    ) -> Result<Val<'ctx>, Bug> {
+    pub fn map_get(&mut self, map: MapId, key: Option<&Expr>, ty: &Type) -> Result<Val<'ctx>, Bug> {
         let key = self.key(map, key)?;
         if let Type::Aggregation(aggregation) = &self.unit.program.maps[map.index()].value {
             return self.read_aggregation(map, key, aggregation).map(Val::Int);

@@ -57,10 +57,7 @@ impl Options<'_> {
         if !known {
             return (0, 0);
         }
-        let (line, column) = self
-            .sources
-            .get(span.file)
-            .line_column(span.start as usize);
+        let (line, column) = self.sources.get(span.file).line_column(span.start as usize);
         (line as u32, column as u32)
     }
 }

@@ -112,13 +112,16 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
     }
 
     fn license(&self) -> Result<(), Bug> {
-        let text = self.context.const_string(self.program.license.as_bytes(), true);
+        let text = self
+            .context
+            .const_string(self.program.license.as_bytes(), true);
         let global = self.module.add_global(text.get_type(), None, "LICENSE");
         global.set_initializer(&text);
         global.set_section(Some("license"));
         let char = self.di.basic("char", 8, super::debug_info::SIGNED)?;
         let size = self.program.license.len() as u32 + 1;
-        self.di.global(global, "LICENSE", self.di.array(char, 8, size));
+        self.di
+            .global(global, "LICENSE", self.di.array(char, 8, size));
         Ok(())
     }
 
@@ -134,7 +137,8 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         global.set_alignment(8);
         global.set_section(Some(".rodata.btc"));
         let byte = self.di.basic("unsigned char", 8, UNSIGNED)?;
-        self.di.global(global, "btc_slots", self.di.array(byte, 8, size));
+        self.di
+            .global(global, "btc_slots", self.di.array(byte, 8, size));
         self.slots = Some(global);
         Ok(())
     }

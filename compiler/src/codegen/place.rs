@@ -111,9 +111,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn stride(&mut self, element: &Type) -> Result<IntValue<'ctx>, Bug> {
         match element {
             Type::CRecord(id) if self.is_kernel(*id) => self.type_size(*id),
-            Type::CRecord(id) => {
-                Ok(self.i64(u64::from(self.unit.program.types.record(*id).size)))
-            }
+            Type::CRecord(id) => Ok(self.i64(u64::from(self.unit.program.types.record(*id).size))),
             Type::Array { element, count } => {
                 let stride = self.stride(element)?;
                 Ok(self
@@ -208,7 +206,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                     self.store_int(to, word)?;
                     return self.bitfield(to, bit, width, ty);
                 }
-                let align = if place.space == Space::Context { 8 } else { size };
+                let align = if place.space == Space::Context {
+                    8
+                } else {
+                    size
+                };
                 self.load_scalar(Mem { at, align }, ty)
             }
         }
@@ -351,11 +353,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                         (_, Some(count)) => *count,
                         _ => return Err(Bug::new("an index into no array")),
                     };
-                    let ok = self.compare(
-                        IntPredicate::ULT,
-                        index,
-                        self.i64(u64::from(limit)),
-                    )?;
+                    let ok = self.compare(IntPredicate::ULT, index, self.i64(u64::from(limit)))?;
                     inside = Some(match inside {
                         Some(before) => self.builder.build_and(before, ok, "")?,
                         None => ok,

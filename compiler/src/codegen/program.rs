@@ -402,12 +402,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.copy(mem, from, size)
     }
 
-    fn if_else(
-        &mut self,
-        condition: &Expr,
-        then: &[Stmt],
-        otherwise: &[Stmt],
-    ) -> Result<(), Bug> {
+    fn if_else(&mut self, condition: &Expr, then: &[Stmt], otherwise: &[Stmt]) -> Result<(), Bug> {
         let condition = self.int(condition)?;
         let yes = self.block("then");
         let no = self.block("else");

@@ -79,7 +79,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     ) -> Result<(), Bug> {
         let length = self.at_most(length, u64::from(room))?;
         let short = self.resize(length, self.unit.i32, false)?;
-        self.store_int(Mem { align: to.align.min(4), ..to }, short)?;
+        self.store_int(
+            Mem {
+                align: to.align.min(4),
+                ..to
+            },
+            short,
+        )?;
         let bytes = self.offset(to, 4)?;
         self.zero(bytes, room)?;
         self.read(bytes, length, from, space)?;
@@ -110,7 +116,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let size = size.min(room);
         let length = self.at_most(length, u64::from(size))?;
         let short = self.resize(length, self.unit.i32, false)?;
-        self.store_int(Mem { align: to.align.min(4), ..to }, short)?;
+        self.store_int(
+            Mem {
+                align: to.align.min(4),
+                ..to
+            },
+            short,
+        )?;
         let bytes = self.offset(to, 4)?;
         self.copy(bytes, from, size)?;
         if room > size {
@@ -125,7 +137,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Type::Buffer { size } => {
                 let length = bytes.len().min(*size as usize);
                 self.store_int(
-                    Mem { align: to.align.min(4), ..to },
+                    Mem {
+                        align: to.align.min(4),
+                        ..to
+                    },
                     self.i32(length as u32),
                 )?;
                 let at = self.offset(to, 4)?;

@@ -145,12 +145,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let ring = self.map_pointer(ring)?;
         let result = self.helper(
             number::RINGBUF_OUTPUT,
-            &[
-                ring.into(),
-                to.at.into(),
-                size.into(),
-                self.i64(0).into(),
-            ],
+            &[ring.into(), to.at.into(), size.into(), self.i64(0).into()],
         )?;
         let (lost, end) = (self.block("record_lost"), self.block("record_end"));
         let failed = self.compare(IntPredicate::SLT, result, self.i64(0))?;

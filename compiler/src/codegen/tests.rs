@@ -285,12 +285,7 @@ fn root_maps_and_aggregations() {
         ),
         map("text", Some(I64), Type::String { size: 1024 }, K::Hash),
     ];
-    let time = || {
-        expr(
-            ExprKind::Convert(Box::new(helper(Helper::KtimeNs))),
-            I64,
-        )
-    };
+    let time = || expr(ExprKind::Convert(Box::new(helper(Helper::KtimeNs))), I64);
     let aggregate = |map, key, update| {
         stmt(StmtKind::Aggregate {
             map: MapId(map),
