@@ -1,3 +1,79 @@
 //! Source text in, the untyped tree out.
+//!
+//! `lexer` splits the text into items and tokens, `grammar.lalrpop` parses one item at a time, `report` says what was
+//! expected. A broken item hides no other, a broken statement none of its neighbours.
 
 pub mod ast;
+mod attach;
+mod build;
+mod comment;
+mod disambiguate;
+mod lexer;
+mod literal;
+mod print;
+mod report;
+mod token;
+
+#[allow(clippy::all, clippy::pedantic, unused_imports)]
+mod grammar {
+    lalrpop_util::lalrpop_mod!(generated, "/grammar.rs");
+    pub use generated::ItemParser;
+}
+
+pub use print::print;
+
+use crate::diagnostic::Diagnostics;
+use crate::source::FileId;
+use token::{Lexeme, Token};
+
+/// Parses a script. What could be read is in the tree even when there are errors.
+#[must_use]
+pub fn parse(file: FileId, text: &str) -> (ast::Program, Diagnostics) {
+    let (items, mut diagnostics) = lexer::lex(file, text);
+    let parser = grammar::ItemParser::new();
+    let mut program = ast::Program {
+        header_comment: comment::header(text),
+        ..ast::Program::default()
+    };
+    for item in items {
+        match item.as_slice() {
+            [
+                Lexeme {
+                    token: Token::C(c), ..
+                },
+            ] => program.preamble.push(c.clone()),
+            _ => program
+                .items
+                .extend(parse_item(&parser, file, item, &mut diagnostics)),
+        }
+    }
+    (program, diagnostics)
+}
+
+fn parse_item(
+    parser: &grammar::ItemParser,
+    file: FileId,
+    item: Vec<Lexeme<'_>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<ast::Item> {
+    let end = item.last()?.span;
+    let tokens = item.into_iter().map(|lexeme| {
+        let range = lexeme.span.range();
+        Ok((range.start, lexeme.token, range.end))
+    });
+    let mut recovered = vec![];
+    let result = parser.parse(file, &mut recovered, tokens);
+    for recovery in recovered {
+        report::report(recovery.error, file, end, diagnostics);
+    }
+    match result {
+        Ok(item) => Some(item),
+        Err(error) => {
+            report::report(error, file, end, diagnostics);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
