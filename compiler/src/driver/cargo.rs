@@ -19,7 +19,7 @@ pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
     let target = target_triple();
     if !workspace.is_configured() {
         let libraries = requirements::check()?;
-        fetch(workspace)?;
+        fetch(workspace, &target)?;
         workspace.configure(&libraries, &cargo_home()?)?;
     }
     // It may have been removed since.
@@ -134,12 +134,12 @@ fn cargo(workspace: &Workspace) -> Command {
 }
 
 /// Downloads the dependencies at the versions of btc's lock file, and drops from it what executables don't use.
-fn fetch(workspace: &Workspace) -> Result<()> {
+fn fetch(workspace: &Workspace, target: &str) -> Result<()> {
     let mut progress = Progress::new(0);
     progress.say("fetching the runtime's dependencies");
     let attempt = |offline: bool| {
         let mut command = cargo(workspace);
-        command.arg("fetch");
+        command.args(["fetch", "--target", target]);
         if offline {
             command.arg("--offline");
         }

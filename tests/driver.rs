@@ -1,0 +1,214 @@
+//! The command line as a user meets it: what is written, what is left behind, and with which exit status.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use btc_tests::compile::btc;
+
+const PROGRAM: &str = "begin { printf(\"hello %d\\n\", 7); exit(); }";
+/// What bytes of paths of the build machine would start with.
+const PRIVATE: &[&str] = &[
+    "/.cargo/",
+    "/registry/",
+    "/.cache/",
+    "/rustup/",
+    "runtime-template",
+];
+
+fn directory(name: &str) -> PathBuf {
+    let path = btc_tests::work_directory().join("driver").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn run(words: &[&str], within: &Path) -> Output {
+    Command::new(btc().unwrap())
+        .args(words)
+        .current_dir(within)
+        .output()
+        .unwrap()
+}
+
+fn status(words: &[&str]) -> (i32, String) {
+    let output = run(words, &directory("status"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap_or(-1), said)
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn is_good(output: &Output) {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn two_builds_are_the_same_bytes_and_hold_no_path() {
+    let (one, two) = (directory("one"), directory("two"));
+    is_good(&run(&["-e", PROGRAM, "-o", "tool"], &one));
+    // Something else in between, so that nothing is merely left over.
+    is_good(&run(
+        &["-e", "end { printf(\"x\\n\"); }", "-o", "other"],
+        &one,
+    ));
+    is_good(&run(&["-e", PROGRAM, "-o", "tool"], &two));
+    let bytes = fs::read(one.join("tool")).unwrap();
+    assert!(bytes == fs::read(two.join("tool")).unwrap());
+    let text = String::from_utf8_lossy(&bytes);
+    let home = std::env::var("HOME").unwrap_or("/root".into());
+    for private in PRIVATE.iter().copied().chain([format!("{home}/").as_str()]) {
+        assert!(!text.contains(private), "{private}");
+    }
+    let root = btc_tests::root().display().to_string();
+    assert!(!text.contains(&root), "{root}");
+}
+
+#[test]
+fn an_executable_is_static_and_can_be_executed() {
+    let within = directory("static");
+    is_good(&run(&["-e", PROGRAM, "-o", "tool"], &within));
+    let path = within.join("tool");
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o111,
+        0o111
+    );
+    assert!(fs::metadata(&path).unwrap().len() <= 1_700_000);
+    let ldd = Command::new("ldd").arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&ldd.stdout) + String::from_utf8_lossy(&ldd.stderr);
+    assert!(
+        said.contains("not a dynamic executable") || said.contains("statically linked"),
+        "{said}"
+    );
+    assert_eq!(names(&within), ["tool"]);
+}
+
+#[test]
+fn a_script_with_errors_leaves_nothing_behind() {
+    let within = directory("errors");
+    let output = run(&["-e", "begin { print($nope); }", "-o", "tool"], &within);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(names(&within).is_empty());
+}
+
+#[test]
+fn several_scripts_go_into_a_directory() {
+    let within = directory("several");
+    fs::write(within.join("a.bt"), PROGRAM).unwrap();
+    fs::write(within.join("b.bt"), PROGRAM).unwrap();
+    is_good(&run(&["a.bt", "b.bt", "-o", "bin"], &within));
+    assert_eq!(names(&within.join("bin")), ["a", "b"]);
+}
+
+#[test]
+fn a_script_names_its_executable() {
+    let within = directory("stem");
+    fs::write(within.join("hello.bt"), PROGRAM).unwrap();
+    is_good(&run(&["hello.bt"], &within));
+    assert_eq!(names(&within), ["hello", "hello.bt"]);
+}
+
+#[test]
+fn standard_input_is_a_script() {
+    use std::io::Write;
+    let within = directory("stdin");
+    let mut child = Command::new(btc().unwrap())
+        .args(["-", "-o", "tool"])
+        .current_dir(&within)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(PROGRAM.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(names(&within), ["tool"]);
+}
+
+#[test]
+fn a_directory_is_not_overwritten() {
+    let within = directory("occupied");
+    fs::create_dir(within.join("tool")).unwrap();
+    let output = run(&["-e", PROGRAM, "-o", "tool"], &within);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "btc: tool is a directory\n"
+    );
+}
+
+#[test]
+fn run_compiles_once_and_hands_parameters_on() {
+    let within = directory("run");
+    let words = [
+        "run",
+        "-e",
+        "begin { printf(\"got %d\\n\", $1); exit(); }",
+        "41",
+    ];
+    for _ in 0..2 {
+        let output = run(&words, &within);
+        is_good(&output);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("got 41"), "{said}");
+    }
+    assert!(names(&within).is_empty());
+}
+
+#[test]
+fn check_makes_nothing() {
+    let within = directory("check");
+    is_good(&run(&["check", "-e", PROGRAM], &within));
+    assert!(names(&within).is_empty());
+}
+
+#[test]
+fn every_stage_can_be_shown() {
+    let within = directory("emit");
+    for stage in ["ast", "ir", "manifest", "llvm", "object", "asm", "project"] {
+        let output = run(&["-e", PROGRAM, "--emit", stage], &within);
+        is_good(&output);
+        assert!(!output.stdout.is_empty(), "{stage}");
+    }
+    assert!(names(&within).is_empty());
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    for words in [
+        &["run"][..],
+        &["check"],
+        &["-e", PROGRAM],
+        &["--no-such-option"],
+    ] {
+        assert_eq!(status(words).0, 2, "{words:?}");
+    }
+}
+
+#[test]
+fn this_machines_faults_are_one_line() {
+    for (words, expected) in [
+        (
+            &["check", "nofile.bt"][..],
+            "btc: can't read nofile.bt: No such file or directory (os error 2)\n",
+        ),
+        (
+            &["-e", PROGRAM, "-o", "no/where"],
+            "btc: the output's directory no does not exist\n",
+        ),
+    ] {
+        assert_eq!(status(words), (1, expected.to_string()));
+    }
+}
