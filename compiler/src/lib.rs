@@ -18,37 +18,109 @@ pub mod skeleton;
 pub mod source;
 pub mod syntax;
 
+use anyhow::Context;
 use btc_abi::Manifest;
 
+use codegen::Text;
 use diagnostic::Diagnostics;
+use host::{COptions, LiveHost, LiveOptions};
 use options::Language;
-use source::{FileId, SourceMap};
+use source::{FileId, Source, SourceMap};
 
-/// What a compilation is asked for, beside the script.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The tool's name.
-    pub name: String,
-    pub language: Language,
-}
-
-/// A script that has no errors, as far as the compiler goes by itself.
+/// A script that has no errors.
 #[derive(Clone, Debug)]
 pub struct Compiled {
+    pub program: ir::Program,
     pub manifest: Manifest,
     /// The BPF object.
     pub object: Vec<u8>,
 }
 
-/// A script → its manifest and object; `None` where the diagnostics have errors.
+/// What became of a script.
+#[derive(Debug)]
+pub struct Outcome {
+    pub sources: SourceMap,
+    pub diagnostics: Diagnostics,
+    /// `None`: the diagnostics have errors.
+    pub compiled: Option<Compiled>,
+}
+
+/// The whole compiler: a script, its tool's name and the options that say what it means → a manifest and a BPF object.
 ///
 /// # Errors
-/// This machine's fault, or a bug.
-pub fn compile(
-    sources: &mut SourceMap,
-    script: FileId,
-    request: &Request,
-) -> anyhow::Result<(Option<Compiled>, Diagnostics)> {
-    let _ = (sources, script, request);
-    anyhow::bail!("this build of btc has no front end: its stages are not connected yet")
+/// This machine's fault, or a bug; the script's faults are diagnostics.
+pub fn compile(source: Source, name: &str, language: &Language) -> anyhow::Result<Outcome> {
+    let mut sources = SourceMap::default();
+    let script = sources.add(source);
+    let host = host(language)?;
+    let (tree, mut diagnostics) = parse(&mut sources, script);
+    if diagnostics.has_errors() {
+        return Ok(Outcome { sources, diagnostics, compiled: None });
+    }
+    let (program, found) = sema::analyze(&tree, &sources, &host, &sema_options(name, language));
+    diagnostics.extend(found);
+    let Some(program) = program.filter(|_| !diagnostics.has_errors()) else {
+        return Ok(Outcome { sources, diagnostics, compiled: None });
+    };
+    let mut manifest = layout::plan(&program, &sources);
+    let object = codegen::emit(&program, &mut manifest, &codegen_options(&sources))?.elf;
+    let compiled = Some(Compiled { program, manifest, object });
+    Ok(Outcome { sources, diagnostics, compiled })
+}
+
+/// Source text → the untyped tree.
+pub fn parse(sources: &mut SourceMap, script: FileId) -> (syntax::ast::Program, Diagnostics) {
+    syntax::parse(sources.get(script), script)
+}
+
+impl Compiled {
+    /// The program as LLVM's text or as BPF instructions.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn text(&self, sources: &SourceMap, text: Text) -> anyhow::Result<String> {
+        let mut manifest = layout::plan(&self.program, sources);
+        let options = codegen_options(sources);
+        Ok(codegen::emit_text(&self.program, &mut manifest, &options, text)?)
+    }
+}
+
+/// What this machine, or the one that the options name, knows.
+fn host(language: &Language) -> anyhow::Result<LiveHost> {
+    let host = LiveHost::new(LiveOptions {
+        btf: language.btf.clone(),
+        sysroot: language.sysroot.clone(),
+    });
+    if language.btf.is_some() {
+        host.btf().map_err(anyhow::Error::msg).context("--btf")?;
+    }
+    Ok(host)
+}
+
+fn sema_options(name: &str, language: &Language) -> sema::Options {
+    sema::Options {
+        name: name.to_string(),
+        unsafe_mode: language.r#unsafe,
+        c: COptions {
+            include_directories: language.include_directories.clone(),
+            includes: language.includes.clone(),
+        },
+        // Executables are for the machine that btc runs on.
+        arch: if cfg!(target_arch = "aarch64") {
+            sema::Arch::Aarch64
+        } else {
+            sema::Arch::X86_64
+        },
+    }
+}
+
+fn codegen_options(sources: &SourceMap) -> codegen::Options<'_> {
+    codegen::Options {
+        arch: if cfg!(target_arch = "aarch64") {
+            codegen::Arch::Arm64
+        } else {
+            codegen::Arch::X86_64
+        },
+        sources,
+    }
 }

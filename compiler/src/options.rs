@@ -46,7 +46,7 @@ pub struct Language {
     /// Take kernel types from this BTF file instead of the running kernel
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
-    /// Take headers, tracepoint formats and binaries from this directory (not done yet)
+    /// Take the kernel's types and tracepoint formats from below this directory
     #[arg(long, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
     /// Compile for another machine (not done yet)

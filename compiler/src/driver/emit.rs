@@ -9,16 +9,21 @@ use btc_abi::ToConst;
 use super::input::Script;
 use super::workspace::{self, Workspace};
 use super::{cargo, compile, output};
-use crate::Compiled;
+use crate::codegen::Text;
 use crate::options::{Build, Stage};
 use crate::skeleton::{self, File};
+use crate::source::SourceMap;
+use crate::{Compiled, ir, syntax};
 
 /// Shows one stage; `false` when the script has errors.
 ///
 /// # Errors
 /// This machine's fault.
 pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
-    let Some(compiled) = compile(script, &build.language)? else {
+    if stage == Stage::Ast {
+        return emit_ast(script, build.output.as_deref());
+    }
+    let Some((compiled, sources)) = compile(script, &build.language)? else {
         return Ok(false);
     };
     let output = build.output.as_deref();
@@ -35,11 +40,22 @@ pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
             compiled.manifest.to_const(&mut literal);
             write_text(&skeleton::break_lines(&literal), output)?;
         }
-        Stage::Ast | Stage::Ir | Stage::Llvm | Stage::Asm => {
-            bail!("--emit can't show this stage yet")
-        }
+        Stage::Ir => write_text(&ir::print::print(&compiled.program), output)?,
+        Stage::Llvm => write_text(&compiled.text(&sources, Text::LlvmIr)?, output)?,
+        Stage::Asm => write_text(&compiled.text(&sources, Text::Assembly)?, output)?,
+        Stage::Ast => {}
     }
     Ok(true)
+}
+
+/// The tree is shown as far as it could be read, beside what is wrong with the text.
+fn emit_ast(script: &Script, output: Option<&Path>) -> Result<bool> {
+    let mut sources = SourceMap::default();
+    let file = sources.add(script.source.clone());
+    let (tree, diagnostics) = crate::parse(&mut sources, file);
+    super::print_diagnostics(&diagnostics, &sources)?;
+    write_text(&syntax::print::print(&tree), output)?;
+    Ok(!diagnostics.has_errors())
 }
 
 fn write_text(text: &str, path: Option<&Path>) -> Result<()> {

@@ -23,7 +23,7 @@ use crate::diagnostic::{self, Diagnostics};
 use crate::options::{Build, Check, Command, Language, Options};
 use crate::skeleton;
 use crate::source::SourceMap;
-use crate::{Compiled, Request};
+use crate::Compiled;
 use input::Script;
 use workspace::Workspace;
 
@@ -79,27 +79,13 @@ fn usage(build: &Build) -> Result<()> {
 }
 
 /// Compiles one script; its diagnostics have been printed. `None`: it has errors.
-fn compile(script: &Script, language: &Language) -> Result<Option<Compiled>> {
-    if language.sysroot.is_some() {
-        bail!(
-            "--sysroot is not supported yet: compile on a machine like the target, or give its kernel's BTF with --btf"
-        );
-    }
+fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, SourceMap)>> {
     if let Some(target) = &language.target {
-        bail!(
-            "--target {target} is not supported yet: executables are for {}",
-            std::env::consts::ARCH
-        );
+        bail!("--target {target} is not supported yet: executables are for {}", std::env::consts::ARCH);
     }
-    let mut sources = SourceMap::default();
-    let file = sources.add(script.source.clone());
-    let request = Request {
-        name: script.name.clone(),
-        language: language.clone(),
-    };
-    let (compiled, diagnostics) = crate::compile(&mut sources, file, &request)?;
-    print_diagnostics(&diagnostics, &sources)?;
-    Ok(compiled.filter(|_| !diagnostics.has_errors()))
+    let outcome = crate::compile(script.source.clone(), &script.name, language)?;
+    print_diagnostics(&outcome.diagnostics, &outcome.sources)?;
+    Ok(outcome.compiled.map(|compiled| (compiled, outcome.sources)))
 }
 
 fn print_diagnostics(diagnostics: &Diagnostics, sources: &SourceMap) -> Result<()> {
@@ -184,7 +170,7 @@ fn build_one(build: &Build, script: &Script) -> Result<bool> {
     }
     output::check(&path)?;
     let start = Instant::now();
-    let Some(compiled) = compile(script, &build.language)? else {
+    let Some((compiled, _)) = compile(script, &build.language)? else {
         return Ok(false);
     };
     let compiled_at = start.elapsed();

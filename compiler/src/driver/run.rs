@@ -29,7 +29,7 @@ pub fn run(options: &Run) -> Result<ExitCode> {
         .collect();
     let scripts = input::scripts(&paths, options.program.as_deref());
     let script = scripts.into_iter().next().context("no script")??;
-    let Some(compiled) = compile(&script, &options.language)? else {
+    let Some((compiled, _)) = compile(&script, &options.language)? else {
         return Ok(ExitCode::FAILURE);
     };
     let workspace = Workspace::open()?;
