@@ -18,14 +18,15 @@ pub mod skeleton;
 pub mod source;
 pub mod syntax;
 
-use anyhow::Context;
 use btc_abi::Manifest;
 
 use codegen::Text;
 use diagnostic::Diagnostics;
-use host::{COptions, LiveHost, LiveOptions};
+use host::COptions;
+use host::live::{LiveHost, LiveOptions};
 use options::Language;
 use source::{FileId, Source, SourceMap};
+use syntax::ast;
 
 /// A script that has no errors.
 #[derive(Clone, Debug)]
@@ -52,25 +53,62 @@ pub struct Outcome {
 pub fn compile(source: Source, name: &str, language: &Language) -> anyhow::Result<Outcome> {
     let mut sources = SourceMap::default();
     let script = sources.add(source);
+    let (tree, diagnostics) = parse(&mut sources, script)?;
+    compile_tree(&tree, sources, diagnostics, name, language)
+}
+
+/// The stages after parsing.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_tree(
+    tree: &ast::Program,
+    sources: SourceMap,
+    mut diagnostics: Diagnostics,
+    name: &str,
+    language: &Language,
+) -> anyhow::Result<Outcome> {
     let host = host(language)?;
-    let (tree, mut diagnostics) = parse(&mut sources, script);
     if diagnostics.has_errors() {
-        return Ok(Outcome { sources, diagnostics, compiled: None });
+        return Ok(Outcome {
+            sources,
+            diagnostics,
+            compiled: None,
+        });
     }
-    let (program, found) = sema::analyze(&tree, &sources, &host, &sema_options(name, language));
+    let (program, found) = sema::analyze(tree, &sources, &host, &sema_options(name, language));
     diagnostics.extend(found);
     let Some(program) = program.filter(|_| !diagnostics.has_errors()) else {
-        return Ok(Outcome { sources, diagnostics, compiled: None });
+        return Ok(Outcome {
+            sources,
+            diagnostics,
+            compiled: None,
+        });
     };
     let mut manifest = layout::plan(&program, &sources);
     let object = codegen::emit(&program, &mut manifest, &codegen_options(&sources))?.elf;
-    let compiled = Some(Compiled { program, manifest, object });
-    Ok(Outcome { sources, diagnostics, compiled })
+    let compiled = Some(Compiled {
+        program,
+        manifest,
+        object,
+    });
+    Ok(Outcome {
+        sources,
+        diagnostics,
+        compiled,
+    })
 }
 
 /// Source text → the untyped tree.
-pub fn parse(sources: &mut SourceMap, script: FileId) -> (syntax::ast::Program, Diagnostics) {
-    syntax::parse(sources.get(script), script)
+///
+/// # Errors
+/// Always, until `syntax::parse` is there.
+pub fn parse(
+    sources: &mut SourceMap,
+    script: FileId,
+) -> anyhow::Result<(ast::Program, Diagnostics)> {
+    let name = &sources.get(script).name;
+    anyhow::bail!("{name}: this build of btc has no parser yet")
 }
 
 impl Compiled {
@@ -81,7 +119,12 @@ impl Compiled {
     pub fn text(&self, sources: &SourceMap, text: Text) -> anyhow::Result<String> {
         let mut manifest = layout::plan(&self.program, sources);
         let options = codegen_options(sources);
-        Ok(codegen::emit_text(&self.program, &mut manifest, &options, text)?)
+        Ok(codegen::emit_text(
+            &self.program,
+            &mut manifest,
+            &options,
+            text,
+        )?)
     }
 }
 
@@ -92,7 +135,7 @@ fn host(language: &Language) -> anyhow::Result<LiveHost> {
         sysroot: language.sysroot.clone(),
     });
     if language.btf.is_some() {
-        host.btf().map_err(anyhow::Error::msg).context("--btf")?;
+        host.btf().map_err(|why| anyhow::anyhow!("--btf: {why}"))?;
     }
     Ok(host)
 }

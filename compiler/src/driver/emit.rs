@@ -13,7 +13,7 @@ use crate::codegen::Text;
 use crate::options::{Build, Stage};
 use crate::skeleton::{self, File};
 use crate::source::SourceMap;
-use crate::{Compiled, ir, syntax};
+use crate::{Compiled, ir};
 
 /// Shows one stage; `false` when the script has errors.
 ///
@@ -52,9 +52,9 @@ pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
 fn emit_ast(script: &Script, output: Option<&Path>) -> Result<bool> {
     let mut sources = SourceMap::default();
     let file = sources.add(script.source.clone());
-    let (tree, diagnostics) = crate::parse(&mut sources, file);
+    let (tree, diagnostics) = crate::parse(&mut sources, file)?;
     super::print_diagnostics(&diagnostics, &sources)?;
-    write_text(&syntax::print::print(&tree), output)?;
+    write_text(&format!("{tree:#?}"), output)?;
     Ok(!diagnostics.has_errors())
 }
 

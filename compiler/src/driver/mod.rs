@@ -19,11 +19,11 @@ use anyhow::{Context, Result, bail};
 use btc_abi::Manifest;
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
+use crate::Compiled;
 use crate::diagnostic::{self, Diagnostics};
 use crate::options::{Build, Check, Command, Language, Options};
 use crate::skeleton;
 use crate::source::SourceMap;
-use crate::Compiled;
 use input::Script;
 use workspace::Workspace;
 
@@ -81,7 +81,10 @@ fn usage(build: &Build) -> Result<()> {
 /// Compiles one script; its diagnostics have been printed. `None`: it has errors.
 fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, SourceMap)>> {
     if let Some(target) = &language.target {
-        bail!("--target {target} is not supported yet: executables are for {}", std::env::consts::ARCH);
+        bail!(
+            "--target {target} is not supported yet: executables are for {}",
+            std::env::consts::ARCH
+        );
     }
     let outcome = crate::compile(script.source.clone(), &script.name, language)?;
     print_diagnostics(&outcome.diagnostics, &outcome.sources)?;

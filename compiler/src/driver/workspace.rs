@@ -222,10 +222,15 @@ pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> 
     // The directory in the cache is named by content; the tool's bytes must not depend on it.
     let mut flags = vec![
         "-Ctarget-feature=+crt-static".to_string(),
+        // A tenth smaller than a static executable that can be moved; nothing unwinds.
+        "-Crelocation-model=static".to_string(),
+        "-Cforce-unwind-tables=no".to_string(),
         "-Clink-arg=-Wl,--build-id=none".to_string(),
     ];
     flags.extend(libraries.link_args.iter().cloned());
-    let mut c_flags = String::from("-O2 -fno-record-gcc-switches");
+    let mut c_flags = String::from(
+        "-O2 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-record-gcc-switches",
+    );
     for (from, to) in &renamed {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
         c_flags.push_str(&format!(" -ffile-prefix-map={}={to}", from.display()));
