@@ -53,7 +53,7 @@ pub struct Outcome {
 pub fn compile(source: Source, name: &str, language: &Language) -> anyhow::Result<Outcome> {
     let mut sources = SourceMap::default();
     let script = sources.add(source);
-    let (tree, diagnostics) = parse(&mut sources, script)?;
+    let (tree, diagnostics) = parse(&sources, script);
     compile_tree(&tree, sources, diagnostics, name, language)
 }
 
@@ -100,15 +100,9 @@ pub fn compile_tree(
 }
 
 /// Source text → the untyped tree.
-///
-/// # Errors
-/// Always, until `syntax::parse` is there.
-pub fn parse(
-    sources: &mut SourceMap,
-    script: FileId,
-) -> anyhow::Result<(ast::Program, Diagnostics)> {
-    let name = &sources.get(script).name;
-    anyhow::bail!("{name}: this build of btc has no parser yet")
+#[must_use]
+pub fn parse(sources: &SourceMap, script: FileId) -> (ast::Program, Diagnostics) {
+    syntax::parse(script, &sources.get(script).text)
 }
 
 impl Compiled {

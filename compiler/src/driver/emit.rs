@@ -52,7 +52,7 @@ pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
 fn emit_ast(script: &Script, output: Option<&Path>) -> Result<bool> {
     let mut sources = SourceMap::default();
     let file = sources.add(script.source.clone());
-    let (tree, diagnostics) = crate::parse(&mut sources, file)?;
+    let (tree, diagnostics) = crate::parse(&sources, file);
     super::print_diagnostics(&diagnostics, &sources)?;
     write_text(&format!("{tree:#?}"), output)?;
     Ok(!diagnostics.has_errors())
