@@ -93,6 +93,14 @@ pub fn mounted_tracefs() -> Option<PathBuf> {
         .find(|root| root.join("events").exists())
 }
 
+/// A file of tracefs, in one read: each one waits for a lock that detaching tracers hold.
+pub fn read_tracefs(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::with_capacity(16 << 10);
+    std::fs::File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Nanoseconds of a clock (`CLOCK_*`).
 #[must_use]
 pub fn clock_ns(clock: libc::clockid_t) -> u64 {
