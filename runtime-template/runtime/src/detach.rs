@@ -61,7 +61,7 @@ impl Idle {
         if pid != 0 {
             // The parent's descriptors close with it (or, without a child, right here, slowly).
             if pid > 0 {
-                self.0.into_iter().for_each(|event| std::mem::forget(event));
+                self.0.into_iter().for_each(std::mem::forget);
             }
             return;
         }

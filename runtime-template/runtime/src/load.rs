@@ -42,6 +42,12 @@ fn taken_log() -> String {
         .unwrap_or_default()
 }
 
+/// A loaded skeleton, and the groups of the plan's probes.
+pub type Loaded<B> = (
+    <<B as SkelBuilder<'static>>::Output as OpenSkel<'static>>::Output,
+    Vec<Vec<Group>>,
+);
+
 /// Opens the object, makes it fit this target, loads it. The groups are those of the plan's probes, in its order.
 pub fn load<B: SkelBuilder<'static>>(
     builder: B,
@@ -50,7 +56,7 @@ pub fn load<B: SkelBuilder<'static>>(
     plan: &Plan,
     facts: &Facts<'_>,
     target: &Target,
-) -> Result<(<B::Output as OpenSkel<'static>>::Output, Vec<Vec<Group>>), Error> {
+) -> Result<Loaded<B>, Error> {
     // One object a process, for its whole life.
     let storage = Box::leak(Box::new(std::mem::MaybeUninit::uninit()));
     let mut open = builder

@@ -75,6 +75,8 @@ pub fn run<B: SkelBuilder<'static>>(
         attachments: Vec::new(),
         sites: 0,
     };
+    // From here on a signal ends the run in order.
+    let signals = Signals::block()?;
     let mut session = Session::new(setup(
         tracer,
         &options,
@@ -97,6 +99,7 @@ pub fn run<B: SkelBuilder<'static>>(
         &groups,
         child.as_mut(),
         &options,
+        signals,
     )?;
     drop(attach);
     drop(session);
@@ -116,10 +119,10 @@ fn trace(
     groups: &[Vec<Group>],
     mut child: Option<&mut Child>,
     options: &Options,
+    signals: Signals,
 ) -> Result<(Ending, detach::Idle), Error> {
     let pid = child.as_ref().map(|child| child.pid).or(options.pid);
     let process = pid.map(poll::watch_process).transpose()?;
-    let signals = Signals::block()?;
     if let Some(child) = &mut child {
         child.release()?;
     }
