@@ -146,6 +146,7 @@ fn set_up_programs(
             .iter()
             .position(|planned| planned.probe.program == name)
         else {
+            program.set_autoload(false);
             continue;
         };
         let planned = &plan.probes[index];
