@@ -7,6 +7,7 @@ use btc_abi as abi;
 use inkwell::values::IntValue;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
+use super::loops::EventRead;
 use super::program::Emitter;
 use crate::bug::Bug;
 
@@ -26,9 +27,6 @@ const ADDRESS_MARK: i32 = -0x5b7c_0000;
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn marker(&mut self, field: &str, size: u32, addend: u32) -> Result<i32, Bug> {
-        if self.frame.as_ref().is_some_and(|f| f.in_callback) {
-            return Err(Bug::new("a tracepoint member is read in a loop's callback"));
-        }
         let index = self.markers.len();
         if index >= MOST_MARKERS {
             return Err(Bug::new("too many tracepoint members"));
@@ -67,14 +65,37 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         addend: u32,
         size: u32,
     ) -> Result<IntValue<'ctx>, Bug> {
+        let read = EventRead {
+            field: field.to_owned(),
+            addend,
+            size: Some(size),
+        };
+        if let Some(value) = self.hoisted(&read)? {
+            return Ok(value);
+        }
         let mark = LOAD_MARK - self.marker(field, size, addend)?;
         self.marked(format!("$0 = *(u{} *)($1 - {})", size * 8, -mark))
     }
 
     /// A member's address.
     pub fn event_address(&mut self, field: &str, addend: u32) -> Result<IntValue<'ctx>, Bug> {
+        let read = EventRead {
+            field: field.to_owned(),
+            addend,
+            size: None,
+        };
+        if let Some(offset) = self.hoisted(&read)? {
+            let context = self.pointer_to_int(self.context)?;
+            return self.add(context, offset);
+        }
         let mark = ADDRESS_MARK - self.marker(field, 0, addend)?;
         self.marked(format!("$0 = $1\n$0 += {mark}"))
+    }
+
+    /// A member's offset in the record.
+    pub fn event_offset(&mut self, field: &str, addend: u32) -> Result<IntValue<'ctx>, Bug> {
+        let mark = ADDRESS_MARK - self.marker(field, 0, addend)?;
+        self.marked(format!("$0 = 0\n$0 += {mark}"))
     }
 }
 

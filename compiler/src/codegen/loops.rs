@@ -9,11 +9,12 @@ use inkwell::types::BasicMetadataTypeEnum;
 use inkwell::values::{FunctionValue, IntValue, PointerValue};
 
 use super::builder::Mem;
+use super::expr::Val;
 use super::helper::number;
 use super::program::{Emitter, LoopExits, Stack};
 use super::visit::{self, Node};
 use crate::bug::Bug;
-use crate::ir::{Expr, ExprKind, LocalId, MapId, Stmt, StmtKind, Type};
+use crate::ir::{Expr, ExprKind, LocalId, MapId, Origin, Step, Stmt, StmtKind, Type};
 
 /// Constant ranges up to this many rounds are plain loops.
 const PLAIN_ROUNDS: i64 = 64;
@@ -37,7 +38,19 @@ pub struct Frame<'ctx> {
     homes: Vec<Home>,
     /// Where the next callback loop over a range keeps its start.
     next_start: u32,
+    /// Members of the tracepoint's record that callbacks read: the program reads them first, because only its own
+    /// instructions can be patched for the target's layout.
+    hoisted: Vec<(EventRead, u32)>,
     pub in_callback: bool,
+}
+
+/// A member of a tracepoint's record as a callback wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRead {
+    pub field: String,
+    pub addend: u32,
+    /// `None`: its offset in the record.
+    pub size: Option<u32>,
 }
 
 fn is_plain(start: &Expr, end: &Expr) -> bool {
@@ -53,13 +66,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Makes the frame where a loop of the probe needs one.
     pub fn make_frame(&mut self) -> Result<(), Bug> {
         let mut loops = 0;
+        let mut reads = Vec::new();
         visit::statements(&self.probe.body, &mut |node| {
             if let Node::Stmt(stmt) = node {
-                match &stmt.kind {
-                    StmtKind::ForMap { .. } => loops += 1,
-                    StmtKind::ForRange { start, end, .. } if !is_plain(start, end) => loops += 1,
-                    _ => {}
-                }
+                let body = match &stmt.kind {
+                    StmtKind::ForMap { body, .. } => body,
+                    StmtKind::ForRange {
+                        start, end, body, ..
+                    } if !is_plain(start, end) => body,
+                    _ => return,
+                };
+                loops += 1;
+                visit::statements(body, &mut |node| self.event_reads(&node, &mut reads));
             }
         });
         if loops == 0 {
@@ -77,7 +95,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 at += size;
             }
         }
-        let size = at + 8 * loops;
+        let starts = at;
+        at += 8 * loops;
+        let hoisted: Vec<(EventRead, u32)> = reads
+            .into_iter()
+            .enumerate()
+            .map(|(i, read)| (read, at + 8 * i as u32))
+            .collect();
+        let size = at + 8 * hoisted.len() as u32;
         let frame = self.alloca(size)?;
         self.stack.reserve(size);
         let mem = Mem {
@@ -87,13 +112,82 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.builder.build_store(frame, self.context)?;
         let returned = self.offset(mem, RETURNED)?;
         self.store_int(returned, self.i64(0))?;
+        for (read, home) in &hoisted {
+            let value = match read.size {
+                Some(size) => self.event_load(&read.field, read.addend, size)?,
+                None => self.event_offset(&read.field, read.addend)?,
+            };
+            let to = self.offset(mem, *home)?;
+            self.store_int(to, value)?;
+        }
         self.frame = Some(Frame {
             at: frame,
             homes,
-            next_start: at,
+            next_start: starts,
+            hoisted,
             in_callback: false,
         });
         Ok(())
+    }
+
+    /// Notes what a callback's expression reads of the tracepoint's record, each once.
+    fn event_reads(&self, node: &Node, reads: &mut Vec<EventRead>) {
+        let Node::Expr(expr) = node else { return };
+        let (ExprKind::Load(place) | ExprKind::Address(place)) = &expr.kind else {
+            return;
+        };
+        let types = &self.unit.program.types;
+        let Some(Step::Member { record, member }) = place.steps.first() else {
+            return;
+        };
+        let record = types.record(*record);
+        let (Origin::Tracepoint { .. }, Some(member)) =
+            (&record.origin, record.members.get(*member as usize))
+        else {
+            return;
+        };
+        // With a constant index the read is of the element, at its addend; other ways need the member's offset.
+        let mut addend = 0;
+        let mut constant = true;
+        for step in &place.steps[1..] {
+            match step {
+                Step::Index { element, index, .. } if constant => match index.kind {
+                    ExprKind::Integer(n) => addend += n as u32 * self.unit.shapes.size(element),
+                    _ => constant = false,
+                },
+                _ => constant = false,
+            }
+        }
+        let scalar = matches!(expr.kind, ExprKind::Load(_)) && Val::is_scalar(&expr.ty);
+        let mut note = |addend, size| {
+            let read = EventRead {
+                field: member.name.clone(),
+                addend,
+                size,
+            };
+            if !reads.contains(&read) {
+                reads.push(read);
+            }
+        };
+        if scalar && constant {
+            note(addend, Some(self.unit.shapes.size(&expr.ty)));
+        } else {
+            note(addend, None);
+        }
+    }
+
+    /// What the program read for its callbacks; `None` in the program itself.
+    pub fn hoisted(&self, read: &EventRead) -> Result<Option<IntValue<'ctx>>, Bug> {
+        let Some(frame) = self.frame.as_ref().filter(|f| f.in_callback) else {
+            return Ok(None);
+        };
+        let (_, home) = frame
+            .hoisted
+            .iter()
+            .find(|(r, _)| r == read)
+            .ok_or_else(|| Bug::new("a tracepoint member that wasn't read for the callback"))?;
+        let from = self.frame_word(*home)?;
+        self.load_int(self.unit.i64, from).map(Some)
     }
 
     /// Where the frame keeps a local.
@@ -360,10 +454,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.callbacks += 1;
         let name = format!("{}_loop{}", self.probe.program, self.callbacks);
         let ty = self.unit.i64.fn_type(&types, false);
-        Ok(self
+        let function = self
             .unit
             .module
-            .add_function(&name, ty, Some(Linkage::Internal)))
+            .add_function(&name, ty, Some(Linkage::Internal));
+        self.unit.no_unwind(function);
+        Ok(function)
     }
 
     /// Emits a callback, and yields its address. The last parameter is the frame.

@@ -83,11 +83,7 @@ pub fn emit(
     manifest: &mut abi::Manifest,
     options: &Options,
 ) -> Result<Object, Bug> {
-    let context = Context::create();
-    let machine = module::machine()?;
-    let first = translate(&context, program, manifest, options)?;
-    let (markers, accesses) = (first.markers, first.accesses);
-    let elf = module::assemble(&first.module, &machine, FileType::Object)?;
+    let (elf, markers, accesses) = attempt(program, manifest, options, FileType::Object)?;
     verify::relocations(&elf, accesses)?;
     let file = object::File::parse(&*elf)
         .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
@@ -109,16 +105,48 @@ pub fn emit_text(
     options: &Options,
     text: Text,
 ) -> Result<String, Bug> {
-    let context = Context::create();
-    let machine = module::machine()?;
-    let made = translate(&context, program, manifest, options)?;
     match text {
-        Text::LlvmIr => Ok(made.module.print_to_string().to_string()),
+        Text::LlvmIr => {
+            let context = Context::create();
+            let budget = STACK_BUDGETS[0];
+            let made = translate(&context, program, manifest, options, budget)?;
+            Ok(made.module.print_to_string().to_string())
+        }
         Text::Assembly => {
-            let bytes = module::assemble(&made.module, &machine, FileType::Assembly)?;
+            let (bytes, ..) = attempt(program, manifest, options, FileType::Assembly)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
     }
+}
+
+/// How much of the 512 bytes of stack our own values may take: how many LLVM's spills take is known only after code
+/// generation, so a program whose stack overflows is made again with more of it in scratch memory.
+const STACK_BUDGETS: [u32; 3] = [256, 128, 24];
+
+type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>, u64);
+
+fn attempt(
+    program: &ir::Program,
+    manifest: &mut abi::Manifest,
+    options: &Options,
+    file_type: FileType,
+) -> Result<Assembled, Bug> {
+    let machine = module::machine()?;
+    let mut last = Bug::new("no stack budget");
+    for budget in STACK_BUDGETS {
+        let context = Context::create();
+        let mut planned = manifest.clone();
+        let made = translate(&context, program, &mut planned, options, budget)?;
+        match module::assemble(&made.module, &machine, file_type) {
+            Ok(bytes) => {
+                *manifest = planned;
+                return Ok((bytes, made.markers, made.accesses));
+            }
+            Err(bug) if bug.message.contains("stack") => last = bug,
+            Err(bug) => return Err(bug),
+        }
+    }
+    Err(last)
 }
 
 struct Translated<'ctx> {
@@ -133,8 +161,9 @@ fn translate<'ctx>(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
+    stack_budget: u32,
 ) -> Result<Translated<'ctx>, Bug> {
-    let mut unit = Unit::new(context, program, manifest, options)?;
+    let mut unit = Unit::new(context, program, manifest, options, stack_budget)?;
     let mut markers = Vec::new();
     let mut scratch = 0;
     let mut scratch_entries = 0;

@@ -46,6 +46,8 @@ pub struct Unit<'a, 'ctx> {
     /// CO-RE accesses that were emitted.
     pub accesses: Cell<u64>,
     sequence: Cell<u64>,
+    /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
+    pub stack_budget: u32,
 }
 
 impl<'a, 'ctx> Unit<'a, 'ctx> {
@@ -54,6 +56,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         program: &'a ir::Program,
         manifest: &'a abi::Manifest,
         options: &'a Options<'a>,
+        stack_budget: u32,
     ) -> Result<Self, Bug> {
         let module = context.create_module("btc");
         module.set_triple(&TargetTriple::create(TRIPLE));
@@ -80,6 +83,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             bool: context.bool_type(),
             accesses: Cell::new(0),
             sequence: Cell::new(0),
+            stack_budget,
         };
         unit.license()?;
         unit.slots()?;
@@ -102,6 +106,13 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
     #[must_use]
     pub fn arch(&self) -> Arch {
         self.options.arch
+    }
+
+    /// Marks a function as one that never unwinds: there is nothing to unwind to.
+    pub fn no_unwind(&self, function: inkwell::values::FunctionValue<'ctx>) {
+        let kind = inkwell::attributes::Attribute::get_named_enum_kind_id("nounwind");
+        let attribute = self.context.create_enum_attribute(kind, 0);
+        function.add_attribute(inkwell::attributes::AttributeLoc::Function, attribute);
     }
 
     /// Numbers relocations that LLVM would otherwise take for the same.

@@ -15,11 +15,6 @@ use crate::bug::Bug;
 use crate::ir::{self, Expr, LocalId, ProgramKind, Stmt, StmtKind, Type};
 use crate::source::Span;
 
-/// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
-const STACK_BUDGET: u32 = 256;
-/// The budget of a callback, whose frame adds to its caller's.
-const CALLBACK_BUDGET: u32 = 96;
-
 /// Emits the code of one probe; a loop's callback swaps the function-level fields.
 pub struct Emitter<'u, 'a, 'ctx> {
     pub unit: &'u Unit<'a, 'ctx>,
@@ -75,14 +70,6 @@ impl Stack<'_> {
     pub fn reserve(&mut self, bytes: u32) {
         self.used += bytes;
     }
-
-    fn budget(&self) -> u32 {
-        if self.callback {
-            CALLBACK_BUDGET
-        } else {
-            STACK_BUDGET
-        }
-    }
 }
 
 /// What was in use when a statement began.
@@ -126,6 +113,7 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
     let ty = unit.i32.fn_type(&[unit.pointer_type().into()], false);
     let function = unit.module.add_function(&probe.program, ty, None);
     function.set_section(Some(&section(probe)));
+    unit.no_unwind(function);
     let line = unit.options.line_column(probe.span).0;
     let parameters = [("ctx", unit.di.void_pointer)];
     let subprogram = unit
@@ -244,6 +232,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if bytes > limit {
             return self.scratch_memory(bytes);
         }
+        // A callback's stack adds to its caller's.
+        let budget = if self.stack.callback {
+            self.unit.stack_budget / 3
+        } else {
+            self.unit.stack_budget
+        };
         let free = self
             .stack
             .slots
@@ -251,7 +245,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .position(|(size, _, used)| *size == bytes && !used);
         let index = match free {
             Some(index) => index,
-            None if self.stack.used + bytes > self.stack.budget() => {
+            None if self.stack.used + bytes > budget => {
                 return self.scratch_memory(bytes);
             }
             None => {
