@@ -1,6 +1,6 @@
 //! Records → output: what the poll loop needs of it. The decoding and printing behind it is built beside this file.
 
-use btc_abi::{Config, Manifest};
+use btc_abi::{Config, Manifest, MapRole, RecordKind};
 use libbpf_rs::Object;
 
 use crate::{Error, symbolize::Symbolizer};
@@ -77,8 +77,27 @@ impl<'a> Session<'a> {
 
     /// Acts on one record of the ring buffer.
     pub fn handle_record(&mut self, record: &[u8]) -> Result<Flow, Error> {
-        let _ = record;
-        Ok(Flow::Continue)
+        let short = || Error::new("a record is shorter than its header: a bug of btc");
+        let id: [u8; 4] = record
+            .get(..4)
+            .and_then(|id| id.try_into().ok())
+            .ok_or_else(short)?;
+        let records = &self.setup.manifest.records;
+        let record_type = records
+            .get(u32::from_le_bytes(id) as usize)
+            .ok_or_else(|| Error::new("a record of no known kind: a bug of btc"))?;
+        if record_type.kind != RecordKind::Exit {
+            return Err(Error::new(format!(
+                "{}: printing this is not supported yet",
+                record_type.place
+            )));
+        }
+        let Some(field) = record_type.fields.first() else {
+            return Ok(Flow::Exit(0));
+        };
+        // Little-endian, and an exit status is its low bits.
+        let status = record.get(field.offset as usize).ok_or_else(short)?;
+        Ok(Flow::Exit(i32::from(*status)))
     }
 
     /// The ring buffer is empty: what is buffered goes out.
@@ -88,7 +107,14 @@ impl<'a> Session<'a> {
 
     /// Prints the script's maps, as at the end of a run.
     pub fn print_maps(&mut self) -> Result<(), Error> {
-        Ok(())
+        let mut maps = self.setup.manifest.maps.iter();
+        match maps.find(|map| map.role == MapRole::Script) {
+            Some(map) if self.setup.config.print_maps_on_exit => Err(Error::new(format!(
+                "printing maps ({}) is not supported yet",
+                map.name
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Says what was lost, what was full, what failed.
