@@ -4,6 +4,7 @@ use btc_abi as abi;
 
 use super::argument::{self, default_space, named, ordinal, unsigned, value, wrong};
 use super::{Call, Function};
+use crate::diagnostic::Unsupported;
 use crate::ir::{Aggregation, Expr, ExprKind, IntType, Place, Space, Step, StmtKind, Type};
 use crate::sema::Lowering;
 use crate::syntax::ast;
@@ -49,10 +50,7 @@ fn refuse_histogram(l: &mut Lowering, call: &Call) -> Option<()> {
     match l.map_value(map, argument.span)? {
         Type::Aggregation(
             Aggregation::Hist { .. } | Aggregation::Lhist { .. } | Aggregation::Stats { .. },
-        ) => l.not_supported_yet(
-            call.span,
-            "`print` of one element of a histogram or stats map",
-        ),
+        ) => l.not_supported_yet(call.span, Unsupported::PrintElement),
         _ => Some(()),
     }
 }

@@ -121,6 +121,28 @@ fn named(name: &str) -> Option<HostRecord> {
     })
 }
 
+/// What one line of a C preamble is.
+enum Directive {
+    Integer(String, i128),
+    String(String, Vec<u8>),
+    Error(String),
+}
+
+/// The fixture has no libclang: it knows `#define` of a number or a string, and no header.
+fn directive(line: &str) -> Option<Directive> {
+    if let Some(header) = line.strip_prefix("#include") {
+        let header = header.trim().trim_matches(['<', '>', '"']);
+        return Some(Directive::Error(format!("'{header}' file not found")));
+    }
+    let (name, value) = line.strip_prefix("#define ")?.split_once(' ')?;
+    let (name, value) = (name.to_owned(), value.trim());
+    if let Ok(number) = value.parse() {
+        return Some(Directive::Integer(name, number));
+    }
+    let text = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Directive::String(name, text.as_bytes().to_vec()))
+}
+
 impl Host for FixtureHost {
     fn record(&self, name: &str, union: bool) -> Option<HostRecord> {
         named(name).filter(|_| !union)
@@ -211,10 +233,27 @@ impl Host for FixtureHost {
 
     fn c_definitions(
         &self,
-        _text: &str,
+        text: &str,
         _options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String> {
-        Err("C definitions in a script can't be compiled yet".to_owned())
+        let mut definitions = CDefinitions::default();
+        let mut errors = vec![];
+        let mut offset = 0;
+        for line in text.split_inclusive('\n') {
+            match directive(line.trim()) {
+                Some(Directive::Integer(name, value)) => definitions.integers.push((name, value)),
+                Some(Directive::String(name, value)) => definitions.strings.push((name, value)),
+                Some(Directive::Error(message)) => errors.push(CError {
+                    message,
+                    offset: Some(offset),
+                    fatal: true,
+                }),
+                None if line.trim().is_empty() => {}
+                None => return Err("the fixture reads directives only".to_owned()),
+            }
+            offset += line.len();
+        }
+        Ok((definitions, errors))
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {

@@ -75,8 +75,8 @@ pub struct ProbeContext {
 /// What `args` is.
 #[derive(Clone, Debug)]
 pub enum Args {
-    /// No `args` here; the message's reason ("`kprobe` has no `args`, use `arg0` …").
-    None { why: &'static str },
+    /// No `args` here; what to use instead.
+    None { help: Option<&'static str> },
     /// There would be `args`, but this host can't say what they are: the error for a script that uses them
     /// (its span becomes that of the use).
     Unknown(Box<Diagnostic>),
@@ -165,9 +165,12 @@ pub fn lookup(name: &str) -> Option<&'static Provider> {
         .find(|p| p.name == name || p.aliases.contains(&name))
 }
 
-/// All names in full, for suggestions.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|p| p.name)
+/// All names and aliases that are words, for suggestions.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    PROVIDERS
+        .iter()
+        .flat_map(|p| std::iter::once(p.name).chain(p.aliases.iter().copied()))
+        .filter(|name| name.len() > 2)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Options;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::{CDefinitions, CError, CType, Host, HostEnum, HostRecord};
 use crate::source::Span;
 use crate::syntax::ast::Program;
@@ -45,12 +45,9 @@ pub(super) fn read(
             }
             constants
         }
-        Err(why) => {
-            diagnostics.push(Diagnostic::error(
-                Code::CPreamble,
-                first.span,
-                format!("this script's C definitions need libclang: {why}"),
-            ));
+        Err(_) => {
+            let what = Unsupported::CDefinitions;
+            diagnostics.push(Diagnostic::not_supported_yet(first.span, what));
             Constants {
                 broken: true,
                 ..Constants::default()

@@ -6,7 +6,7 @@ use super::convert;
 use super::lowering::Lowering;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -59,7 +59,7 @@ impl Lowering<'_> {
             E::Call { name, arguments } => self.call(name, arguments, span, false),
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
-            E::Typeof(_) => self.not_supported_yet(span, "`typeof` as a value"),
+            E::Typeof(_) => self.not_supported_yet(span, Unsupported::TypeofValue),
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Step {
                 decrement,
@@ -174,11 +174,12 @@ impl Lowering<'_> {
         }
         if let Some(function) = builtin::lookup(name) {
             if function.form == Form::Call {
-                return self.error(
-                    Code::ArgumentCount,
-                    span,
-                    format!("`{name}` is a function: it needs parentheses"),
+                let message = format!("`{name}` is a function: it needs parentheses");
+                self.report(
+                    Diagnostic::error(Code::ArgumentCount, span, message)
+                        .with_help(format!("the form is `{}`", function.usage)),
                 );
+                return None;
             }
             return self.run(function, name, &[], span, false);
         }
@@ -227,6 +228,10 @@ impl Lowering<'_> {
         );
         if let Some(near) = nearest(name, self.scopes.names()) {
             unset = unset.with_help(format!("did you mean `${near}`?"));
+        } else if let Some(inner) = self.scopes.ended(name) {
+            unset = unset
+                .with_label(inner, "set here, in a block that has ended")
+                .with_help(format!("declare it before that block: `let ${name};`"));
         }
         self.report(unset);
         None
@@ -249,7 +254,9 @@ impl Lowering<'_> {
                 name.span,
                 format!("unknown function `{}`", name.text),
             );
-            if let Some(near) = nearest(&name.text, builtin::names()) {
+            let mut known: Vec<&str> = builtin::names().collect();
+            known.extend(self.macros.keys().map(String::as_str));
+            if let Some(near) = nearest(&name.text, known.into_iter()) {
                 unknown = unknown.with_help(format!("did you mean `{near}`?"));
             }
             self.report(unknown);
