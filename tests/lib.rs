@@ -4,6 +4,7 @@
 pub mod case;
 pub mod check;
 pub mod compile;
+pub mod golden;
 pub mod guest;
 pub mod initramfs;
 pub mod kernels;
