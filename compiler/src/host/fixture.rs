@@ -9,7 +9,7 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FixtureHost;
 
-/// Records by index: name, size, members as (name, type, byte offset).
+/// Records by index: name, size, members as (name, type, byte offset). `u32:1` is a bitfield of one bit.
 const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
     (
         "task_struct",
@@ -20,6 +20,10 @@ const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
             ("comm", "comm", 8),
             ("real_parent", "task_struct", 24),
             ("start_time", "u64", 32),
+            ("group_leader", "task_struct", 40),
+            ("in_iowait", "u32:1", 48),
+            ("state", "state", 52),
+            ("cpus", "u32[2]", 56),
         ],
     ),
     (
@@ -104,11 +108,32 @@ fn ctype(name: &str) -> CType {
                 count: 16,
             };
         }
+        "u32:1" => return integer(4, false, false),
+        "u32[2]" => {
+            return CType::Array {
+                element: Box::new(integer(4, false, false)),
+                count: 2,
+            };
+        }
+        "state" => return CType::Enum(state()),
         "user" => (integer(1, true, true), true),
         name => (named(name).map_or(CType::Void, CType::Record), false),
     };
     let to = Box::new(to);
     CType::Pointer { to, user }
+}
+
+fn state() -> HostEnum {
+    HostEnum {
+        name: "fixture_state".to_owned(),
+        bytes: 4,
+        signed: false,
+        values: vec![
+            ("FIXTURE_IDLE".to_owned(), 0),
+            ("FIXTURE_BUSY".to_owned(), 1),
+        ],
+        origin: RecordOrigin::KernelBtf,
+    }
 }
 
 fn named(name: &str) -> Option<HostRecord> {
@@ -154,7 +179,7 @@ impl Host for FixtureHost {
             name: (*name).to_owned(),
             ty: ctype(ty),
             bit_offset: offset * 8,
-            bitfield: None,
+            bitfield: ty.ends_with(":1").then_some(1),
         };
         let members = members.iter().map(member).collect();
         let size = *size;
@@ -162,16 +187,7 @@ impl Host for FixtureHost {
     }
 
     fn enumeration(&self, name: &str) -> Option<HostEnum> {
-        (name == "fixture_state").then(|| HostEnum {
-            name: name.to_owned(),
-            bytes: 4,
-            signed: false,
-            values: vec![
-                ("FIXTURE_IDLE".to_owned(), 0),
-                ("FIXTURE_BUSY".to_owned(), 1),
-            ],
-            origin: RecordOrigin::KernelBtf,
-        })
+        (name == "fixture_state").then(state)
     }
 
     fn enum_constant(&self, name: &str) -> Option<(HostEnum, u64)> {

@@ -20,6 +20,11 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
     }
 }
 
+/// Macro expansions in one probe: an argument that is used twice doubles what is in it.
+const MAX_EXPANSIONS: u32 = 10_000;
+/// Expansions within expansions. An argument may call the macro that it is given to, so only depth tells recursion.
+const MAX_EXPANSION_DEPTH: usize = 32;
+
 impl Lowering<'_> {
     /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
     pub fn expr(&mut self, expr: &ast::Expr) -> Option<Expr> {
@@ -343,12 +348,9 @@ impl Lowering<'_> {
     fn expand(&mut self, name: &str, arguments: &[ast::Expr], span: Span) -> Option<Expr> {
         let found = *self.macros.get(name)?;
         let depth = self.expansions.len();
-        if self.expansions.iter().any(|e| e == name) || depth > 64 {
-            return self.error(
-                Code::Macro,
-                span,
-                format!("macro `{name}` expands to itself"),
-            );
+        if self.expanded >= MAX_EXPANSIONS || depth >= MAX_EXPANSION_DEPTH {
+            self.expansion_ends(name, span);
+            return None;
         }
         self.expanded += 1;
         let block = match super::macros::expand(found, arguments, span, self.expanded) {
@@ -358,10 +360,28 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        self.expansions.push(name.to_owned());
+        self.expansions.push((name.to_owned(), span));
         let value = self.block_or_void(&block, span);
         self.expansions.pop();
         value
+    }
+
+    /// Says once, at the script's own call, that its macros never end or grow too much.
+    fn expansion_ends(&mut self, name: &str, span: Span) {
+        if std::mem::replace(&mut self.expanded, u32::MAX) == u32::MAX {
+            return;
+        }
+        let again = self.expansions.iter().filter(|(e, _)| e == name).count();
+        let message = match again {
+            0 => format!("macros expand to more than {MAX_EXPANSIONS} others here"),
+            _ => format!("macro `{name}` expands to itself"),
+        };
+        let outermost = self.expansions.first().map_or(span, |(_, at)| *at);
+        let mut diagnostic = Diagnostic::error(Code::Macro, outermost, message);
+        if span != outermost && again > 0 {
+            diagnostic = diagnostic.with_label(span, "by this call");
+        }
+        self.report(diagnostic);
     }
 
     /// A condition: anything that has a truth, as Bool.
