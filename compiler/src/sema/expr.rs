@@ -371,14 +371,14 @@ impl Lowering<'_> {
         if std::mem::replace(&mut self.expanded, u32::MAX) == u32::MAX {
             return;
         }
-        let again = self.expansions.iter().filter(|(e, _)| e == name).count();
-        let message = match again {
-            0 => format!("macros expand to more than {MAX_EXPANSIONS} others here"),
-            _ => format!("macro `{name}` expands to itself"),
+        let deep = self.expansions.len() >= MAX_EXPANSION_DEPTH;
+        let message = match deep {
+            true => format!("macro `{name}` expands to itself"),
+            false => format!("this expands to more than {MAX_EXPANSIONS} macros"),
         };
         let outermost = self.expansions.first().map_or(span, |(_, at)| *at);
         let mut diagnostic = Diagnostic::error(Code::Macro, outermost, message);
-        if span != outermost && again > 0 {
+        if span != outermost && deep {
             diagnostic = diagnostic.with_label(span, "by this call");
         }
         self.report(diagnostic);
