@@ -1,6 +1,7 @@
 //! What the test binaries share: cases and their directives, compiling scripts, running executables here or in a
 //! guest, and the known load that numbers are checked against.
 
+pub mod btf;
 pub mod case;
 pub mod check;
 pub mod compile;

@@ -267,7 +267,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .build_int_z_extend(value, self.unit.i64, "info")?)
     }
 
-    /// A kernel record's size on the target.
+    /// A kernel record's size on the target, as 64 bits.
     pub fn type_size(&self, record: CRecordId) -> Result<IntValue<'ctx>, Bug> {
         let (ty, _) = self
             .unit
@@ -284,7 +284,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             &[sequence.into(), size.into()],
             Some(*ty),
         )?;
-        self.int_result(call)
+        let value = self.int_result(call)?;
+        Ok(self
+            .builder
+            .build_int_z_extend(value, self.unit.i64, "size")?)
     }
 
     /// A kernel enum constant's value on the target.
