@@ -9,6 +9,7 @@ mod convert;
 mod core_reloc;
 mod debug_info;
 mod expr;
+mod flavor;
 mod helper;
 mod llvm_messages;
 mod loops;
@@ -108,9 +109,14 @@ pub fn emit_text(
     match text {
         Text::LlvmIr => {
             let context = Context::create();
-            let budget = STACK_BUDGETS[0];
-            let made = translate(&context, program, manifest, options, budget)?;
-            Ok(made.module.print_to_string().to_string())
+            let turn = flavor::turn();
+            let attempt = Attempt {
+                stack_budget: STACK_BUDGETS[0],
+                flavor: &turn.flavor(),
+            };
+            let made = translate(&context, program, manifest, options, attempt)?;
+            let text = made.module.print_to_string().to_string();
+            Ok(flavor::remove_from_text(&text, attempt.flavor))
         }
         Text::Assembly => {
             let (bytes, ..) = attempt(program, manifest, options, FileType::Assembly)?;
@@ -123,6 +129,14 @@ pub fn emit_text(
 /// generation, so a program whose stack overflows is made again with more of it in scratch memory.
 const STACK_BUDGETS: [u32; 3] = [256, 128, 24];
 
+/// One try at a program.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    stack_budget: u32,
+    /// What the names of kernel types end with until the object is there.
+    flavor: &'a str,
+}
+
 type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>, u64);
 
 fn attempt(
@@ -133,12 +147,24 @@ fn attempt(
 ) -> Result<Assembled, Bug> {
     let machine = module::machine()?;
     let mut last = Bug::new("no stack budget");
-    for budget in STACK_BUDGETS {
+    for stack_budget in STACK_BUDGETS {
+        let turn = flavor::turn();
+        let attempt = Attempt {
+            stack_budget,
+            flavor: &turn.flavor(),
+        };
         let context = Context::create();
         let mut planned = manifest.clone();
-        let made = translate(&context, program, &mut planned, options, budget)?;
+        let made = translate(&context, program, &mut planned, options, attempt)?;
         match module::assemble(&made.module, &machine, file_type) {
-            Ok(bytes) => {
+            Ok(mut bytes) => {
+                match file_type {
+                    FileType::Object => flavor::remove_from_object(&mut bytes, attempt.flavor)?,
+                    FileType::Assembly => {
+                        let text = String::from_utf8_lossy(&bytes);
+                        bytes = flavor::remove_from_text(&text, attempt.flavor).into_bytes();
+                    }
+                }
                 *manifest = planned;
                 return Ok((bytes, made.markers, made.accesses));
             }
@@ -161,9 +187,9 @@ fn translate<'ctx>(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
-    stack_budget: u32,
+    attempt: Attempt,
 ) -> Result<Translated<'ctx>, Bug> {
-    let mut unit = Unit::new(context, program, manifest, options, stack_budget)?;
+    let mut unit = Unit::new(context, program, manifest, options, attempt)?;
     let mut markers = Vec::new();
     let mut scratch = 0;
     let mut scratch_entries = 0;

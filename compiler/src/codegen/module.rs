@@ -56,7 +56,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         program: &'a ir::Program,
         manifest: &'a abi::Manifest,
         options: &'a Options<'a>,
-        stack_budget: u32,
+        attempt: super::Attempt,
     ) -> Result<Self, Bug> {
         let module = context.create_module("btc");
         module.set_triple(&TargetTriple::create(TRIPLE));
@@ -64,7 +64,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         module.add_basic_value_flag("Debug Info Version", FlagBehavior::Warning, version);
         let file_name = options.file_name(program);
         let di = DebugInfo::new(&module, &file_name)?;
-        let core = CoreTypes::new(program, &di)?;
+        let core = CoreTypes::new(program, &di, attempt.flavor)?;
         let mut unit = Unit {
             context,
             module,
@@ -83,7 +83,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             bool: context.bool_type(),
             accesses: Cell::new(0),
             sequence: Cell::new(0),
-            stack_budget,
+            stack_budget: attempt.stack_budget,
         };
         unit.license()?;
         unit.slots()?;

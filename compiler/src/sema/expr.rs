@@ -405,9 +405,8 @@ impl Lowering<'_> {
         let value = value?;
         match (&value.kind, &value.ty) {
             (ExprKind::Integer(n), Type::Int(int)) if int.signed => Some(i128::from(*n as i64)),
-            (ExprKind::Integer(n) | ExprKind::EnumValue { value: n, .. }, _) => {
-                Some(i128::from(*n))
-            }
+            // A kernel enum's constant has the target's value: it is none here.
+            (ExprKind::Integer(n), _) => Some(i128::from(*n)),
             _ => None,
         }
     }
