@@ -1,7 +1,7 @@
 //! `tests/ui`, `tests/ir` and `tests/codegen`: what btc says about a script, makes of it and emits for it.
 
 use anyhow::{Context, Result, ensure};
-use btc::diagnostic::Code;
+use btc::diagnostic::{Code, unsupported};
 use btc::ir;
 use btc_tests::golden::{self, Golden};
 use btc_tests::root;
@@ -27,6 +27,10 @@ fn main() -> Result<()> {
     trials.push(Trial::test("ui/every_code_has_a_case", || {
         every_code_has_a_case().map_err(|e| Failed::from(format!("{e:#}")))
     }));
+    trials.push(Trial::test(
+        "docs/language_lists_what_is_not_supported",
+        || language_page().map_err(|e| Failed::from(format!("{e:#}"))),
+    ));
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
 }
 
@@ -107,4 +111,21 @@ fn every_code_has_a_case() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The last section of docs/language.md is the compiler's own table.
+fn language_page() -> Result<()> {
+    const HEADING: &str = "## Not supported yet\n\n";
+    let path = root().join("docs/language.md");
+    let page = std::fs::read_to_string(&path)?;
+    let (before, _) = page
+        .split_once(HEADING)
+        .context("docs/language.md has no section `Not supported yet`")?;
+    let section = unsupported::markdown();
+    golden::compare(
+        &path,
+        &format!(
+            "{before}{HEADING}btc reads all of these and refuses them with the diagnostic `not-supported-yet`, at the place.\n\n{section}"
+        ),
+    )
 }
