@@ -1,12 +1,13 @@
 //! Noise for the parser, the analyzer and code generation. A worker process makes scripts from seeds and judges them;
 //! when it fails, dies or hangs, the test prints the seed and the script, made as small as it still fails.
 //!
-//! `BTC_FUZZ_SECONDS` (30 for each of the two kinds by default) and `BTC_FUZZ_SEED` (the first seed) are read.
+//! `BTC_FUZZ_SECONDS` (20 for each of the three kinds by default) and `BTC_FUZZ_SEED` (the first seed) are read.
 
 mod grammar;
 mod judge;
 mod mutate;
 mod random;
+mod typed;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +21,7 @@ use random::Random;
 
 /// No script of this size takes so long unless something grows without bounds.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Every so many scripts one is compiled to an object.
+/// Every so many scripts one is compiled to an object; of the well typed ones all are.
 const COMPILED: u64 = 8;
 /// What may be tried to make a failing script smaller.
 const MINIMISING: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ fn main() {
         _ => {
             let mut arguments = Arguments::from_args();
             arguments.test_threads.get_or_insert(2);
-            let trials = ["mutated", "generated"]
+            let trials = ["mutated", "generated", "typed"]
                 .map(|kind| Trial::test(format!("fuzz/{kind}"), move || fuzz(kind)));
             libtest_mimic::run(&arguments, trials.into()).exit()
         }
@@ -57,7 +58,7 @@ fn current(kind: &str) -> PathBuf {
 
 fn fuzz(kind: &'static str) -> Result<(), Failed> {
     std::fs::create_dir_all(work_directory())?;
-    let seconds = setting("BTC_FUZZ_SECONDS", 30);
+    let seconds = setting("BTC_FUZZ_SECONDS", 20);
     let seed = setting("BTC_FUZZ_SEED", 1);
     let output = Command::new(std::env::current_exe()?)
         .args(["--worker", kind, &seed.to_string(), &seconds.to_string()])
@@ -82,6 +83,7 @@ fn script(kind: &str, seed: u64, corpus: &[String]) -> String {
     let mut random = Random::new(seed);
     match kind {
         "generated" => grammar::generated(&mut random),
+        "typed" => typed::typed(&mut random),
         _ => mutate::mutated(corpus, &mut random),
     }
 }
@@ -108,7 +110,8 @@ fn worker(kind: &str, first: u64, seconds: u64) {
     while Instant::now() < end {
         let text = script(kind, seed, &corpus);
         std::fs::write(current(kind), format!("{seed}\n{text}")).expect("the target directory");
-        if let Err(why) = judge::judge(&text, seed.is_multiple_of(COMPILED)) {
+        let compile = kind == "typed" || seed.is_multiple_of(COMPILED);
+        if let Err(why) = judge::judge(&text, compile) {
             println!("{why}");
             std::process::exit(1);
         }

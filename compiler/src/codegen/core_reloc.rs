@@ -288,7 +288,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         chain: &[(CRecordId, u32)],
         info: FieldInfo,
     ) -> Result<IntValue<'ctx>, Bug> {
-        self.unit.accesses.set(self.unit.accesses.get() + 1);
         let pointer = self.unit.pointer_type();
         let at = self.core_chain(pointer.const_null(), chain)?;
         let kind = self.i64(info as u64);
@@ -312,7 +311,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .records
             .get(&record)
             .ok_or_else(|| Bug::new("a sized record without a BTF type"))?;
-        self.unit.accesses.set(self.unit.accesses.get() + 1);
         let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
         let size = self.i64(1);
         let call = self.core_call(
@@ -332,7 +330,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let Some(ty) = self.unit.core.enums.get(&of) else {
             return Err(Bug::new("a kernel enum without a BTF type"));
         };
-        self.unit.accesses.set(self.unit.accesses.get() + 1);
         let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
         let text = self
             .builder

@@ -137,7 +137,7 @@ struct Attempt<'a> {
     flavor: &'a str,
 }
 
-type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>, u64);
+type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>, usize);
 
 fn attempt(
     program: &ir::Program,
@@ -157,7 +157,7 @@ fn attempt(
         let mut planned = manifest.clone();
         let made = translate(&context, program, &mut planned, options, attempt)?;
         match module::assemble(&made.module, &machine, file_type) {
-            Ok(mut bytes) => {
+            Ok((mut bytes, accesses)) => {
                 match file_type {
                     FileType::Object => flavor::remove_from_object(&mut bytes, attempt.flavor)?,
                     FileType::Assembly => {
@@ -166,7 +166,7 @@ fn attempt(
                     }
                 }
                 *manifest = planned;
-                return Ok((bytes, made.markers, made.accesses));
+                return Ok((bytes, made.markers, accesses));
             }
             Err(bug) if bug.message.contains("stack") => last = bug,
             Err(bug) => return Err(bug),
@@ -179,7 +179,6 @@ struct Translated<'ctx> {
     module: inkwell::module::Module<'ctx>,
     /// By probe.
     markers: Vec<Vec<context_reloc::Marker>>,
-    accesses: u64,
 }
 
 fn translate<'ctx>(
@@ -207,13 +206,9 @@ fn translate<'ctx>(
     unit.module
         .verify()
         .map_err(|error| Bug::new(format!("LLVM refuses the module: {}", error.to_string())))?;
-    let (module, accesses) = (unit.module, unit.accesses.get());
+    let module = unit.module;
     set_scratch(manifest, scratch, scratch_entries);
-    Ok(Translated {
-        module,
-        markers,
-        accesses,
-    })
+    Ok(Translated { module, markers })
 }
 
 /// The manifest tells of the scratch map as it came out; a manifest without it is one that no program asks for.

@@ -11,7 +11,7 @@ use inkwell::targets::{
     CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetTriple,
 };
 use inkwell::types::{IntType, PointerType};
-use inkwell::values::GlobalValue;
+use inkwell::values::{BasicValue as _, GlobalValue};
 
 use super::core_reloc::CoreTypes;
 use super::debug_info::{DebugInfo, DiMember, UNSIGNED};
@@ -43,8 +43,6 @@ pub struct Unit<'a, 'ctx> {
     pub i32: IntType<'ctx>,
     pub i64: IntType<'ctx>,
     pub bool: IntType<'ctx>,
-    /// CO-RE accesses that were emitted.
-    pub accesses: Cell<u64>,
     sequence: Cell<u64>,
     /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
     pub stack_budget: u32,
@@ -81,7 +79,6 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             i32: context.i32_type(),
             i64: context.i64_type(),
             bool: context.bool_type(),
-            accesses: Cell::new(0),
             sequence: Cell::new(0),
             stack_budget: attempt.stack_budget,
         };
@@ -264,20 +261,41 @@ pub fn machine() -> Result<TargetMachine, Bug> {
         .ok_or_else(|| Bug::new("LLVM made no target machine for BPF"))
 }
 
-/// Optimises and assembles a finished module.
+/// Optimises and assembles a finished module: its bytes, and the kernel accesses that optimisation left.
 pub fn assemble(
     module: &Module,
     machine: &TargetMachine,
     file_type: FileType,
-) -> Result<Vec<u8>, Bug> {
+) -> Result<(Vec<u8>, usize), Bug> {
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let said = super::llvm_messages::Collected::install(module);
     module
         .run_passes("default<O2>", machine, PassBuilderOptions::create())
         .map_err(|error| Bug::new(format!("LLVM passes: {error}")))?;
+    let accesses = kernel_accesses(module);
     let buffer = machine
         .write_to_memory_buffer(module, file_type)
         .map_err(|error| Bug::new(format!("LLVM code generation: {error}")))?;
     said.check()?;
-    Ok(buffer.as_slice().to_vec())
+    Ok((buffer.as_slice().to_vec(), accesses))
+}
+
+/// LLVM's passes make a global of each access that something still needs; one that they overlooked is a call yet.
+fn kernel_accesses(module: &Module) -> usize {
+    let globals = module.get_globals().filter(|global| {
+        let name = global.get_name().to_bytes();
+        name.starts_with(b"llvm.") && name.contains(&b'$')
+    });
+    let globals = globals.filter(|g| g.as_pointer_value().get_first_use().is_some());
+    let calls = module.get_functions().filter(|function| {
+        let name = function.get_name().to_bytes();
+        let access = name.starts_with(b"llvm.preserve") || name.starts_with(b"llvm.bpf.preserve");
+        access
+            && function
+                .as_global_value()
+                .as_pointer_value()
+                .get_first_use()
+                .is_some()
+    });
+    globals.count() + calls.count()
 }

@@ -39,8 +39,8 @@ pub fn count_relocations(elf: &[u8]) -> Result<u64, Bug> {
     Ok(total)
 }
 
-/// LLVM may merge or drop accesses, but not all of them.
-pub fn relocations(elf: &[u8], accesses: u64) -> Result<(), Bug> {
+/// LLVM may merge accesses, but not lose all of them.
+pub fn relocations(elf: &[u8], accesses: usize) -> Result<(), Bug> {
     if accesses > 0 && count_relocations(elf)? == 0 {
         return Err(Bug::new(format!(
             "{accesses} kernel accesses left no CO-RE record"
