@@ -172,3 +172,18 @@ fn another_kernels_layout_makes_the_same_object() {
     );
     assert!(plain == shifted, "the objects differ");
 }
+
+#[test]
+fn a_stack_that_is_too_small_is_the_scripts_fault() {
+    let values: String = (0..300)
+        .map(|i| format!("$v{i} = str({i}); @m[{i}] = $v{i}; "))
+        .collect();
+    let source = Source::new("stack.bt", format!("begin {{ {values} }}"));
+    let outcome = btc::compile(source, "stack", &Language::default()).expect("no bug");
+    let codes: Vec<_> = outcome
+        .diagnostics
+        .iter()
+        .map(|d| d.code.as_str())
+        .collect();
+    assert_eq!(codes, ["stack-too-large"]);
+}

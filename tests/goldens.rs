@@ -8,7 +8,10 @@ use btc_tests::root;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Codes that no script gets against the fixture kernel, and why.
-const WITHOUT_CASE: &[(Code, &str)] = &[];
+const WITHOUT_CASE: &[(Code, &str)] = &[(
+    Code::StackTooLarge,
+    "only code generation can tell: tests/core_relocations.rs has its case",
+)];
 
 fn main() -> Result<()> {
     let mut trials = vec![];

@@ -69,6 +69,16 @@ pub struct Object {
     pub elf: Vec<u8>,
 }
 
+/// Why there is no object.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Bug(#[from] Bug),
+    /// A probe's values don't fit into BPF's stack, however many are kept elsewhere: the script's fault after all.
+    #[error("the values of probe {probe} don't fit into BPF's stack")]
+    Stack { probe: usize },
+}
+
 /// What `--emit` prints of code generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
@@ -83,9 +93,8 @@ pub fn emit(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
-) -> Result<Object, Bug> {
-    let (elf, markers, accesses) = attempt(program, manifest, options, FileType::Object)?;
-    verify::relocations(&elf, accesses)?;
+) -> Result<Object, Refusal> {
+    let (elf, markers) = attempt(program, manifest, options, FileType::Object)?;
     let file = object::File::parse(&*elf)
         .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
     for (probe, markers) in manifest.probes.to_mut().iter_mut().zip(&markers) {
@@ -93,7 +102,7 @@ pub fn emit(
         probe.context = Cow::Owned(found);
     }
     drop(file);
-    manifest.needs_btf |= accesses > 0;
+    manifest.needs_btf |= verify::count_relocations(&elf)? > 0;
     Ok(Object {
         elf: strip::debug_sections(&elf)?,
     })
@@ -105,7 +114,7 @@ pub fn emit_text(
     manifest: &mut abi::Manifest,
     options: &Options,
     text: Text,
-) -> Result<String, Bug> {
+) -> Result<String, Refusal> {
     match text {
         Text::LlvmIr => {
             let context = Context::create();
@@ -137,14 +146,14 @@ struct Attempt<'a> {
     flavor: &'a str,
 }
 
-type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>, usize);
+type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>);
 
 fn attempt(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
     file_type: FileType,
-) -> Result<Assembled, Bug> {
+) -> Result<Assembled, Refusal> {
     let machine = module::machine()?;
     let mut last = Bug::new("no stack budget");
     for stack_budget in STACK_BUDGETS {
@@ -157,7 +166,7 @@ fn attempt(
         let mut planned = manifest.clone();
         let made = translate(&context, program, &mut planned, options, attempt)?;
         match module::assemble(&made.module, &machine, file_type) {
-            Ok((mut bytes, accesses)) => {
+            Ok(mut bytes) => {
                 match file_type {
                     FileType::Object => flavor::remove_from_object(&mut bytes, attempt.flavor)?,
                     FileType::Assembly => {
@@ -166,13 +175,20 @@ fn attempt(
                     }
                 }
                 *manifest = planned;
-                return Ok((bytes, made.markers, accesses));
+                return Ok((bytes, made.markers));
             }
             Err(bug) if bug.message.contains("stack") => last = bug,
-            Err(bug) => return Err(bug),
+            Err(bug) => return Err(bug.into()),
         }
     }
-    Err(last)
+    let named = |probe: &ir::Probe| {
+        last.message
+            .contains(&format!("in function {}", probe.program))
+    };
+    match program.probes.iter().position(named) {
+        Some(probe) => Err(Refusal::Stack { probe }),
+        None => Err(last.into()),
+    }
 }
 
 struct Translated<'ctx> {

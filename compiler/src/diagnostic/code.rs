@@ -42,6 +42,8 @@ codes! {
     FormatString = "format-string",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
+    /// Only code generation can tell.
+    StackTooLarge = "stack-too-large",
     UnsafeFunction = "unsafe-function",
     WrongProbe = "wrong-probe",
     InvalidProbe = "invalid-probe",

@@ -44,6 +44,8 @@ pub struct Lowering<'a> {
     pub(super) blocks: Vec<Vec<Stmt>>,
     /// Loops around the current statement, and whether `break` may stand in them.
     pub(super) loops: u32,
+    /// How often the current statement is copied by the `unroll`s around it.
+    pub(super) copies: i128,
     /// Macro expansions around the current expression: which, and by which call.
     pub(super) expansions: Vec<(String, Span)>,
     /// Expansions made so far: each has its own names.

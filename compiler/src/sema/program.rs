@@ -268,6 +268,7 @@ impl Context<'_> {
             locals: vec![],
             blocks: vec![],
             loops: 0,
+            copies: 1,
             expansions: vec![],
             expanded: 0,
         };

@@ -11,6 +11,8 @@ use crate::syntax::ast::{self, Statement, StatementKind, Target};
 
 /// Copies that `unroll` may make.
 const MAX_UNROLL: i128 = 100;
+/// Copies that nested `unroll`s may make of a statement.
+const MAX_COPIES: i128 = 1000;
 
 impl Lowering<'_> {
     /// A block's statements in a scope of their own, put into the current list; its value, if it has one.
@@ -598,7 +600,17 @@ impl Lowering<'_> {
 
     fn unroll(&mut self, count: &ast::Expr, body: &ast::Block, span: Span) {
         let times = self.constant_integer(count);
+        let outer = self.copies;
+        self.copies = outer.saturating_mul(times.unwrap_or(1).clamp(1, MAX_UNROLL));
+        if self.copies > MAX_COPIES {
+            self.copies = outer;
+            let message = format!("nested `unroll`s make more than {MAX_COPIES} copies here");
+            return self
+                .error::<()>(Code::InvalidControlFlow, count.span, message)
+                .unwrap_or_default();
+        }
         let body = self.loop_body(body);
+        self.copies = outer;
         match times {
             Some(n) if (1..=MAX_UNROLL).contains(&n) => {
                 let count = n as u32;

@@ -12,7 +12,7 @@ use crate::source::{FileId, Span};
 /// Brackets deeper than this, or prefix operators in a row, are refused: later stages recurse.
 const MAX_DEPTH: usize = 100;
 /// Tokens between two of `;`, `{`, `}`: the same reason, for chains of operators.
-const MAX_RUN: usize = 4000;
+const MAX_RUN: usize = 1000;
 
 /// The tokens of one top-level item.
 pub type Item<'s> = Vec<Lexeme<'s>>;
