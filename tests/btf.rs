@@ -56,7 +56,7 @@ impl Builder {
 
     /// The number that the next type gets: for pointers to what comes later.
     #[must_use]
-    pub fn next(&self) -> u32 {
+    pub fn next_id(&self) -> u32 {
         self.count + 1
     }
 

@@ -69,7 +69,7 @@ fn kernel(layout: Layout) -> Vec<u8> {
         4,
         &[("first", u32_, 0, 0), ("second", u32_, 0, 0)],
     );
-    let node_pointer = btf.pointer(btf.next() + 1);
+    let node_pointer = btf.pointer(btf.next_id() + 1);
     let at = |bytes: u32| (pad + bytes) * 8;
     btf.record(
         "node",
@@ -87,7 +87,7 @@ fn kernel(layout: Layout) -> Vec<u8> {
             ("", either, at(60), 0),
         ],
     );
-    let task_pointer = btf.pointer(btf.next() + 1);
+    let task_pointer = btf.pointer(btf.next_id() + 1);
     btf.record(
         "task_struct",
         false,

@@ -9,7 +9,7 @@ use btc::diagnostic::{self, Diagnostics};
 use btc::host::{COptions, fixture::FixtureHost};
 use btc::options::{Language, Options};
 use btc::source::{Source, SourceMap};
-use btc::{ir, layout, sema, syntax};
+use btc::{ir, layout, sema};
 use clap::Parser;
 use codespan_reporting::term::termcolor::NoColor;
 
@@ -92,12 +92,6 @@ impl Analyzed {
             None => Err(anyhow!("the script has errors\n{}", self.rendered()?)),
         }
     }
-}
-
-/// The tree of a script, printed.
-#[must_use]
-pub fn tree(text: &str) -> String {
-    syntax::print(&syntax::parse(btc::source::FileId(0), text).0)
 }
 
 /// A golden case: a script and the words of its `// btc:` lines.

@@ -1,7 +1,7 @@
 //! `tests/ui`, `tests/ir` and `tests/codegen`: what btc says about a script, makes of it and emits for it.
 
 use anyhow::{Context, Result, ensure};
-use btc::diagnostic::{Code, unsupported};
+use btc::diagnostic::{Code, Unsupported, unsupported};
 use btc::ir;
 use btc_tests::golden::{self, Golden};
 use btc_tests::root;
@@ -12,6 +12,14 @@ const WITHOUT_CASE: &[(Code, &str)] = &[(
     Code::StackTooLarge,
     "only code generation can tell: tests/core_relocations.rs has its case",
 )];
+
+/// Rows of the table of what is not supported that no case gets: the fixture kernel has nothing of the kind.
+const ROWS_WITHOUT_CASE: &[Unsupported] = &[
+    Unsupported::StructArgument,
+    Unsupported::BitfieldOfCopy,
+    Unsupported::StrOfValue,
+    Unsupported::MemcmpArray,
+];
 
 fn main() -> Result<()> {
     let mut trials = vec![];
@@ -98,8 +106,20 @@ fn absent(forbidden: &mut Vec<&str>, lines: &[String]) -> Result<()> {
 
 fn every_code_has_a_case() -> Result<()> {
     let mut said = vec![];
+    let mut messages = vec![];
     for case in golden::collect(&root().join("tests/ui"))? {
-        said.extend(case.analyze().diagnostics.iter().map(|d| d.code));
+        let diagnostics = case.analyze().diagnostics;
+        said.extend(diagnostics.iter().map(|d| d.code));
+        messages.extend(diagnostics.iter().map(|d| d.message.clone()));
+    }
+    for row in Unsupported::ALL {
+        let found = messages.iter().any(|m| m.starts_with(row.what()));
+        let exempt = ROWS_WITHOUT_CASE.contains(row);
+        ensure!(
+            found != exempt,
+            "{}: found {found}, exempt {exempt}",
+            row.what()
+        );
     }
     for code in Code::ALL {
         let exempt = WITHOUT_CASE.iter().any(|(c, _)| c == code);
