@@ -77,14 +77,7 @@ pub fn run<B: SkelBuilder<'static>>(
     };
     // From here on a signal ends the run in order.
     let signals = Signals::block()?;
-    let mut session = Session::new(setup(
-        tracer,
-        &options,
-        config.clone(),
-        object,
-        &plan,
-        start_time,
-    )?)?;
+    let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
     attach.attach(&plan, &groups, Phase::Begin)?;
     attach.attach(&plan, &groups, Phase::Trace)?;
     let ends = plan
@@ -263,10 +256,12 @@ fn setup<'a>(
     config: Config,
     object: &'a Object,
     plan: &'a Plan,
-    start_time: u64,
 ) -> Result<Setup<'a>, Error> {
     let out = match &options.output {
-        Some(path) => Some(std::fs::File::create(path).context(|| format!("-o {path}"))?),
+        Some(path) => {
+            let file = std::fs::File::create(path).context(|| format!("-o {path}"))?;
+            Some((file, path.clone()))
+        }
         None => None,
     };
     Ok(Setup {
@@ -281,7 +276,6 @@ fn setup<'a>(
         quiet: options.quiet,
         warn_failed_reads: options.warn_failed_reads,
         no_warnings: options.no_warnings,
-        start_time,
     })
 }
 
