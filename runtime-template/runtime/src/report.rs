@@ -3,7 +3,8 @@
 use btc_abi::{Config, Manifest, MapRole, RecordKind};
 use libbpf_rs::Object;
 
-use crate::{Error, symbolize::Symbolizer};
+use crate::Error;
+use crate::symbolize::{self, Symbolizer, Symbols};
 
 /// How results are printed (`-f`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +57,29 @@ pub enum Flow {
 /// A run's output.
 pub struct Session<'a> {
     setup: Setup<'a>,
+    symbols: Option<Box<dyn Symbols>>,
 }
 
 impl<'a> Session<'a> {
     /// Opens the output.
     pub fn new(setup: Setup<'a>) -> Result<Self, Error> {
-        Ok(Session { setup })
+        let symbols = (setup.symbolizer).map(|symbolizer| symbolizer.open(&setup.config));
+        Ok(Session { setup, symbols })
+    }
+
+    /// Where user addresses are printed by name: [`Symbols::follow`].
+    pub fn follow(&mut self, process: u32) -> Option<std::os::fd::RawFd> {
+        let symbols = self.symbols.as_mut()?;
+        symbolize::names_user_addresses(self.setup.manifest)
+            .then(|| symbols.follow(process))
+            .flatten()
+    }
+
+    /// [`Symbols::remember`]
+    pub fn remember(&mut self, process: u32) {
+        if let Some(symbols) = &mut self.symbols {
+            symbols.remember(process);
+        }
     }
 
     /// `Attached N probes`: to standard error in text, a line of its own in JSON.
