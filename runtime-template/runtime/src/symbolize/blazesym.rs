@@ -13,6 +13,7 @@ use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
 use btc_abi::Config;
 
 use super::binaries::BinaryId;
+use super::demangle::demangle;
 use super::follow::Follow;
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
@@ -26,11 +27,16 @@ impl Symbolizer for Blazesym {
         let resolver = Resolver::builder()
             .enable_code_info(config.show_debug_info)
             .enable_inlined_fns(config.show_debug_info)
-            .enable_demangling(config.cpp_demangle)
+            .enable_demangling(false)
             .build();
         Box::new(Opened {
             resolver,
             debug_info: config.show_debug_info,
+            names: if config.cpp_demangle {
+                Names::Demangled
+            } else {
+                Names::AsTheyAre
+            },
             bad_debug_info: HashSet::new(),
             kallsyms: None,
             processes: Processes::default(),
@@ -39,9 +45,17 @@ impl Symbolizer for Blazesym {
     }
 }
 
+/// How names of functions are written.
+#[derive(Clone, Copy, Debug)]
+enum Names {
+    Demangled,
+    AsTheyAre,
+}
+
 struct Opened {
     resolver: Resolver,
     debug_info: bool,
+    names: Names,
     /// Binaries whose debug information can't be read: their symbols are.
     bad_debug_info: HashSet<BinaryId>,
     /// Read when the first kernel address is named.
@@ -54,7 +68,11 @@ impl Symbols for Opened {
     fn kernel(&mut self, addresses: &[u64]) -> Vec<Vec<Frame>> {
         let table = self.kallsyms.get_or_insert_with(Kallsyms::open);
         (addresses.iter())
-            .map(|address| vec![table.find(*address).unwrap_or_default()])
+            .map(|address| {
+                let mut frames = vec![table.find(*address).unwrap_or_default()];
+                self.names.write(&mut frames);
+                frames
+            })
             .collect()
     }
 
@@ -62,7 +80,11 @@ impl Symbols for Opened {
         self.catch_up();
         self.processes.refresh(process, addresses);
         (addresses.iter())
-            .map(|address| self.user_address(process, *address))
+            .map(|address| {
+                let mut frames = self.user_address(process, *address);
+                self.names.write(&mut frames);
+                frames
+            })
             .collect()
     }
 
@@ -76,6 +98,20 @@ impl Symbols for Opened {
         self.follow = Follow::start(process).ok();
         self.processes.remember(process);
         self.follow.as_ref().map(Follow::fd)
+    }
+}
+
+impl Names {
+    fn write(self, frames: &mut [Frame]) {
+        if matches!(self, Names::AsTheyAre) {
+            return;
+        }
+        for function in frames
+            .iter_mut()
+            .filter_map(|frame| frame.function.as_mut())
+        {
+            *function = demangle(function);
+        }
     }
 }
 

@@ -6,6 +6,8 @@ mod binaries;
 #[cfg(feature = "symbolize")]
 mod blazesym;
 #[cfg(feature = "symbolize")]
+mod demangle;
+#[cfg(feature = "symbolize")]
 mod follow;
 #[cfg(feature = "symbolize")]
 mod kallsyms;
