@@ -98,9 +98,13 @@ impl Binaries {
         let link = PathBuf::from(format!("/proc/{process}/map_files/{start:x}-{end:x}"));
         // Following the link asks for CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
         let mapped = std::fs::metadata(&link).ok();
-        let is_mapped = |found: &Metadata| match &mapped {
-            Some(mapped) => (mapped.dev(), mapped.ino()) == (found.dev(), found.ino()),
-            None => found.ino() == file.inode,
+        // Opening a device or a pipe may block or act, so that this is asked before anything is opened.
+        let is_mapped = |found: &Metadata| {
+            found.is_file()
+                && match &mapped {
+                    Some(mapped) => (mapped.dev(), mapped.ino()) == (found.dev(), found.ino()),
+                    None => found.ino() == file.inode,
+                }
         };
         let named = Path::new(file.path);
         if std::fs::metadata(named).is_ok_and(|found| is_mapped(&found)) {
@@ -111,8 +115,7 @@ impl Binaries {
         }
         let inside = PathBuf::from(format!("/proc/{process}/root{}", file.path));
         for path in [link, inside] {
-            // Asked before it is opened: opening a device or a pipe may block or act.
-            if !std::fs::metadata(&path).is_ok_and(|found| found.is_file() && is_mapped(&found)) {
+            if !std::fs::metadata(&path).is_ok_and(|found| is_mapped(&found)) {
                 continue;
             }
             if let Ok(held) = File::open(&path) {

@@ -39,7 +39,7 @@ impl Symbolizer for Blazesym {
             },
             bad_debug_info: HashSet::new(),
             kallsyms: None,
-            processes: Processes::default(),
+            processes: Processes::new(),
             follow: None,
         })
     }

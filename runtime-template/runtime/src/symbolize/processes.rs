@@ -35,10 +35,11 @@ struct Process {
 }
 
 /// The processes last used.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Processes {
     known: HashMap<u32, Process>,
     clock: u64,
+    own_program: Option<(u64, u64)>,
     pub binaries: Binaries,
 }
 
@@ -50,6 +51,15 @@ const MAX_MAPPINGS: usize = 8192;
 const FRESH: Duration = Duration::from_secs(1);
 
 impl Processes {
+    pub fn new() -> Self {
+        Processes {
+            known: HashMap::new(),
+            clock: 0,
+            own_program: program(std::process::id()),
+            binaries: Binaries::default(),
+        }
+    }
+
     /// Looks at the process if it lives and what is known of it does not cover the addresses or is old.
     pub fn refresh(&mut self, id: u32, addresses: &[u64]) {
         let program = program(id);
@@ -58,17 +68,25 @@ impl Processes {
             process.used = self.clock;
             let fresh = process.read.is_some_and(|read| read.elapsed() < FRESH);
             let same = program.is_none() || process.program == program;
-            let covered = |address: &u64| process.code.get(*address).is_some();
-            if fresh && same && addresses.iter().all(covered) {
+            let code = |address: &u64| process.code.get(*address);
+            if fresh && same && addresses.iter().all(|address| code(address).is_some()) {
+                let made = |address| code(address) == Some(&Code::Anonymous);
+                if process.perf_map.is_none() && addresses.iter().any(made) {
+                    process.perf_map = PerfMap::open(id);
+                }
                 return;
             }
         }
         self.snapshot(id, program);
     }
 
-    /// Reads what the process maps now, if it lives.
+    /// Reads what the process maps now, if it lives. The child of `-c` still runs this program before it executes its
+    /// own: nothing to remember.
     pub fn remember(&mut self, id: u32) {
-        self.snapshot(id, program(id));
+        let program = program(id);
+        if program != self.own_program {
+            self.snapshot(id, program);
+        }
     }
 
     /// A process that is gone, or ends just now (its maps are empty), stays as it was known.

@@ -133,14 +133,18 @@ struct Program {
 
 impl Program {
     fn compile(test: &str, flags: &[&str]) -> Self {
+        Self::compile_text(test, PROGRAM, flags)
+    }
+
+    fn compile_text(test: &str, text: &str, flags: &[&str]) -> Self {
         let name = format!("btc-symbolize-{test}-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let source = directory.join("program.c");
-        std::fs::write(&source, PROGRAM).unwrap();
+        std::fs::write(&source, text).unwrap();
         let path = directory.join("program");
         let mut compiler = Command::new("cc");
-        compiler.args(flags).arg("-o").arg(&path).arg(&source);
+        compiler.arg("-o").arg(&path).arg(&source).args(flags);
         assert!(compiler.status().unwrap().success());
         Program { directory, path }
     }
@@ -278,4 +282,81 @@ fn root_a_followed_process_has_names_after_its_end() {
         let frames = symbols.user(named.unwrap(), &[address]);
         assert_inlined(&frames[0], &program.path);
     }
+}
+
+/// Prints an address of a library that a second thread loads when a line has been read.
+const LOADER: &str = "\
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+static void *load(void *unused) {
+    getchar();
+    printf(\"%p\\n\", dlsym(dlopen(\"libm.so.6\", RTLD_NOW), \"cbrt\"));
+    return unused;
+}
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, load, 0);
+    putchar('\\n');
+    fflush(stdout);
+    pthread_join(thread, 0);
+    return 0;
+}
+";
+
+/// What `-p` needs: threads that were there before.
+#[test]
+fn root_a_library_that_another_thread_loads() {
+    let program = Program::compile_text("thread", LOADER, &["-ldl", "-pthread"]);
+    let mut command = Command::new(&program.path);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // It has its thread.
+    output.read_line(&mut line).unwrap();
+    let mut symbols = symbols();
+    assert!(symbols.follow(child.id()).is_some());
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    line.clear();
+    output.read_line(&mut line).unwrap();
+    child.wait().unwrap();
+    let address = u64::from_str_radix(line.trim().trim_start_matches("0x"), 16).unwrap();
+    let frame = last(symbols.user(child.id(), &[address]));
+    assert!(frame.function.unwrap().contains("cbrt"));
+    assert!(frame.module.unwrap().ends_with("/libm.so.6"));
+}
+
+/// Prints the address of memory that may be executed.
+const COMPILER: &str = "\
+#include <stdio.h>
+#include <sys/mman.h>
+int main(void) {
+    printf(\"%p\\n\", mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    fflush(stdout);
+    return getchar() == 0;
+}
+";
+
+#[test]
+fn code_made_at_run_time_has_its_perf_map() {
+    let program = Program::compile_text("made", COMPILER, &[]);
+    let mut running = program.start();
+    let (pid, address) = (running.child.id(), running.address);
+    let mut symbols = symbols();
+    let unknown = vec![vec![Frame::default()]];
+    assert_eq!(symbols.user(pid, &[address + 4]), unknown);
+    let map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+    std::fs::write(&map, format!("{address:x} 10 main.js:f\n")).unwrap();
+    let found = symbols.user(pid, &[address + 4]);
+    std::fs::remove_file(&map).unwrap();
+    running.end();
+    let frame = Frame {
+        function: Some("main.js:f".into()),
+        offset: 4,
+        ..Frame::default()
+    };
+    assert_eq!(found, [[frame]]);
+    assert_eq!(symbols.user(pid, &[address + 4]), found);
+    assert_eq!(symbols.user(pid, &[address + 0x10]), unknown);
 }
