@@ -360,3 +360,24 @@ fn code_made_at_run_time_has_its_perf_map() {
     assert_eq!(symbols.user(pid, &[address + 4]), found);
     assert_eq!(symbols.user(pid, &[address + 0x10]), unknown);
 }
+
+/// The path names another file, or none, outside.
+#[test]
+fn root_a_binary_of_another_mount_namespace() {
+    let program = Program::compile("namespace", &["-O1", "-g"]);
+    let hidden = program.directory.join("inside");
+    std::fs::create_dir(&hidden).unwrap();
+    let script = "mount -t tmpfs none \"$1\" && cp \"$0\" \"$1/copy\" && exec \"$1/copy\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script])
+        .args([&program.path, &hidden]);
+    let mut running = Running::of(&mut command);
+    let inside = hidden.join("copy");
+    assert!(!inside.exists());
+    let mut symbols = symbols();
+    symbols.remember(running.child.id());
+    running.end();
+    let frames = symbols.user(running.child.id(), &[running.address]);
+    assert_inlined(&frames[0], &inside);
+}
