@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::RawFd;
 
 use btc_abi::{Clock, Config, Field, Manifest, StackKind, StackMode, Value};
 use libbpf_rs::Object;
@@ -61,6 +62,11 @@ impl<'o> Decoder<'o> {
         if let Some(symbols) = &mut self.symbols {
             symbols.remember(process);
         }
+    }
+
+    /// [`Symbols::follow`]
+    pub fn follow(&mut self, process: u32) -> Option<RawFd> {
+        self.symbols.as_mut()?.follow(process)
     }
 
     /// The fields of a record in order.

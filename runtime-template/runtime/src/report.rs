@@ -1,10 +1,12 @@
 //! Records and maps → output: what every kind of record does, and what is printed when a run ends.
 
+use std::os::fd::RawFd;
 use std::process::{Command, Stdio};
 
 use btc_abi::{Config, Format, Manifest, MapRole, Record, RecordKind, Value};
 use libbpf_rs::Object;
 
+use crate::Error;
 use crate::aggregate::integer;
 use crate::counters::{Counters, Telling};
 use crate::datum::Datum;
@@ -14,8 +16,8 @@ use crate::maps::{self, Contents};
 use crate::output::json::JsonOutput;
 use crate::output::text::TextOutput;
 use crate::output::{Elements, MapType, Output, Sink};
+use crate::symbolize::{self, Symbolizer};
 use crate::target::clock_ns;
-use crate::{Error, symbolize::Symbolizer};
 
 pub use crate::output::Buffering;
 
@@ -114,6 +116,14 @@ impl<'a> Session<'a> {
         }
         self.output.attached(probes)?;
         self.output.flush()
+    }
+
+    /// Where user addresses are printed by name: a descriptor that is readable when [`Session::remember`] has something
+    /// to take in.
+    pub fn follow(&mut self, process: u32) -> Option<RawFd> {
+        symbolize::names_user_addresses(self.manifest)
+            .then(|| self.decoder.follow(process))
+            .flatten()
     }
 
     /// Keeps what is needed to name user addresses of a process after its end.

@@ -13,7 +13,7 @@ use crate::child::{self, Child};
 use crate::context::{self, Group};
 use crate::options::{self, Options, Request};
 use crate::plan::{self, Phase, Plan, Planned};
-use crate::poll::{self, Ending, Records, State};
+use crate::poll::{self, Ending, Followed, Records, State};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
@@ -116,6 +116,11 @@ fn trace(
 ) -> Result<(Ending, detach::Idle), Error> {
     let pid = child.as_ref().map(|child| child.pid).or(options.pid);
     let process = pid.map(poll::watch_process).transpose()?;
+    let followed = pid.and_then(|pid| {
+        let process = pid.unsigned_abs();
+        let fd = session.follow(process)?;
+        Some(Followed { process, fd })
+    });
     if let Some(child) = &mut child {
         child.release()?;
     }
@@ -126,7 +131,7 @@ fn trace(
     let (ending, idle) = {
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = records.poll(&signals, process.as_ref())?;
+        let mut ending = records.poll(&signals, process.as_ref(), followed)?;
         signals.end_at_once();
         let idle = detach::stop(std::mem::take(&mut attach.attachments));
         if matches!(ending, Ending::Exit(_)) {

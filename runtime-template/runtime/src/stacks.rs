@@ -98,7 +98,8 @@ fn frame(text: &mut String, address: u64, frame: &Frame, mode: &StackMode, proce
 fn perf_frame(text: &mut String, address: u64, frame: &Frame, process: Option<u32>) {
     let module = match (&frame.module, process) {
         _ if frame.inlined => "inlined",
-        (Some(module), _) => module,
+        (Some(module), Some(_)) => module,
+        (Some(module), None) => &format!("[{module}]"),
         (None, None) if frame.function.is_some() => "[kernel.kallsyms]",
         (None, _) => "[unknown]",
     };
@@ -149,6 +150,10 @@ mod tests {
         }
 
         fn remember(&mut self, _: u32) {}
+
+        fn follow(&mut self, _: u32) -> Option<i32> {
+            None
+        }
     }
 
     #[test]
