@@ -1,9 +1,10 @@
 //! This machine, or the parts of another one given by `--btf` and `--sysroot`, answers sema's questions.
 
 use super::btf::{Btf, Kind};
+use super::tracefs::{self, Tracefs};
 use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
-    RecordOrigin, TracepointFormat, tracefs,
+    RecordOrigin, TracepointFormat,
 };
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -21,13 +22,17 @@ pub struct LiveOptions {
 pub struct LiveHost {
     options: LiveOptions,
     btf: OnceCell<Result<Btf, String>>,
+    tracefs: OnceCell<Result<Tracefs, String>>,
 }
 
 impl LiveHost {
     #[must_use]
     pub fn new(options: LiveOptions) -> Self {
-        let btf = OnceCell::new();
-        LiveHost { options, btf }
+        LiveHost {
+            options,
+            btf: OnceCell::new(),
+            tracefs: OnceCell::new(),
+        }
     }
 
     fn root(&self) -> &Path {
@@ -43,6 +48,15 @@ impl LiveHost {
             Btf::parse(data).map_err(|e| format!("{}: {e}", path.display()))
         };
         self.btf.get_or_init(open).as_ref().map_err(String::as_str)
+    }
+
+    /// The directory of events, or why it can't be read.
+    fn events(&self) -> Result<&Path, String> {
+        let tracefs = self.tracefs.get_or_init(|| Tracefs::open(self.root()));
+        match tracefs {
+            Ok(tracefs) => Ok(&tracefs.events),
+            Err(why) => Err(why.clone()),
+        }
     }
 
     fn prototype(&self, kind: Kind, name: &str, shown: &str) -> Option<Function> {
@@ -118,7 +132,7 @@ impl Host for LiveHost {
     }
 
     fn tracepoint(&self, category: &str, event: &str) -> Result<Option<TracepointFormat>, String> {
-        let path = tracefs::events(self.root())?.join(category).join(event);
+        let path = self.events()?.join(category).join(event);
         match std::fs::read_to_string(path.join("format")) {
             Ok(text) => Ok(Some(tracefs::parse(&text, category))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -127,7 +141,7 @@ impl Host for LiveHost {
     }
 
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)> {
-        let Ok(events) = tracefs::events(self.root()) else {
+        let Ok(events) = self.events() else {
             return vec![];
         };
         let mut found = vec![];
