@@ -208,10 +208,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             return self.read_aggregation(map, key, aggregation).map(Val::Int);
         }
         let at = self.lookup(map.0, key)?;
-        let found = self.block("found");
         let end = self.block("map_get");
         let null = self.is_null(at)?;
         if Val::is_scalar(ty) {
+            let found = self.block("found");
             let before = self.current()?;
             self.branch(null, end, found)?;
             self.enter(found);

@@ -172,7 +172,7 @@ fn translate<'ctx>(
         if finished.scratch > 0 {
             scratch = scratch.max(finished.scratch);
             // The key is the program's index.
-            scratch_entries = index + 1;
+            scratch_entries = program.probes.len() as u32;
         }
         markers.push(finished.markers);
     }

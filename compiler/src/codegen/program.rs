@@ -186,7 +186,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
         let key = self.builder.build_alloca(self.unit.i32, "scratch_key")?;
         let mem = Mem { at: key, align: 4 };
-        self.store_int(mem, self.i32(self.probe_index))?;
+        // One element for each program on each CPU. A per-CPU map would do but for its limit of 32 KiB.
+        let cpu = self.helper(number::PROCESSOR_ID, &[])?;
+        let programs = self.i64(self.unit.program.probes.len() as u64);
+        let row = self.builder.build_int_mul(cpu, programs, "")?;
+        let index = self.add(row, self.i64(u64::from(self.probe_index)))?;
+        let index = self.resize(index, self.unit.i32, false)?;
+        self.store_int(mem, index)?;
         let map = self.unit.maps[self.unit.maps.len() - 1].as_pointer_value();
         let found = self.helper_pointer(number::MAP_LOOKUP, &[map.into(), key.into()])?;
         self.builder.build_store(self.scratch, found)?;

@@ -388,6 +388,7 @@ fn task_types() -> Types {
         ty,
         bit_offset,
         bitfield: None,
+        located: false,
     };
     let task = Type::Pointer {
         to: Box::new(Type::CRecord(CRecordId(0))),
@@ -472,12 +473,14 @@ fn root_tracepoint_members_are_listed() {
                     ty: Type::Int(IntType::I64),
                     bit_offset: 128,
                     bitfield: None,
+                    located: false,
                 },
                 Member {
                     name: "args".to_owned(),
                     ty: Type::String { size: 16 },
                     bit_offset: 192,
                     bitfield: None,
+                    located: false,
                 },
             ],
             loaded: true,

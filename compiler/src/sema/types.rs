@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::host::{CType, Host, HostEnum, HostRecord, RecordOrigin, TracepointFormat};
+use crate::host::{
+    CType, DataLocation, Host, HostEnum, HostRecord, RecordOrigin, TracepointFormat,
+};
 use crate::ir::{
     Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,
 };
@@ -118,6 +120,7 @@ impl TypeTable {
                 ty: self.from_c(&m.ty),
                 bit_offset: m.bit_offset,
                 bitfield: m.bitfield,
+                located: false,
             })
             .collect();
         let record = &mut self.types.records[at];
@@ -152,6 +155,7 @@ impl TypeTable {
                     ty,
                     bit_offset: m.offset * 8,
                     bitfield: None,
+                    located: m.location != DataLocation::Inline,
                 }
             })
             .collect();

@@ -87,8 +87,7 @@ fn set_up_maps(
             continue;
         }
         if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config)
-                .context(|| format!("set up the map {symbol}"))?;
+            set_up_map(&mut map, description, config)?;
         }
     }
     Ok(())
@@ -98,15 +97,24 @@ fn set_up_map(
     map: &mut OpenMapMut<'_>,
     description: &btc_abi::Map,
     config: &Config,
-) -> libbpf_rs::Result<()> {
+) -> Result<(), Error> {
+    let what = || format!("set up the map {}", description.symbol);
     if description.role == MapRole::RingBuffer {
-        return map.set_max_entries(ring_buffer_size(config.perf_rb_pages));
+        return map
+            .set_max_entries(ring_buffer_size(config.perf_rb_pages))
+            .context(what);
+    }
+    if description.role == MapRole::Scratch {
+        let entries = description.max_entries * target::cpu_ids()?;
+        return map.set_max_entries(entries).context(what);
     }
     if description.max_entries == 0 && description.key.is_some() {
-        map.set_max_entries(u32::try_from(config.max_map_keys).unwrap_or(u32::MAX))?;
+        let entries = u32::try_from(config.max_map_keys).unwrap_or(u32::MAX);
+        map.set_max_entries(entries).context(what)?;
     }
     if description.sparse && target::kernel_at_least(6, 1) {
-        map.set_map_flags(map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC)?;
+        let flags = map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC;
+        map.set_map_flags(flags).context(what)?;
     }
     Ok(())
 }
