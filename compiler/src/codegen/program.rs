@@ -41,6 +41,8 @@ pub struct Emitter<'u, 'a, 'ctx> {
     pub loops: Vec<LoopExits<'ctx>>,
     pub markers: Vec<Marker>,
     pub callbacks: u32,
+    /// The statement that is being emitted.
+    pub here: Span,
 }
 
 /// Where break and continue go.
@@ -149,6 +151,7 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
         loops: Vec::new(),
         markers: Vec::new(),
         callbacks: 0,
+        here: probe.span,
     };
     emitter.enter(body);
     emitter.at(probe.span);
@@ -168,7 +171,8 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Instructions that follow belong to this place of the script.
-    pub fn at(&self, span: Span) {
+    pub fn at(&mut self, span: Span) {
+        self.here = span;
         let (line, column) = self.unit.options.line_column(span);
         let location = self.unit.di.location(line, column, self.subprogram);
         self.builder.set_current_debug_location(location);

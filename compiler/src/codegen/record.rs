@@ -187,7 +187,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             _ => {
                 let from = self.mem(value)?;
                 let address = self.pointer_to_int(from.at)?;
-                (self.i64(u64::from(size)), address, Space::Kernel)
+                (self.i64(u64::from(size)), address, Space::Bpf)
             }
         };
         let result = self.read_c_string(tail, room, address, space)?;
@@ -243,7 +243,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let length = self.at_most(length, u64::from(size))?;
         let bytes = self.offset(from, 4)?;
         let address = self.pointer_to_int(bytes.at)?;
-        self.read(tail, length, address, Space::Kernel)?;
+        self.read(tail, length, address, Space::Bpf)?;
         Ok(length)
     }
 }

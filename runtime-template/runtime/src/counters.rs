@@ -51,9 +51,9 @@ impl<'o> Counters<'o> {
                 }
                 _ if !telling.warnings => continue,
                 Counter::MapFull { map } => self.map_full(*map, count),
-                Counter::LostStacks => format!("{count} stacks could not be collected"),
+                Counter::LostStacks => format!("{} lost", counted(count, "stack")),
                 Counter::FailedRead { place } if telling.failed_reads => {
-                    format!("{place}: {count} reads of memory failed")
+                    format!("{place}: {} of memory failed", counted(count, "read"))
                 }
                 Counter::FailedRead { .. } => {
                     failed += count;
@@ -63,7 +63,8 @@ impl<'o> Counters<'o> {
             output.trouble(&Trouble::Warning(&text))?;
         }
         if failed > 0 {
-            let text = format!("{failed} reads of memory failed; -k says where");
+            let reads = counted(failed, "read");
+            let text = format!("{reads} of memory failed; -k says where");
             output.trouble(&Trouble::Warning(&text))?;
         }
         Ok(())
@@ -73,7 +74,8 @@ impl<'o> Counters<'o> {
         let map = self.manifest.maps.get(map as usize);
         let name = map.map_or("", |map| &*map.name);
         format!(
-            "{name} is full: {count} updates were lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)"
+            "{name} is full: {} lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)",
+            counted(count, "update")
         )
     }
 
@@ -93,4 +95,10 @@ impl<'o> Counters<'o> {
         }
         Ok(grown)
     }
+}
+
+/// `1 read`, `2 reads`
+fn counted(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
