@@ -41,6 +41,8 @@ pub mod symbolize;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
+#[cfg(target_feature = "crt-static")]
+mod unused;
 mod usage;
 
 use std::io::Write as _;
