@@ -384,7 +384,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if Val::is_scalar(&value.ty) {
             let value = self.int(value)?;
             let (mem, _) = self.local(local)?;
-            return self.store_scalar(mem, value);
+            self.store_scalar(mem, value)?;
+            return self.forget_in_callback(local, mem);
         }
         if matches!(value.ty, Type::Void) {
             return self.expr(value).map(|_| ());
@@ -393,7 +394,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let from = self.mem(value)?;
         let size = self.unit.shapes.size(&value.ty);
         let (mem, _) = self.local(local)?;
-        self.copy(mem, from, size)
+        self.copy(mem, from, size)?;
+        self.forget_in_callback(local, mem)
     }
 
     fn if_else(&mut self, condition: &Expr, then: &[Stmt], otherwise: &[Stmt]) -> Result<(), Bug> {

@@ -3,7 +3,7 @@
 //!
 //! The generated crate is a manifest, libbpf-cargo's skeleton of the BPF object, and this:
 //!
-//! ```ignore
+//! ```text
 //! static TRACER: btc_runtime::Tracer = btc_runtime::Tracer {
 //!     manifest: &MANIFEST,
 //!     // Only the providers that the script uses, so that the linker drops the others.
@@ -19,16 +19,24 @@
 //!
 //! There are no globals but libbpf's own log hook: an executable may hold several tracers.
 
+pub mod aggregate;
 pub mod attach;
 mod child;
 pub mod config;
 mod context;
+mod counters;
+pub mod datum;
+mod decode;
 mod detach;
 mod elf;
 pub mod error;
+pub mod format;
 mod library;
 mod load;
+mod maps;
+mod names;
 pub mod options;
+pub mod output;
 pub mod parameters;
 pub mod pattern;
 pub mod plan;
@@ -37,6 +45,7 @@ pub mod report;
 mod run;
 mod signal;
 mod slots;
+mod stacks;
 pub mod symbolize;
 pub mod target;
 #[cfg(test)]

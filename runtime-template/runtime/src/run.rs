@@ -13,7 +13,7 @@ use crate::child::{self, Child};
 use crate::context::{self, Group};
 use crate::options::{self, Options, Request};
 use crate::plan::{self, Phase, Plan, Planned};
-use crate::poll::{self, Ending, Records, State};
+use crate::poll::{self, Ending, Followed, Records, State};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
@@ -77,14 +77,7 @@ pub fn run<B: SkelBuilder<'static>>(
     };
     // From here on a signal ends the run in order.
     let signals = Signals::block()?;
-    let mut session = Session::new(setup(
-        tracer,
-        &options,
-        config.clone(),
-        object,
-        &plan,
-        start_time,
-    )?)?;
+    let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
     attach.attach(&plan, &groups, Phase::Begin)?;
     attach.attach(&plan, &groups, Phase::Trace)?;
     let ends = plan
@@ -123,6 +116,11 @@ fn trace(
 ) -> Result<(Ending, detach::Idle), Error> {
     let pid = child.as_ref().map(|child| child.pid).or(options.pid);
     let process = pid.map(poll::watch_process).transpose()?;
+    let followed = pid.and_then(|pid| {
+        let process = pid.unsigned_abs();
+        let fd = session.follow(process)?;
+        Some(Followed { process, fd })
+    });
     if let Some(child) = &mut child {
         child.release()?;
     }
@@ -133,7 +131,7 @@ fn trace(
     let (ending, idle) = {
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = records.poll(&signals, process.as_ref())?;
+        let mut ending = records.poll(&signals, process.as_ref(), followed)?;
         signals.end_at_once();
         let idle = detach::stop(std::mem::take(&mut attach.attachments));
         if matches!(ending, Ending::Exit(_)) {
@@ -263,10 +261,12 @@ fn setup<'a>(
     config: Config,
     object: &'a Object,
     plan: &'a Plan,
-    start_time: u64,
 ) -> Result<Setup<'a>, Error> {
     let out = match &options.output {
-        Some(path) => Some(std::fs::File::create(path).context(|| format!("-o {path}"))?),
+        Some(path) => {
+            let file = std::fs::File::create(path).context(|| format!("-o {path}"))?;
+            Some((file, path.clone()))
+        }
         None => None,
     };
     Ok(Setup {
@@ -281,7 +281,6 @@ fn setup<'a>(
         quiet: options.quiet,
         warn_failed_reads: options.warn_failed_reads,
         no_warnings: options.no_warnings,
-        start_time,
     })
 }
 
