@@ -27,6 +27,10 @@ lto = \"off\"
 codegen-units = 4
 incremental = false
 
+[profile.release.package.tool]
+codegen-units = 1
+strip = true
+
 [profile.release.build-override]
 opt-level = 0
 ";

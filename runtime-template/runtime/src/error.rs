@@ -14,7 +14,10 @@ enum Kind {
     /// The command line is wrong: exit status 2.
     Usage(String),
     Message(String),
-    Context { what: String, source: Source },
+    Context {
+        what: String,
+        source: Source,
+    },
     /// Whoever read our output is gone; ends the run quietly.
     BrokenPipe,
 }
