@@ -95,3 +95,14 @@ uncalled! {
     __strtold_internal
     __strtof128_internal
 }
+
+// glibc prints with this to streams of wide characters, which nobody opens.
+uncalled! {
+    __vfwprintf_internal
+}
+
+/// glibc's messages by its own internal name for gettext(3): without setlocale(3) they are never translated.
+#[unsafe(no_mangle)]
+extern "C" fn __dcigettext(_domain: *const c_char, message: *const c_char) -> *const c_char {
+    message
+}
