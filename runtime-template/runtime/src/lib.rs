@@ -50,6 +50,8 @@ pub mod symbolize;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
+#[cfg(target_feature = "crt-static")]
+mod unused;
 mod usage;
 
 use std::io::Write as _;
@@ -58,7 +60,7 @@ use std::process::ExitCode;
 pub use btc_abi as abi;
 use btc_abi::Manifest;
 pub use error::{Context, Error};
-use libbpf_rs::skel::SkelBuilder;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
 /// A tool: what it traces and the parts of the runtime that it needs.
 pub struct Tracer {
@@ -74,8 +76,15 @@ pub struct Tracer {
 ///
 /// The exit status is that of the script's `exit()`, 0 after a signal, a closed pipe or the end of the traced
 /// process (whatever its own status was), 1 after an error, 2 after a wrong command line.
-pub fn main<B: SkelBuilder<'static>>(tracer: &'static Tracer, builder: B) -> ExitCode {
-    match run::run(tracer, builder) {
+pub fn main<B>(tracer: &'static Tracer, builder: B) -> ExitCode
+where
+    B: SkelBuilder<'static, Output: OpenSkel<'static, Output: 'static> + 'static> + 'static,
+{
+    trace(tracer, Box::new(builder))
+}
+
+fn trace(tracer: &'static Tracer, skeleton: Box<dyn load::Skeleton>) -> ExitCode {
+    match run::run(tracer, skeleton) {
         Ok(status) => status,
         Err(error) => {
             if !error.is_broken_pipe() {

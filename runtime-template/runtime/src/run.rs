@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use btc_abi::Config;
-use libbpf_rs::skel::{Skel, SkelBuilder};
 use libbpf_rs::{AsRawLibbpf, MapCore, Object};
 
 use crate::attach::{Attached, Attaching, Attachment};
 use crate::child::{self, Child};
 use crate::context::{self, Group};
+use crate::load::Skeleton;
 use crate::options::{self, Options, Request};
 use crate::plan::{self, Phase, Plan, Planned};
 use crate::poll::{self, Ending, Followed, Records, State};
@@ -21,10 +21,7 @@ use crate::target::{Target, clock_ns};
 use crate::{Context, Error, Tracer, config, detach, load};
 
 /// The phases of a run.
-pub fn run<B: SkelBuilder<'static>>(
-    tracer: &'static Tracer,
-    builder: B,
-) -> Result<ExitCode, Error> {
+pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
     let start_time = clock_ns(libc::CLOCK_BOOTTIME);
     let manifest = tracer.manifest;
     let options = match options::parse(manifest, std::env::args_os().skip(1))? {
@@ -64,7 +61,7 @@ pub fn run<B: SkelBuilder<'static>>(
         pid_filter: options.pid,
         start_time,
     };
-    let (loaded, groups) = load::load(builder, manifest, &config, &plan, &facts, &target)?;
+    let (loaded, groups) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
     let mut attach = AttachPhase {
         object,
