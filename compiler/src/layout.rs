@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use btc_abi as abi;
 
-use crate::codegen::visit::{self, Node};
+use crate::ir::visit::{self, Node};
 use crate::ir::{self, CRecordId, ExprKind, Origin, StmtKind, Type, Types};
 use crate::source::SourceMap;
 

@@ -12,8 +12,8 @@ use super::builder::Mem;
 use super::expr::Val;
 use super::helper::number;
 use super::program::{Emitter, LoopExits, Stack};
-use super::visit::{self, Node};
 use crate::bug::Bug;
+use crate::ir::visit::{self, Node};
 use crate::ir::{Expr, ExprKind, LocalId, MapId, Origin, Step, Stmt, StmtKind, Type};
 
 /// Constant ranges up to this many rounds are plain loops.

@@ -23,7 +23,6 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod verify;
-pub mod visit;
 
 use std::borrow::Cow;
 
