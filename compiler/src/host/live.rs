@@ -4,9 +4,9 @@ use super::btf::{Btf, Kind};
 use super::tracefs::{self, Tracefs};
 use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
-    RecordOrigin, TracepointFormat,
+    RecordOrigin, TracepointFormat, clang,
 };
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 
 /// Where the facts come from.
@@ -23,6 +23,8 @@ pub struct LiveHost {
     options: LiveOptions,
     btf: OnceCell<Result<Btf, String>>,
     tracefs: OnceCell<Result<Tracefs, String>>,
+    /// Bodies of the script's own records, by id.
+    script: RefCell<Vec<HostRecordBody>>,
 }
 
 impl LiveHost {
@@ -32,6 +34,7 @@ impl LiveHost {
             options,
             btf: OnceCell::new(),
             tracefs: OnceCell::new(),
+            script: RefCell::default(),
         }
     }
 
@@ -80,7 +83,10 @@ impl Host for LiveHost {
     fn record_body(&self, record: &HostRecord) -> Option<HostRecordBody> {
         match record.origin {
             RecordOrigin::KernelBtf => self.btf().ok()?.body(u32::try_from(record.id).ok()?),
-            RecordOrigin::Script => None,
+            RecordOrigin::Script => {
+                let at = usize::try_from(record.id).ok()?;
+                self.script.borrow().get(at).cloned()
+            }
         }
     }
 
@@ -124,7 +130,16 @@ impl Host for LiveHost {
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Function> {
-        let mut found = self.prototype(Kind::TYPEDEF, &format!("btf_trace_{event}"), event)?;
+        // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
+        // is made of do. 5.10 has the first of them, and a class of events shares the last.
+        let typed = self.prototype(Kind::TYPEDEF, &format!("btf_trace_{event}"), event);
+        let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
+            .iter()
+            .find_map(|prefix| self.prototype(Kind::FUNC, &format!("{prefix}{event}"), event));
+        let mut found = match (typed, named) {
+            (Some(typed), Some(named)) if typed.parameters.len() != named.parameters.len() => typed,
+            (typed, named) => named.or(typed)?,
+        };
         if !found.parameters.is_empty() {
             found.parameters.remove(0);
         }
@@ -159,10 +174,14 @@ impl Host for LiveHost {
 
     fn c_definitions(
         &self,
-        _text: &str,
-        _options: &COptions,
+        text: &str,
+        options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String> {
-        Err("C definitions in a script can't be compiled yet".to_owned())
+        let first_id = self.script.borrow().len() as u64;
+        let sysroot = self.options.sysroot.as_deref();
+        let made = clang::read(self, sysroot, text, options, first_id)?;
+        self.script.borrow_mut().extend(made.bodies);
+        Ok((made.definitions, made.errors))
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
@@ -224,12 +243,8 @@ mod tests {
         let pid = body.members.iter().find(|m| m.name == "pid").unwrap();
         assert!(matches!(&pid.ty, CType::Typedef { name, .. } if name == "pid_t"));
         assert!(host.function(None, "vfs_read").unwrap().parameters.len() == 4);
-        assert!(
-            host.raw_tracepoint("sched_switch")
-                .unwrap()
-                .parameters
-                .len()
-                >= 3
-        );
+        let switch = host.raw_tracepoint("sched_switch").unwrap();
+        let named = |(name, _): &(String, CType)| name == "prev";
+        assert!(switch.parameters.len() >= 3 && switch.parameters.iter().any(named));
     }
 }

@@ -2,6 +2,7 @@
 //! that does I/O. Everything here describes types and names; none of it may reach an executable as a number.
 
 pub mod btf;
+pub mod clang;
 pub mod fixture;
 pub mod live;
 pub mod tracefs;

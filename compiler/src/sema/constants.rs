@@ -41,7 +41,7 @@ pub(super) fn read(
         Ok((definitions, errors)) => {
             let mut constants = collect(definitions);
             for error in &errors {
-                constants.broken |= report(error, &starts, diagnostics);
+                constants.broken |= report(error, &text, &starts, diagnostics);
             }
             constants
         }
@@ -60,13 +60,19 @@ pub(super) fn read(
 }
 
 /// Points a complaint of libclang at the script's own text; true for an error.
-fn report(error: &CError, starts: &[(usize, Span)], diagnostics: &mut Diagnostics) -> bool {
+fn report(
+    error: &CError,
+    text: &str,
+    starts: &[(usize, Span)],
+    diagnostics: &mut Diagnostics,
+) -> bool {
     let span = error
         .offset
         .and_then(|offset| {
             let (start, span) = starts.iter().rev().find(|(start, _)| *start <= offset)?;
             let at = (span.start as usize + (offset - start)).min(span.end as usize);
-            Some(Span::new(span.file, at, (at + 1).min(span.end as usize)))
+            let end = at + word(text.get(offset..).unwrap_or(""));
+            Some(Span::new(span.file, at, end.min(span.end as usize)))
         })
         .or_else(|| starts.first().map(|(_, span)| *span))
         .unwrap_or_default();
@@ -77,6 +83,16 @@ fn report(error: &CError, starts: &[(usize, Span)], diagnostics: &mut Diagnostic
     };
     diagnostics.push(made);
     error.fatal
+}
+
+/// Bytes of the name that a text begins with, or of its first character; of the whole line for a directive.
+fn word(text: &str) -> usize {
+    if text.starts_with('#') {
+        return text.trim_end().find('\n').unwrap_or(text.trim_end().len());
+    }
+    let name = |c: char| c.is_alphanumeric() || c == '_';
+    let length = text.find(|c| !name(c)).unwrap_or(text.len());
+    length.max(text.chars().next().map_or(1, char::len_utf8))
 }
 
 fn collect(definitions: CDefinitions) -> Constants {

@@ -1,0 +1,206 @@
+//! A script's C preamble → its types and constants, by libclang.
+//!
+//! libclang reads the text as it stands. What it misses is then supplied, and the text read again: integer types that
+//! nobody includes a header for, the kernel's types from BTF, and headers that this machine lacks, which are dropped
+//! with a warning since BTF has the kernel's structs anyway.
+
+mod cursor;
+mod library;
+mod macros;
+mod missing;
+mod parse;
+mod prelude;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use self::missing::Missing;
+use self::parse::{Complaint, Parsed, Request};
+use self::prelude::{Declaration, Kernel};
+use super::{CDefinitions, CError, COptions, Host, HostRecordBody};
+
+/// Each run supplies all that the one before missed; a definition rarely hides another one's lack.
+const MAX_RUNS: usize = 16;
+/// More complaints than this help nobody.
+const MAX_ERRORS: usize = 20;
+
+/// A preamble's meaning; bodies are in the order of their records' ids.
+#[derive(Debug, Default)]
+pub struct Preamble {
+    pub definitions: CDefinitions,
+    pub bodies: Vec<HostRecordBody>,
+    pub errors: Vec<CError>,
+}
+
+/// Reads a preamble. The first record gets the id `first_id`.
+///
+/// # Errors
+/// libclang can't be had.
+pub fn read(
+    host: &dyn Host,
+    sysroot: Option<&Path>,
+    text: &str,
+    options: &COptions,
+    first_id: u64,
+) -> Result<Preamble, String> {
+    let mut reading = Reading {
+        host,
+        request: Request {
+            text: text.to_owned(),
+            prelude: prelude::BASE.to_owned(),
+            arguments: arguments(sysroot, options),
+            first_id,
+            ..Request::default()
+        },
+        tried: HashSet::new(),
+        warnings: vec![],
+    };
+    let mut parsed = parse::parse(reading.request.clone())?;
+    for _ in 1..MAX_RUNS {
+        if !reading.supply(&parsed) {
+            break;
+        }
+        parsed = parse::parse(reading.request.clone())?;
+    }
+    let mut errors = reading.warnings;
+    let complaints = parsed.errors.iter().take(MAX_ERRORS);
+    errors.extend(complaints.map(|c| explain(host, c)));
+    Ok(Preamble {
+        definitions: parsed.definitions,
+        bodies: parsed.bodies,
+        errors,
+    })
+}
+
+fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<String> {
+    let target = if cfg!(target_arch = "aarch64") {
+        "aarch64-linux-gnu"
+    } else {
+        "x86_64-linux-gnu"
+    };
+    let mut all: Vec<String> = [
+        "-x",
+        "c",
+        "-std=gnu11",
+        "-w",
+        "-ferror-limit=0",
+        "-fno-spell-checking",
+        // Scripts of bpftrace's collection include kernel headers only without it.
+        "-DBPFTRACE_HAVE_BTF",
+        "-target",
+        target,
+        "-include",
+        parse::PRELUDE,
+    ]
+    .map(str::to_owned)
+    .into();
+    all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
+    let directories = options.include_directories.iter();
+    all.extend(directories.map(|d| format!("-I{}", d.display())));
+    for include in &options.includes {
+        all.extend(["-include".to_owned(), include.clone()]);
+    }
+    all
+}
+
+struct Reading<'h> {
+    host: &'h dyn Host,
+    request: Request,
+    /// What was asked for already, whether it was found or not.
+    tried: HashSet<Missing>,
+    warnings: Vec<CError>,
+}
+
+impl Reading<'_> {
+    /// Adds what a run missed; false when there is nothing to add.
+    fn supply(&mut self, parsed: &Parsed) -> bool {
+        let mut found = false;
+        for complaint in &parsed.errors {
+            let Some(missing) = Missing::of(&complaint.message) else {
+                continue;
+            };
+            found |= match &missing {
+                Missing::Header(name) => self.drop_include(complaint, name),
+                _ => self.declare(missing),
+            };
+        }
+        for message in &parsed.macro_errors {
+            // A macro may need the size of a type; a name that stands for no type leaves it as it is.
+            if let Some(missing @ Missing::Typedef(_)) = Missing::of(message) {
+                found |= self.declare(missing);
+            }
+        }
+        found
+    }
+
+    fn declare(&mut self, missing: Missing) -> bool {
+        if !self.tried.insert(missing.clone()) {
+            return false;
+        }
+        let (declaration, name): (Option<Declaration>, String) = match missing {
+            Missing::Typedef(name) => (prelude::typedef(self.host, &name), name),
+            Missing::Struct(name) => (prelude::record(&name), name),
+            Missing::Enum(name) => (prelude::enumeration(self.host, &name), name),
+            Missing::Header(_) => return false,
+        };
+        let Some(Declaration { text, kernel }) = declaration else {
+            return false;
+        };
+        self.request.prelude.push_str(&text);
+        match kernel {
+            Some(Kernel::Typedef(ty)) => drop(self.request.typedefs.insert(name, ty)),
+            Some(Kernel::Enum(of)) => drop(self.request.enums.insert(name, of)),
+            None => {}
+        }
+        true
+    }
+
+    /// Blanks the `#include <…>` that leads to a header which isn't there.
+    fn drop_include(&mut self, complaint: &Complaint, header: &str) -> bool {
+        let Some(offset) = complaint.offset else {
+            return false;
+        };
+        let Some((range, included)) = missing::include(&self.request.text, offset) else {
+            return false;
+        };
+        let message = if complaint.header.is_none() {
+            format!("C header `{header}` is not installed here: kernel types come from BTF instead")
+        } else {
+            format!(
+                "C header `{included}` is left out: it needs `{header}`, which is not installed here"
+            )
+        };
+        self.warnings.push(CError {
+            message,
+            offset: Some(range.start),
+            fatal: false,
+        });
+        let blanks = " ".repeat(range.len());
+        self.request.text.replace_range(range, &blanks);
+        true
+    }
+}
+
+/// An error in words that say what to do.
+fn explain(host: &dyn Host, complaint: &Complaint) -> CError {
+    let mut message = complaint.message.clone();
+    if let Some(name) = missing::by_value(&message) {
+        let bare = name.strip_prefix("struct ").unwrap_or(&name);
+        if host.record(bare, false).is_some() || host.typedef(bare).is_some() {
+            message = format!(
+                "`{name}` is the kernel's, and its size differs between kernels: a member can only point to it"
+            );
+        }
+    }
+    if let Some((header, line)) = &complaint.header {
+        message = format!("{header}:{line}: {message}");
+    }
+    CError {
+        message,
+        offset: complaint.offset,
+        fatal: true,
+    }
+}
