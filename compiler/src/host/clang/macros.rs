@@ -91,11 +91,7 @@ fn reaches_out(body: &[String]) -> bool {
             "(" => open.push(")"),
             "[" => open.push("]"),
             "{" => open.push("}"),
-            ")" | "]" | "}" => {
-                if open.pop() != Some(token) {
-                    return true;
-                }
-            }
+            ")" | "]" | "}" if open.pop() != Some(token) => return true,
             "," | ";" if open.is_empty() => return true,
             "#" | "##" => return true,
             _ => {}

@@ -51,14 +51,14 @@ impl Reader<'_> {
     fn declarations(&mut self, parent: CXCursor) {
         for cursor in children(parent) {
             match cursor.kind {
-                CXCursor_StructDecl | CXCursor_UnionDecl => {
-                    if is_definition(cursor) && file(cursor) != PRELUDE {
-                        if !tag(cursor).is_empty() {
-                            let record = self.record(cursor);
-                            self.definitions.records.push(record);
-                        }
-                        self.declarations(cursor);
+                CXCursor_StructDecl | CXCursor_UnionDecl
+                    if is_definition(cursor) && file(cursor) != PRELUDE =>
+                {
+                    if !tag(cursor).is_empty() {
+                        let record = self.record(cursor);
+                        self.definitions.records.push(record);
                     }
+                    self.declarations(cursor);
                 }
                 CXCursor_EnumDecl if is_definition(cursor) && file(cursor) != PRELUDE => {
                     let found = self.enumeration(cursor);
