@@ -19,12 +19,9 @@ fn open() -> Result<Arc<SharedLibrary>, String> {
     // clang-sys panics on paths that are not UTF-8.
     let found = std::panic::catch_unwind(clang_sys::load_manually)
         .map_err(|_| format!("the search for it failed: {MISSING}"))?;
-    let library = found.map_err(|why| {
-        if std::env::var_os("LIBCLANG_PATH").is_some() {
-            why
-        } else {
-            MISSING.to_owned()
-        }
+    let library = found.map_err(|_| match std::env::var("LIBCLANG_PATH") {
+        Ok(path) => format!("LIBCLANG_PATH={path} has none that can be opened: {MISSING}"),
+        Err(_) => MISSING.to_owned(),
     })?;
     // All functions that this module calls are older.
     if library.version() < Some(clang_sys::Version::V9_0) {

@@ -4,6 +4,7 @@
 //! nobody includes a header for, the kernel's types from BTF, and headers that this machine lacks, which are dropped
 //! with a warning since BTF has the kernel's structs anyway.
 
+mod arguments;
 mod cursor;
 mod library;
 mod macros;
@@ -51,7 +52,7 @@ pub fn read(
         request: Request {
             text: text.to_owned(),
             prelude: prelude::BASE.to_owned(),
-            arguments: arguments(sysroot, options),
+            arguments: arguments::arguments(sysroot, options),
             first_id,
             ..Request::default()
         },
@@ -73,37 +74,6 @@ pub fn read(
         bodies: parsed.bodies,
         errors,
     })
-}
-
-fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<String> {
-    let target = if cfg!(target_arch = "aarch64") {
-        "aarch64-linux-gnu"
-    } else {
-        "x86_64-linux-gnu"
-    };
-    let mut all: Vec<String> = [
-        "-x",
-        "c",
-        "-std=gnu11",
-        "-w",
-        "-ferror-limit=0",
-        "-fno-spell-checking",
-        // Scripts of bpftrace's collection include kernel headers only without it.
-        "-DBPFTRACE_HAVE_BTF",
-        "-target",
-        target,
-        "-include",
-        parse::PRELUDE,
-    ]
-    .map(str::to_owned)
-    .into();
-    all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
-    let directories = options.include_directories.iter();
-    all.extend(directories.map(|d| format!("-I{}", d.display())));
-    for include in &options.includes {
-        all.extend(["-include".to_owned(), include.clone()]);
-    }
-    all
 }
 
 struct Reading<'h> {

@@ -184,8 +184,10 @@ impl Unit {
                 sys::clang_disposeDiagnostic(diagnostic);
             }
         }
-        // bpftrace adds the semicolon itself, and libclang goes on as if it were there.
-        found.retain(|(message, _)| !message.starts_with("expected ';' after"));
+        // `struct s { … }` needs no semicolon in a script, and libclang goes on as if there were one.
+        let semicolon =
+            ["struct", "union", "enum"].map(|word| format!("expected ';' after {word}"));
+        found.retain(|(message, _)| !semicolon.contains(message));
         found
     }
 
