@@ -27,9 +27,10 @@ pub(super) fn read(
     options: &Options,
     diagnostics: &mut Diagnostics,
 ) -> Constants {
-    let Some(first) = program.preamble.first() else {
+    if program.preamble.is_empty() && options.c.includes.is_empty() {
         return Constants::default();
-    };
+    }
+    let first = program.preamble.first().map(|piece| piece.span);
     let mut text = String::new();
     let mut starts = vec![];
     for piece in &program.preamble {
@@ -48,7 +49,7 @@ pub(super) fn read(
         Err(why) => {
             diagnostics.push(Diagnostic::error(
                 Code::CPreamble,
-                first.span,
+                first.unwrap_or_default(),
                 format!("this script's C definitions need libclang: {why}"),
             ));
             Constants {
