@@ -6,6 +6,7 @@
 
 mod arguments;
 mod cursor;
+mod kernel_tree;
 mod library;
 mod macros;
 mod missing;
@@ -18,6 +19,7 @@ mod types;
 use std::collections::HashSet;
 use std::path::Path;
 
+use self::kernel_tree::KernelTree;
 use self::missing::Missing;
 use self::parse::{Complaint, Parsed, Request};
 use self::prelude::{Declaration, Kernel};
@@ -58,6 +60,7 @@ pub fn read(
         },
         tried: HashSet::new(),
         warnings: vec![],
+        tree: KernelTree::find(sysroot.unwrap_or(Path::new("/"))).map(Tree::Unused),
     };
     let mut parsed = parse::parse(reading.request.clone())?;
     for _ in 1..MAX_RUNS {
@@ -82,11 +85,22 @@ struct Reading<'h> {
     /// What was asked for already, whether it was found or not.
     tried: HashSet<Missing>,
     warnings: Vec<CError>,
+    tree: Option<Tree>,
+}
+
+enum Tree {
+    /// No header of it was asked for so far.
+    Unused(KernelTree),
+    /// The arguments that there were without it.
+    Used { without: Vec<String> },
 }
 
 impl Reading<'_> {
     /// Adds what a run missed; false when there is nothing to add.
     fn supply(&mut self, parsed: &Parsed) -> bool {
+        if self.leave_tree(parsed) || self.enter_tree(parsed) {
+            return true;
+        }
         let mut found = false;
         for complaint in &parsed.errors {
             let Some(missing) = Missing::of(&complaint.message) else {
@@ -126,6 +140,46 @@ impl Reading<'_> {
             None => {}
         }
         true
+    }
+
+    /// Looks into the kernel's own headers from now on, if they have one that is missing.
+    fn enter_tree(&mut self, parsed: &Parsed) -> bool {
+        let has = |tree: &KernelTree| {
+            let missing = parsed.errors.iter().filter_map(|c| Missing::of(&c.message));
+            missing
+                .into_iter()
+                .any(|m| matches!(m, Missing::Header(name) if tree.has(&name)))
+        };
+        match self.tree.take() {
+            Some(Tree::Unused(tree)) if has(&tree) => {
+                let without = self.request.arguments.clone();
+                self.request.arguments.extend(tree.arguments());
+                let roots = tree.roots.iter().map(|root| root.display().to_string());
+                self.request.kernel_roots = roots.collect();
+                self.tree = Some(Tree::Used { without });
+                true
+            }
+            other => {
+                self.tree = other;
+                false
+            }
+        }
+    }
+
+    /// Kernel headers that libclang can't make sense of, alone or beside the system's, do without.
+    fn leave_tree(&mut self, parsed: &Parsed) -> bool {
+        let broken = parsed.errors.iter().any(|c| c.header.is_some());
+        match self.tree.take() {
+            Some(Tree::Used { without }) if broken => {
+                self.request.arguments = without;
+                self.request.kernel_roots.clear();
+                true
+            }
+            other => {
+                self.tree = other;
+                false
+            }
+        }
     }
 
     /// Blanks the `#include <…>` that leads to a header which isn't there.

@@ -35,6 +35,8 @@ pub(super) struct Request {
     /// Names that the prelude declares in the kernel's stead, and what they are.
     pub typedefs: HashMap<String, CType>,
     pub enums: HashMap<String, HostEnum>,
+    /// Definitions below these are the kernel's own, which BTF tells better.
+    pub kernel_roots: Vec<String>,
     /// The number of the first record.
     pub first_id: u64,
 }

@@ -419,6 +419,41 @@ fn headers_from_directories_and_options() {
 }
 
 #[test]
+fn headers_of_the_running_kernel() {
+    let root = std::env::temp_dir().join(format!("btc-tree-{}", std::process::id()));
+    let write = |name: &str, text: &str| {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let tree = "lib/modules/6.0/build/include";
+    write("proc/sys/kernel/osrelease", "6.0\n");
+    write(&format!("{tree}/linux/kconfig.h"), "#define CONFIG_X 1\n");
+    write(
+        &format!("{tree}/net/good.h"),
+        "#ifdef CONFIG_X\n#define GOOD 5\nstruct file { int wrong; };\nenum e { E };\n#endif\n",
+    );
+    write(&format!("{tree}/net/bad.h"), "this is not C;\n");
+    let with = |text: &str| read(&FixtureHost, Some(&root), text, &COptions::default(), 0).unwrap();
+    let good = with("#include <net/good.h>\nstruct s { struct file *f; };");
+    assert_eq!((&good.errors, good.integer("GOOD")), (&vec![], Some(5)));
+    assert_eq!(
+        (good.definitions.records.len(), good.definitions.enums.len()),
+        (1, 0)
+    );
+    let CType::Pointer { to, .. } = &good.member("s", "f").ty else {
+        panic!()
+    };
+    assert!(matches!(&**to, CType::Opaque { name, .. } if name == "file"));
+    let bad = with("#include <net/good.h>\n#include <net/bad.h>\nstruct s { int x; };");
+    assert_eq!(
+        (bad.fatal().len(), bad.errors.len(), bad.body("s").size),
+        (0, 2, 4)
+    );
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
 fn errors_know_their_place() {
     let made = preamble("struct a { int x; };\nstruct s { wrong y; };\n");
     let error = &made.errors[0];

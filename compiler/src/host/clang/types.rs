@@ -52,7 +52,7 @@ impl Reader<'_> {
         for cursor in children(parent) {
             match cursor.kind {
                 CXCursor_StructDecl | CXCursor_UnionDecl
-                    if is_definition(cursor) && file(cursor) != PRELUDE =>
+                    if is_definition(cursor) && self.is_own(cursor) =>
                 {
                     if !tag(cursor).is_empty() {
                         let record = self.record(cursor);
@@ -60,7 +60,7 @@ impl Reader<'_> {
                     }
                     self.declarations(cursor);
                 }
-                CXCursor_EnumDecl if is_definition(cursor) && file(cursor) != PRELUDE => {
+                CXCursor_EnumDecl if is_definition(cursor) && self.is_own(cursor) => {
                     let found = self.enumeration(cursor);
                     self.definitions.enums.push(found);
                 }
@@ -73,6 +73,19 @@ impl Reader<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Whether a definition is for the script to name.
+    fn is_own(&self, definition: CXCursor) -> bool {
+        file(definition) != PRELUDE && !self.is_kernels(definition)
+    }
+
+    fn is_kernels(&self, definition: CXCursor) -> bool {
+        let roots = &self.request.kernel_roots;
+        !roots.is_empty() && {
+            let file = file(definition);
+            roots.iter().any(|root| file.starts_with(root.as_str()))
         }
     }
 
@@ -191,7 +204,9 @@ impl Reader<'_> {
     fn record_or_opaque(&mut self, declaration: CXCursor) -> CType {
         // SAFETY: cursors are used while their unit lives.
         let definition = unsafe { clang_getCursorDefinition(declaration) };
-        if is_definition(definition) {
+        // A struct of the kernel's headers is looked up in BTF by its name, so that it stays relocatable.
+        let tagged = !tag(declaration).is_empty();
+        if is_definition(definition) && !(tagged && self.is_kernels(definition)) {
             return CType::Record(self.record(definition));
         }
         CType::Opaque {
