@@ -214,7 +214,7 @@ impl Host for FixtureHost {
         _text: &str,
         _options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String> {
-        Err("C definitions in a script can't be compiled yet".to_owned())
+        Err("this host reads no C".to_owned())
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {

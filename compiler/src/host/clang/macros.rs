@@ -108,7 +108,11 @@ pub(super) fn evaluate(request: &Request, names: &[String], parsed: &mut Parsed)
     for (at, name) in names.iter().enumerate() {
         // Writing to a string can't fail.
         let _ = writeln!(text, "enum {{ btc_integer_{at} = ({name}) }};");
-        let _ = writeln!(text, "static const char btc_text_{at}[] = {name};");
+        // An array is what only a string of chars can begin; a pointer is what old versions evaluate.
+        let _ = writeln!(
+            text,
+            "static const char btc_array_{at}[] = {name}; static const char *const btc_text_{at} = {name};"
+        );
     }
     let Some(unit) = Unit::new(request, &text) else {
         return;

@@ -93,6 +93,8 @@ enum Tree {
     Unused(KernelTree),
     /// The arguments that there were without it.
     Used { without: Vec<String> },
+    /// It can't be read, or not beside the system's headers.
+    Left,
 }
 
 impl Reading<'_> {
@@ -168,11 +170,17 @@ impl Reading<'_> {
 
     /// Kernel headers that libclang can't make sense of, alone or beside the system's, do without.
     fn leave_tree(&mut self, parsed: &Parsed) -> bool {
-        let broken = parsed.errors.iter().any(|c| c.header.is_some());
+        let roots = &self.request.kernel_roots;
+        let system = |file: &str| {
+            file.contains("/usr/include/") || roots.iter().any(|root| file.starts_with(root))
+        };
+        let mut headers = parsed.errors.iter().filter_map(|c| c.header.as_ref());
+        let broken = headers.any(|(file, _)| system(file));
         match self.tree.take() {
             Some(Tree::Used { without }) if broken => {
                 self.request.arguments = without;
                 self.request.kernel_roots.clear();
+                self.tree = Some(Tree::Left);
                 true
             }
             other => {
@@ -190,7 +198,11 @@ impl Reading<'_> {
         let Some((range, included)) = missing::include(&self.request.text, offset) else {
             return false;
         };
-        let message = if complaint.header.is_none() {
+        let message = if let (None, Some(Tree::Left)) = (&complaint.header, &self.tree) {
+            format!(
+                "C header `{header}` is left out: the kernel's headers have errors here; kernel types come from BTF instead"
+            )
+        } else if complaint.header.is_none() {
             format!("C header `{header}` is not installed here: kernel types come from BTF instead")
         } else {
             format!(

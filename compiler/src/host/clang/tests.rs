@@ -253,11 +253,14 @@ fn integer_macros() {
 
 #[test]
 fn string_macros() {
-    let made = sound("#define A \"te\\txt\"\n#define B A \" more\"\n#define C (1)\n#define D \"\"");
+    let made = sound(
+        "#define A \"te\\txt\"\n#define B A \" more\"\n#define C (1)\n#define D \"\"\n#define W L\"w\"",
+    );
     assert_eq!(made.string("A"), Some("te\txt"));
     assert_eq!(made.string("B"), Some("te\txt more"));
     assert_eq!(made.string("C"), None);
     assert_eq!(made.string("D"), Some(""));
+    assert_eq!(made.string("W"), None);
     assert_eq!(made.integer("A"), None);
 }
 
