@@ -29,6 +29,8 @@ const FIXED: &[&str] = &[
 
 pub(super) fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<String> {
     let mut all: Vec<String> = FIXED.iter().map(|&a| a.to_owned()).collect();
+    // A directory with no more than another machine's `sys` has no headers to prefer.
+    let sysroot = sysroot.filter(|root| root.join("usr/include").is_dir());
     all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
     let directories = options.include_directories.iter();
     all.extend(directories.map(|d| format!("-I{}", d.display())));

@@ -500,3 +500,55 @@ fn nonsense_is_an_error_and_no_panic() {
         assert!(made.errors.len() <= MAX_ERRORS, "{text}");
     }
 }
+
+const WORDS: &[&str] = &[
+    "struct",
+    "union",
+    "enum",
+    "typedef",
+    "s",
+    "u8",
+    "int",
+    "{",
+    "}",
+    ";",
+    "*",
+    "[",
+    "]",
+    "3",
+    ":",
+    ",",
+    "=",
+    "(",
+    ")",
+    "\n#define ",
+    "\n#include <x>\n",
+    "\n#if ",
+    "\n#endif\n",
+    "A",
+    "\"",
+    "'",
+    "\\",
+    "__packed",
+    "sizeof",
+    "list_head",
+    "\n",
+    "\0",
+    "é",
+    "#",
+    "/*",
+    "*/",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_words_come_to_an_end(words in proptest::collection::vec(0..WORDS.len(), 0..60)) {
+        let words: Vec<&str> = words.into_iter().map(|at| WORDS[at]).collect();
+        let made = preamble(&words.join(" "));
+        for record in &made.definitions.records {
+            let _ = made.of(record);
+        }
+    }
+}
