@@ -29,6 +29,8 @@ pub enum Expectation {
     Count(usize, String),
     /// The first group of the first match is a number within the bounds.
     Range(String, i64, i64),
+    /// The first groups of all matches are numbers whose sum is within the bounds.
+    Sum(String, i64, i64),
     /// A line of standard error matches.
     Stderr(String),
     StderrNone(String),
@@ -143,18 +145,25 @@ impl Case {
                     .push(Expectation::Count(count.parse()?, regex.into()));
             }
             "range" => {
-                let (low, rest) = value.split_once(' ').context("expected `LOW HIGH REGEX`")?;
-                let (high, regex) = rest.split_once(' ').context("expected `LOW HIGH REGEX`")?;
-                self.expectations.push(Expectation::Range(
-                    regex.into(),
-                    low.parse()?,
-                    high.parse()?,
-                ));
+                let (low, high, regex) = bounds(value)?;
+                let expected = Expectation::Range(regex, low, high);
+                self.expectations.push(expected);
+            }
+            "sum" => {
+                let (low, high, regex) = bounds(value)?;
+                self.expectations.push(Expectation::Sum(regex, low, high));
             }
             _ => bail!("no such directive"),
         }
         Ok(())
     }
+}
+
+/// `LOW HIGH REGEX`
+fn bounds(value: &str) -> Result<(i64, i64, String)> {
+    let (low, rest) = value.split_once(' ').context("expected `LOW HIGH REGEX`")?;
+    let (high, regex) = rest.split_once(' ').context("expected `LOW HIGH REGEX`")?;
+    Ok((low.parse()?, high.parse()?, regex.into()))
 }
 
 /// All cases below a directory, by name.

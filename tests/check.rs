@@ -59,7 +59,7 @@ fn holds(
     };
     match expectation {
         Expectation::Exact(expected) => {
-            if lines == expected.as_slice() {
+            if without_blank_end(lines) == without_blank_end(expected) {
                 Ok(())
             } else {
                 Err("the output differs".into())
@@ -89,6 +89,9 @@ fn holds(
         Expectation::Range(text, low, high) => {
             in_range(&regex(text)?, &outcome.stdout, *low, *high)
         }
+        Expectation::Sum(text, low, high) => {
+            sum_in_range(&regex(text)?, &outcome.stdout, *low, *high)
+        }
         Expectation::Stderr(text) => {
             let regex = regex(text)?;
             let found = outcome.stderr.lines().any(|l| regex.is_match(l));
@@ -117,13 +120,35 @@ fn holds(
     }
 }
 
+/// Text output ends with blank lines before the maps, whether there are maps or not.
+fn without_blank_end<T: AsRef<str>>(lines: &[T]) -> Vec<&str> {
+    let mut lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
 fn in_range(regex: &Regex, stdout: &str, low: i64, high: i64) -> Result<(), String> {
     let captures = regex.captures(stdout).ok_or("no match")?;
-    let text = captures
-        .get(1)
-        .ok_or("the expression needs a group")?
-        .as_str();
-    let number: i64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    within(number(&captures)?, low, high)
+}
+
+fn sum_in_range(regex: &Regex, stdout: &str, low: i64, high: i64) -> Result<(), String> {
+    let mut sum = 0;
+    for captures in regex.captures_iter(stdout) {
+        sum += number(&captures)?;
+    }
+    within(sum, low, high)
+}
+
+fn number(captures: &regex::Captures<'_>) -> Result<i64, String> {
+    let group = captures.get(1).ok_or("the expression needs a group")?;
+    let text = group.as_str();
+    text.parse().map_err(|_| format!("{text:?} is no number"))
+}
+
+fn within(number: i64, low: i64, high: i64) -> Result<(), String> {
     if (low..=high).contains(&number) {
         Ok(())
     } else {

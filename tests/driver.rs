@@ -96,6 +96,15 @@ fn an_executable_is_static_and_can_be_executed() {
 }
 
 #[test]
+fn a_symbolizer_is_linked_where_a_script_prints_symbols() {
+    let within = directory("symbolizer");
+    let program = "profile:hz:99 { @[kstack] = count(); }";
+    is_good(&run(&["-e", program, "-o", "tool"], &within));
+    let bytes = fs::metadata(within.join("tool")).unwrap().len();
+    assert!((1_700_001..=2_600_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn a_script_with_errors_leaves_nothing_behind() {
     let within = directory("errors");
     let output = run(&["-e", "begin { print($nope); }", "-o", "tool"], &within);

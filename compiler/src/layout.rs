@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use btc_abi as abi;
 
-use crate::codegen::visit::{self, Node};
+use crate::ir::visit::{self, Node};
 use crate::ir::{self, CRecordId, ExprKind, Origin, StmtKind, Type, Types};
 use crate::source::SourceMap;
 
@@ -429,11 +429,10 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
             0,
         ));
     }
-    let kind = abi::MapKind::PerCpuArray;
     maps.push(internal(
         "btc_counters",
         abi::MapRole::Counters,
-        kind.clone(),
+        abi::MapKind::PerCpuArray,
         u64_value(),
         counters,
     ));
@@ -458,7 +457,7 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
     maps.push(internal(
         "btc_scratch",
         abi::MapRole::Scratch,
-        kind,
+        abi::MapKind::Array,
         bytes(8),
         1,
     ));

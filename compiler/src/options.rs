@@ -116,7 +116,13 @@ pub struct Run {
     /// Say what is loaded and attached
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Load, and attach nothing
+    /// Say where reads of memory failed
+    #[arg(short = 'k')]
+    pub failed_reads: bool,
+    /// Keep warnings back
+    #[arg(long)]
+    pub no_warnings: bool,
+    /// Say what would be attached, and stop
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
@@ -142,7 +148,13 @@ impl Run {
         }
         words.extend(self.quiet.then(|| "-q".to_string()));
         words.extend((0..self.verbose).map(|_| "-v".to_string()));
-        words.extend(self.dry_run.then(|| "--dry-run".to_string()));
+        for (option, given) in [
+            ("-k", self.failed_reads),
+            ("--no-warnings", self.no_warnings),
+            ("--dry-run", self.dry_run),
+        ] {
+            words.extend(given.then(|| option.to_string()));
+        }
         let skip = usize::from(self.program.is_none());
         let parameters = self.words.get(skip..).unwrap_or_default();
         // What looks like an option belongs to the script here.

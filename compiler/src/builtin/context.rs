@@ -4,7 +4,7 @@ use super::argument::unsigned;
 use super::symbol::user_symbol;
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Context, Expr, Type};
+use crate::ir::{Context, Expr, IntType, Type};
 use crate::provider::{Func, Numbered};
 use crate::sema::{Arch, Lowering};
 
@@ -122,10 +122,13 @@ fn function_name(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 /// A pattern's probes share one program: which of them ran is in the attach cookie.
 fn probe_name(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    if !l.probe.wildcard {
-        return Some(l.string(l.probe.name.as_bytes(), call.span));
-    }
-    let cookie = l.context(Context::Cookie, call.span);
-    let cookie = unsigned(l, cookie);
-    Some(l.convert(cookie, Type::ProbeName))
+    let number = match l.probe.number {
+        None => return Some(l.string(l.probe.name.as_bytes(), call.span)),
+        Some(_) if l.probe.wildcard => {
+            let cookie = l.context(Context::Cookie, call.span);
+            unsigned(l, cookie)
+        }
+        Some(number) => l.integer(u64::from(number), IntType::U64, call.span),
+    };
+    Some(l.convert(number, Type::ProbeName))
 }

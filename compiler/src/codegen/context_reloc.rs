@@ -10,6 +10,7 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use super::loops::EventRead;
 use super::program::Emitter;
 use crate::bug::Bug;
+use crate::ir::Origin;
 
 /// One place that reads a member.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct Marker {
     pub field: String,
     pub size: u8,
     pub addend: u32,
+    pub located: bool,
 }
 
 /// Marked loads have offsets from here down; BPF programs never use offsets below the stack's 512 bytes.
@@ -35,8 +37,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             field: field.to_owned(),
             size: size as u8,
             addend,
+            located: self.is_located(field),
         });
         Ok(index as i32)
+    }
+
+    /// Whether the member says where the data is.
+    fn is_located(&self, field: &str) -> bool {
+        let abi::Attach::Tracepoint { category, event } = &self.probe.attach else {
+            return false;
+        };
+        let origin = Origin::Tracepoint {
+            category: category.to_string(),
+            event: event.to_string(),
+        };
+        let records = &self.unit.program.types.records;
+        let members = records.iter().filter(|record| record.origin == origin);
+        members
+            .flat_map(|record| &record.members)
+            .any(|member| member.name == field && member.located)
     }
 
     fn marked(&mut self, assembly: String) -> Result<IntValue<'ctx>, Bug> {
@@ -148,6 +167,7 @@ pub fn locate(
             field: marker.field.clone().into(),
             size: marker.size,
             addend: marker.addend,
+            located: marker.located,
         });
     }
     Ok(found)

@@ -11,8 +11,8 @@ use inkwell::values::{AsValueRef, BasicMetadataValueEnum, CallSiteValue, IntValu
 
 use super::debug_info::{BOOLEAN, DebugInfo, DiMember, SIGNED, UNSIGNED};
 use super::program::Emitter;
-use super::visit::{self, Node};
 use crate::bug::Bug;
+use crate::ir::visit::{self, Node};
 use crate::ir::{self, CRecordId, EnumId, ExprKind, Origin, Step, Type, Types};
 
 /// What `llvm.bpf.preserve.field.info` answers (libbpf's enum bpf_field_info_kind).

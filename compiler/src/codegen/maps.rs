@@ -97,9 +97,30 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let (Some(index), Some(counters)) = (index, counters) else {
             return Ok(());
         };
+        self.count_at(index as u32, counters as u32)
+    }
+
+    /// Counts a read whose helper returned an error.
+    pub fn count_if_failed(&mut self, result: IntValue<'ctx>) -> Result<(), Bug> {
+        let index = self.unit.read_counter(self.here);
+        let maps = &self.unit.manifest.maps;
+        let counters = maps.iter().position(|m| m.role == abi::MapRole::Counters);
+        let counters = counters.ok_or_else(|| Bug::new("no map of counters"))?;
+        let failed = self.block("read_failed");
+        let end = self.block("read");
+        let negative = self.compare(IntPredicate::SLT, result, self.i64(0))?;
+        self.branch(negative, failed, end)?;
+        self.enter(failed);
+        self.count_at(index, counters as u32)?;
+        self.jump(end)?;
+        self.enter(end);
+        Ok(())
+    }
+
+    fn count_at(&mut self, index: u32, counters: u32) -> Result<(), Bug> {
         let key = self.temporary(8)?;
-        self.store_int(Mem { align: 4, ..key }, self.i32(index as u32))?;
-        let at = self.lookup(counters as u32, key.at)?;
+        self.store_int(Mem { align: 4, ..key }, self.i32(index))?;
+        let at = self.lookup(counters, key.at)?;
         let found = self.block("counter");
         let end = self.block("counted");
         let null = self.is_null(at)?;

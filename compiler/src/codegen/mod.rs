@@ -24,7 +24,6 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod verify;
-pub mod visit;
 
 use std::borrow::Cow;
 
@@ -204,6 +203,8 @@ fn translate<'ctx>(
     options: &Options,
     attempt: Attempt,
 ) -> Result<Translated<'ctx>, Bug> {
+    // Another attempt may have added its own.
+    set_read_counters(manifest, &[], options);
     let mut unit = Unit::new(context, program, manifest, options, attempt)?;
     let mut markers = Vec::new();
     let mut scratch = 0;
@@ -213,18 +214,35 @@ fn translate<'ctx>(
         if finished.scratch > 0 {
             scratch = scratch.max(finished.scratch);
             // The key is the program's index.
-            scratch_entries = index + 1;
+            scratch_entries = program.probes.len() as u32;
         }
         markers.push(finished.markers);
     }
     unit.finish_scratch(scratch, scratch_entries)?;
+    unit.finish_counters()?;
     unit.di.builder.finalize();
     unit.module
         .verify()
         .map_err(|error| Bug::new(format!("LLVM refuses the module: {}", error.to_string())))?;
     let module = unit.module;
+    let reads = unit.reads.into_inner();
     set_scratch(manifest, scratch, scratch_entries);
+    set_read_counters(manifest, &reads, options);
     Ok(Translated { module, markers })
+}
+
+/// The manifest tells of the counters that code generation added.
+fn set_read_counters(manifest: &mut abi::Manifest, reads: &[Span], options: &Options) {
+    let counters = manifest.counters.to_mut();
+    counters.retain(|counter| !matches!(counter, abi::Counter::FailedRead { .. }));
+    counters.extend(reads.iter().map(|span| abi::Counter::FailedRead {
+        place: options.sources.place(*span).into(),
+    }));
+    for map in manifest.maps.to_mut() {
+        if map.role == abi::MapRole::Counters {
+            map.max_entries = manifest.counters.len() as u32;
+        }
+    }
 }
 
 /// The manifest tells of the scratch map as it came out; a manifest without it is one that no program asks for.

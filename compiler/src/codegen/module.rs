@@ -1,6 +1,6 @@
 //! One LLVM module for a script: target, maps, slots, and the way from LLVM's code to an object file.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use btc_abi as abi;
 use inkwell::OptimizationLevel;
@@ -19,6 +19,7 @@ use super::{Arch, Options};
 use crate::bug::Bug;
 use crate::ir;
 use crate::layout::Shapes;
+use crate::source::Span;
 
 /// Entries of maps whose size the runtime sets before load; libbpf wants a number until then.
 const DEFAULT_ENTRIES: u32 = 4096;
@@ -44,6 +45,8 @@ pub struct Unit<'a, 'ctx> {
     pub i64: IntType<'ctx>,
     pub bool: IntType<'ctx>,
     sequence: Cell<u64>,
+    /// Statements that read memory which may not be there, in the order of their counters.
+    pub reads: RefCell<Vec<Span>>,
     /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
     pub stack_budget: u32,
 }
@@ -80,14 +83,15 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             i64: context.i64_type(),
             bool: context.bool_type(),
             sequence: Cell::new(0),
+            reads: RefCell::new(Vec::new()),
             stack_budget: attempt.stack_budget,
         };
         unit.license()?;
         unit.slots()?;
         for map in manifest.maps.iter() {
             let global = unit.map_global(map);
-            // How large scratch memory is, the programs decide.
-            if map.role != abi::MapRole::Scratch {
+            // How large scratch memory is and how much is counted, the programs decide.
+            if !matches!(map.role, abi::MapRole::Scratch | abi::MapRole::Counters) {
                 unit.define_map(map, global)?;
             }
             unit.maps.push(global);
@@ -155,6 +159,29 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
     pub fn slots_global(&self) -> Result<GlobalValue<'ctx>, Bug> {
         self.slots
             .ok_or_else(|| Bug::new("a slot is read but the manifest has none"))
+    }
+
+    /// The number of the counter of reads that fail in a statement.
+    pub fn read_counter(&self, statement: Span) -> u32 {
+        let mut reads = self.reads.borrow_mut();
+        let known = reads.iter().position(|span| *span == statement);
+        let index = known.unwrap_or_else(|| {
+            reads.push(statement);
+            reads.len() - 1
+        });
+        (self.manifest.counters.len() + index) as u32
+    }
+
+    /// Defines the map of counters, now that the programs have said what they count.
+    pub fn finish_counters(&self) -> Result<(), Bug> {
+        for (map, global) in self.manifest.maps.iter().zip(&self.maps) {
+            if map.role == abi::MapRole::Counters {
+                let mut map = map.clone();
+                map.max_entries += self.reads.borrow().len() as u32;
+                self.define_map(&map, *global)?;
+            }
+        }
+        Ok(())
     }
 
     /// Defines the scratch map, or takes it away where no program needs it.

@@ -41,6 +41,8 @@ pub struct Emitter<'u, 'a, 'ctx> {
     pub loops: Vec<LoopExits<'ctx>>,
     pub markers: Vec<Marker>,
     pub callbacks: u32,
+    /// The statement that is being emitted.
+    pub here: Span,
 }
 
 /// Where break and continue go.
@@ -149,6 +151,7 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
         loops: Vec::new(),
         markers: Vec::new(),
         callbacks: 0,
+        here: probe.span,
     };
     emitter.enter(body);
     emitter.at(probe.span);
@@ -168,7 +171,8 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Instructions that follow belong to this place of the script.
-    pub fn at(&self, span: Span) {
+    pub fn at(&mut self, span: Span) {
+        self.here = span;
         let (line, column) = self.unit.options.line_column(span);
         let location = self.unit.di.location(line, column, self.subprogram);
         self.builder.set_current_debug_location(location);
@@ -186,7 +190,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
         let key = self.builder.build_alloca(self.unit.i32, "scratch_key")?;
         let mem = Mem { at: key, align: 4 };
-        self.store_int(mem, self.i32(self.probe_index))?;
+        // One element for each program on each CPU. A per-CPU map would do but for its limit of 32 KiB.
+        let cpu = self.helper(number::PROCESSOR_ID, &[])?;
+        let programs = self.i64(self.unit.program.probes.len() as u64);
+        let row = self.builder.build_int_mul(cpu, programs, "")?;
+        let index = self.add(row, self.i64(u64::from(self.probe_index)))?;
+        let index = self.resize(index, self.unit.i32, false)?;
+        self.store_int(mem, index)?;
         let map = self.unit.maps[self.unit.maps.len() - 1].as_pointer_value();
         let found = self.helper_pointer(number::MAP_LOOKUP, &[map.into(), key.into()])?;
         self.builder.build_store(self.scratch, found)?;
@@ -384,7 +394,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if Val::is_scalar(&value.ty) {
             let value = self.int(value)?;
             let (mem, _) = self.local(local)?;
-            return self.store_scalar(mem, value);
+            self.store_scalar(mem, value)?;
+            return self.forget_in_callback(local, mem);
         }
         if matches!(value.ty, Type::Void) {
             return self.expr(value).map(|_| ());
@@ -393,7 +404,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let from = self.mem(value)?;
         let size = self.unit.shapes.size(&value.ty);
         let (mem, _) = self.local(local)?;
-        self.copy(mem, from, size)
+        self.copy(mem, from, size)?;
+        self.forget_in_callback(local, mem)
     }
 
     fn if_else(&mut self, condition: &Expr, then: &[Stmt], otherwise: &[Stmt]) -> Result<(), Bug> {

@@ -24,7 +24,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Space::User => number::READ_USER,
             Space::Kernel | Space::Context | Space::Bpf => number::READ_KERNEL,
         };
-        self.helper(helper, &[to.at.into(), size.into(), from.into()])
+        let result = self.helper(helper, &[to.at.into(), size.into(), from.into()])?;
+        if matches!(space, Space::User | Space::Kernel) {
+            self.count_if_failed(result)?;
+        }
+        Ok(result)
     }
 
     /// Reads a C string of at most `room` bytes with its NUL; what the helper returned.
@@ -39,7 +43,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Space::User => number::READ_USER_STRING,
             Space::Kernel | Space::Context | Space::Bpf => number::READ_KERNEL_STRING,
         };
-        self.helper(helper, &[to.at.into(), room.into(), from.into()])
+        let result = self.helper(helper, &[to.at.into(), room.into(), from.into()])?;
+        if matches!(space, Space::User | Space::Kernel) {
+            self.count_if_failed(result)?;
+        }
+        Ok(result)
     }
 
     /// A string value: zeroes after the text, so that equal strings are equal bytes.
@@ -260,7 +268,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let to = self.temporary(size)?;
         let from = self.pointer_to_int(from.at)?;
         let room = self.i64(u64::from(size));
-        let result = self.read_c_string(to, room, from, Space::Kernel)?;
+        let result = self.read_c_string(to, room, from, Space::Bpf)?;
         self.text_length(result, size)
     }
 

@@ -175,6 +175,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let length = length.as_deref().map(|l| self.int64(l)).transpose()?;
                 (self.string_room(size, length)?, address, *space)
             }
+            ExprKind::Select {
+                condition,
+                then,
+                otherwise,
+            } => return self.tail_select(condition, then, otherwise, tail),
             ExprKind::Load(place) if place.space != Space::Bpf => {
                 let address = self.address(place)?;
                 (self.i64(u64::from(size)), address, place.space)
@@ -182,11 +187,38 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             _ => {
                 let from = self.mem(value)?;
                 let address = self.pointer_to_int(from.at)?;
-                (self.i64(u64::from(size)), address, Space::Kernel)
+                (self.i64(u64::from(size)), address, Space::Bpf)
             }
         };
         let result = self.read_c_string(tail, room, address, space)?;
         self.text_length(result, size)
+    }
+
+    /// One of two texts, each written where it belongs.
+    fn tail_select(
+        &mut self,
+        condition: &Expr,
+        then: &Expr,
+        otherwise: &Expr,
+        tail: Mem<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let condition = self.int(condition)?;
+        let (yes, no, end) = (
+            self.block("then_text"),
+            self.block("else_text"),
+            self.block("text_end"),
+        );
+        self.branch(condition, yes, no)?;
+        self.enter(yes);
+        let first = self.tail_string(then, tail)?;
+        let first_end = self.current()?;
+        self.jump(end)?;
+        self.enter(no);
+        let second = self.tail_string(otherwise, tail)?;
+        let second_end = self.current()?;
+        self.jump(end)?;
+        self.enter(end);
+        self.phi((first, first_end), (second, second_end))
     }
 
     fn tail_buffer(&mut self, value: &Expr, tail: Mem<'ctx>) -> Result<IntValue<'ctx>, Bug> {
@@ -211,7 +243,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let length = self.at_most(length, u64::from(size))?;
         let bytes = self.offset(from, 4)?;
         let address = self.pointer_to_int(bytes.at)?;
-        self.read(tail, length, address, Space::Kernel)?;
+        self.read(tail, length, address, Space::Bpf)?;
         Ok(length)
     }
 }

@@ -169,6 +169,17 @@ fn load(program: &Program) -> (abi::Manifest, Vec<u8>) {
     (manifest, object.elf)
 }
 
+/// As the runtime does: the manifest counts the scratch map's elements for one CPU.
+fn make_scratch_for_all_cpus(object: &mut libbpf_rs::OpenObject) {
+    let cpus = libbpf_rs::num_possible_cpus().unwrap() as u32;
+    for mut map in object.maps_mut() {
+        if map.name() == "btc_scratch" {
+            let entries = map.max_entries() * cpus;
+            map.set_max_entries(entries).unwrap();
+        }
+    }
+}
+
 fn patch(program: &mut libbpf_rs::OpenProgramMut, probe: &abi::Probe) {
     use libbpf_rs::AsRawLibbpf as _;
     let raw = program.as_libbpf_object().as_ptr();
@@ -388,6 +399,7 @@ fn task_types() -> Types {
         ty,
         bit_offset,
         bitfield: None,
+        located: false,
     };
     let task = Type::Pointer {
         to: Box::new(Type::CRecord(CRecordId(0))),
@@ -472,12 +484,14 @@ fn root_tracepoint_members_are_listed() {
                     ty: Type::Int(IntType::I64),
                     bit_offset: 128,
                     bitfield: None,
+                    located: false,
                 },
                 Member {
                     name: "args".to_owned(),
                     ty: Type::String { size: 16 },
                     bit_offset: 192,
                     bitfield: None,
+                    located: false,
                 },
             ],
             loaded: true,
@@ -739,7 +753,9 @@ fn run(program: &Program) -> std::collections::BTreeMap<i64, i64> {
         return Default::default();
     }
     let mut builder = libbpf_rs::ObjectBuilder::default();
-    let loaded = builder.open_memory(&elf).unwrap().load().unwrap();
+    let mut opened = builder.open_memory(&elf).unwrap();
+    make_scratch_for_all_cpus(&mut opened);
+    let loaded = opened.load().unwrap();
     let first = loaded
         .progs()
         .find(|p| p.name() == "probe_0")
@@ -897,7 +913,9 @@ fn root_histogram_buckets() {
         let program = program(vec![in_begin(vec![], body)], maps, vec![], Types::default());
         let (_, elf) = load(&program);
         let mut builder = libbpf_rs::ObjectBuilder::default();
-        let loaded = builder.open_memory(&elf).unwrap().load().unwrap();
+        let mut opened = builder.open_memory(&elf).unwrap();
+        make_scratch_for_all_cpus(&mut opened);
+        let loaded = opened.load().unwrap();
         let first = loaded.progs().next().unwrap();
         use std::os::fd::{AsFd as _, AsRawFd as _};
         let mut options = libbpf_sys::bpf_test_run_opts {

@@ -62,7 +62,6 @@ macro_rules! table {
 
 table! {
     Declarations {
-        CDefinitions = "a C preamble (`#include`, `#define`, `struct`, `union`, `enum`, `typedef`)",
         Import = "`import`",
         Subprogram = "an `fn` subprogram",
     }

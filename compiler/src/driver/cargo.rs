@@ -29,13 +29,10 @@ pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
     }
     workspace.place(project)?;
     compile(workspace, &target, &mut Progress::new(0))?;
-    Ok(target_directory(workspace)
+    Ok(workspace
+        .target_directory()
         .join(&target)
         .join("release/tool"))
-}
-
-fn target_directory(workspace: &Workspace) -> PathBuf {
-    workspace.cache.join("target")
 }
 
 /// Compiles the runtime in both its forms, so that no later script waits for it.
@@ -62,7 +59,7 @@ fn compile(workspace: &Workspace, target: &str, progress: &mut Progress) -> Resu
         .args(["build", "--release", "--locked", "--package", "tool"])
         .args(["--target", target])
         .arg("--target-dir")
-        .arg(target_directory(workspace));
+        .arg(workspace.target_directory());
     watch(command, progress)
 }
 

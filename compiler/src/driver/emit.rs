@@ -8,7 +8,7 @@ use btc_abi::ToConst;
 
 use super::input::Script;
 use super::workspace::{self, Workspace};
-use super::{cargo, compile, output};
+use super::{cargo, compile, output, project};
 use crate::codegen::Text;
 use crate::options::{Build, Stage};
 use crate::skeleton::{self, File};
@@ -78,7 +78,7 @@ fn write(contents: &[u8], path: Option<&Path>) -> Result<()> {
 /// files of the tool alone.
 fn emit_project(compiled: &Compiled, directory: Option<&Path>) -> Result<()> {
     let cache = Workspace::open()?;
-    let project = skeleton::render(&compiled.manifest, &compiled.object, &cache.scratch()?)?;
+    let project = project::of(&compiled.manifest, &compiled.object, &cache)?;
     let Some(directory) = directory else {
         let mut text = String::new();
         for file in &project.files {

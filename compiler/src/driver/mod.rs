@@ -5,6 +5,7 @@ mod emit;
 mod hash;
 mod input;
 pub mod output;
+mod project;
 mod requirements;
 mod run;
 mod workspace;
@@ -196,7 +197,7 @@ fn build_one(build: &Build, script: &Script) -> Result<bool> {
 pub fn build_executable(manifest: &Manifest, object: &[u8], path: &Path) -> Result<()> {
     output::check(path)?;
     let workspace = Workspace::open()?;
-    let project = skeleton::render(manifest, object, &workspace.scratch()?)?;
+    let project = project::of(manifest, object, &workspace)?;
     build_project(&workspace, &project, path)
 }
 

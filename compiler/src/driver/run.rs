@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 
 use super::workspace::Workspace;
-use super::{build_project, compile, hash, input};
+use super::{build_project, compile, hash, input, project};
 use crate::options::Run;
 use crate::skeleton;
 
@@ -33,7 +33,7 @@ pub fn run(options: &Run) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let workspace = Workspace::open()?;
-    let project = skeleton::render(&compiled.manifest, &compiled.object, &workspace.scratch()?)?;
+    let project = project::of(&compiled.manifest, &compiled.object, &workspace)?;
     // The runtime's directory is named by its contents as well.
     let mut inputs = project.files.clone();
     inputs.push(skeleton::File::new(

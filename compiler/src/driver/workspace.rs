@@ -16,7 +16,8 @@ static RUNTIME: Dir = include_dir!("$CARGO_MANIFEST_DIR/../runtime-template/runt
 const ROOT_MANIFEST: &str = include_str!("../../../Cargo.toml");
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
-/// How executables are compiled: small, without unwinding, and quick to link.
+/// How executables are compiled: small, without unwinding, and quick to link. What is compiled anew for each script, a
+/// manifest and a skeleton, isn't optimised: that saves a quarter of the script's wait and costs 15 KB.
 const PROFILE: &str = "\
 [profile.release]
 opt-level = \"s\"
@@ -26,6 +27,12 @@ debug = false
 lto = \"off\"
 codegen-units = 4
 incremental = false
+
+[profile.release.package.tool]
+opt-level = 0
+codegen-units = 1
+# cargo forgets it in an override.
+strip = true
 
 [profile.release.build-override]
 opt-level = 0
@@ -100,14 +107,29 @@ impl Workspace {
         self.root.join("configured").exists()
     }
 
-    /// Records that cargo has fetched the dependencies, and how to compile them.
+    /// Records that cargo has fetched the dependencies, and how to compile them. What was compiled in another way goes:
+    /// the make of libbpf-sys looks at times alone.
     ///
     /// # Errors
     /// A cache that can't be written.
     pub fn configure(&self, libraries: &CLibraries, cargo_home: &Path) -> Result<()> {
         let config = cargo_config(libraries, cargo_home, &self.cache);
+        let target = self.target_directory();
+        let compiled_with = target.join("btc-config.toml");
+        if fs::read_to_string(&compiled_with).ok().as_ref() != Some(&config) {
+            let _ = fs::remove_dir_all(&target);
+            fs::create_dir_all(&target)
+                .and_then(|()| fs::write(&compiled_with, &config))
+                .with_context(|| format!("can't write {}", compiled_with.display()))?;
+        }
         self.write(&[File::new(".cargo/config.toml", config)])?;
         self.mark("configured")
+    }
+
+    /// Where cargo builds, for every version of the runtime.
+    #[must_use]
+    pub fn target_directory(&self) -> PathBuf {
+        self.cache.join("target")
     }
 
     fn mark(&self, name: &str) -> Result<()> {
@@ -219,17 +241,20 @@ pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> 
     sources.sort();
     renamed.extend(sources.into_iter().map(|path| (path, "crates")));
     renamed.push((cache.to_path_buf(), "btc"));
-    // The directory in the cache is named by content; the tool's bytes must not depend on it.
     let mut flags = vec![
         "-Ctarget-feature=+crt-static".to_string(),
         // A tenth smaller than a static executable that can be moved; nothing unwinds.
         "-Crelocation-model=static".to_string(),
         "-Cforce-unwind-tables=no".to_string(),
+        // From the workspace's root: the directory in the cache is named by content, and the tool's bytes must not depend on it.
+        "-Clink-arg=-Wl,--no-eh-frame-hdr,-T,runtime/no-unwind.ld".to_string(),
+        // The runtime's `unused.rs` comes before the C libraries.
+        "-Clink-arg=-Wl,-z,muldefs".to_string(),
         "-Clink-arg=-Wl,--build-id=none".to_string(),
     ];
     flags.extend(libraries.link_args.iter().cloned());
     let mut c_flags = String::from(
-        "-O2 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-record-gcc-switches",
+        "-Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-record-gcc-switches",
     );
     for (from, to) in &renamed {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));

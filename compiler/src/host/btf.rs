@@ -1,9 +1,13 @@
 //! Raw BTF bytes become records, enums, typedefs and prototypes of the host, each looked up when it is asked for.
+//!
+//! A module's BTF continues vmlinux's: its first type and its first string have the numbers after the last ones there
+//! (split BTF).
 
 use super::{CType, Function, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin};
 use object::{Object, ObjectSection};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// The kinds of include/uapi/linux/btf.h.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,14 +28,32 @@ const MAX_DEPTH: u32 = 64;
 pub struct Btf {
     data: Vec<u8>,
     strings: usize,
-    /// Where each type starts; the first is `void` and has no bytes.
+    strings_len: u32,
+    /// Where each type starts; vmlinux's first is `void` and has no bytes.
     types: Vec<usize>,
+    base: Option<Base>,
     found: RefCell<HashMap<(Kind, String), Option<u32>>>,
+}
+
+/// What a module's BTF continues.
+struct Base {
+    btf: Rc<Btf>,
+    /// Tells this module's records from others'.
+    module: u32,
 }
 
 impl Btf {
     /// Raw BTF, or an ELF file with a `.BTF` section.
     pub fn parse(data: Vec<u8>) -> Result<Self, String> {
+        Self::open(data, None)
+    }
+
+    /// The split BTF of a module; `module` is its number, from 1.
+    pub fn parse_module(data: Vec<u8>, base: Rc<Btf>, module: u32) -> Result<Self, String> {
+        Self::open(data, Some(Base { btf: base, module }))
+    }
+
+    fn open(data: Vec<u8>, base: Option<Base>) -> Result<Self, String> {
         let data = if data.starts_with(b"\x7fELF") {
             let file = object::File::parse(data.as_slice()).map_err(|e| e.to_string())?;
             let section = file
@@ -49,12 +71,13 @@ impl Btf {
         let (Some(header_len), Some(type_off), Some(type_len), Some(str_off)) = parts else {
             return Err("the BTF header is cut short".to_owned());
         };
+        let strings_len = word(&data, 20).ok_or("the BTF header is cut short")?;
         let start = header_len + type_off;
         let (end, strings) = (start + type_len, header_len + str_off);
         if end > data.len() || strings > data.len() {
             return Err("the BTF is cut short".to_owned());
         }
-        let mut types = vec![0];
+        let mut types = if base.is_none() { vec![0] } else { vec![] };
         let mut at = start;
         while at < end {
             let info = word(&data, at + 4).ok_or("the BTF is cut short")?;
@@ -77,13 +100,38 @@ impl Btf {
         Ok(Btf {
             data,
             strings,
+            strings_len,
             types,
+            base,
             found,
         })
     }
 
+    /// The number of the first type that is this BTF's own, `void` aside.
+    fn first(&self) -> u32 {
+        let base = self.base.as_ref();
+        base.map_or(0, |base| base.btf.first() + base.btf.types.len() as u32)
+    }
+
     fn at(&self, id: u32) -> Option<usize> {
-        (id != 0).then(|| self.types.get(id as usize).copied())?
+        let index = id.checked_sub(self.first())?;
+        (id != 0).then(|| self.types.get(index as usize).copied())?
+    }
+
+    /// Types that have bytes, with their numbers.
+    fn own(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        let ids = self.first()..;
+        self.types
+            .iter()
+            .copied()
+            .zip(ids)
+            .filter(|(_, id)| *id != 0)
+    }
+
+    /// vmlinux's BTF for a number of its own types.
+    fn base_of(&self, id: u32) -> Option<&Btf> {
+        let base = self.base.as_ref()?;
+        (id < self.first()).then_some(&*base.btf)
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -103,10 +151,8 @@ impl Btf {
     }
 
     fn bytes(&self, offset: u32) -> &[u8] {
-        let rest = self
-            .data
-            .get(self.strings + offset as usize..)
-            .unwrap_or(&[]);
+        let (of, start) = self.string(offset);
+        let rest = of.data.get(start..).unwrap_or(&[]);
         let end = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
         &rest[..end]
     }
@@ -115,14 +161,25 @@ impl Btf {
         String::from_utf8_lossy(self.bytes(self.word(at))).into_owned()
     }
 
-    /// Compares without measuring the stored name: most differ in their first bytes.
-    fn is_named(&self, at: usize, name: &str) -> bool {
-        let start = self.strings + self.word(at) as usize;
-        let end = start + name.len();
-        self.data.get(start..end) == Some(name.as_bytes()) && self.data.get(end) == Some(&0)
+    /// The BTF that has a string, and where its data has it.
+    fn string(&self, offset: u32) -> (&Btf, usize) {
+        let Some(base) = &self.base else {
+            return (self, self.strings + offset as usize);
+        };
+        match offset.checked_sub(base.btf.strings_len) {
+            Some(own) => (self, self.strings + own as usize),
+            None => base.btf.string(offset),
+        }
     }
 
-    /// The first type of this kind and name.
+    /// Compares without measuring the stored name: most differ in their first bytes.
+    fn is_named(&self, at: usize, name: &str) -> bool {
+        let (of, start) = self.string(self.word(at));
+        let end = start + name.len();
+        of.data.get(start..end) == Some(name.as_bytes()) && of.data.get(end) == Some(&0)
+    }
+
+    /// The first type of this kind and name; in a module's BTF, among its own.
     pub fn find(&self, kind: Kind, name: &str) -> Option<u32> {
         if name.is_empty() {
             return None;
@@ -131,10 +188,9 @@ impl Btf {
         if let Some(id) = self.found.borrow().get(&key) {
             return *id;
         }
-        let id = self.types.iter().skip(1);
-        let id = id
-            .zip(1u32..)
-            .find(|(at, _)| self.kind(**at) == kind.0 && self.is_named(**at, name));
+        let id = self
+            .own()
+            .find(|(at, _)| self.kind(*at) == kind.0 && self.is_named(*at, name));
         let id = id.map(|(_, id)| id);
         self.found.borrow_mut().insert(key, id);
         id
@@ -142,10 +198,9 @@ impl Btf {
 
     /// All names of functions.
     pub fn function_names(&self) -> impl Iterator<Item = String> + '_ {
-        let types = self.types.iter().skip(1);
-        types
-            .filter(|at| self.kind(**at) == Kind::FUNC.0)
-            .map(|at| self.name(*at))
+        self.own()
+            .filter(|(at, _)| self.kind(*at) == Kind::FUNC.0)
+            .map(|(at, _)| self.name(at))
     }
 
     /// The type as C sees it; `const`, `volatile` and `restrict` are skipped.
@@ -154,6 +209,9 @@ impl Btf {
     }
 
     fn nested(&self, id: u32, depth: u32) -> CType {
+        if let Some(base) = self.base_of(id) {
+            return base.nested(id, depth);
+        }
         let Some(at) = self.at(id) else {
             return CType::Void;
         };
@@ -175,7 +233,7 @@ impl Btf {
             kind @ (4 | 5) => CType::Record(HostRecord {
                 name,
                 union: kind == 5,
-                id: id.into(),
+                id: self.number(id),
                 origin: RecordOrigin::KernelBtf,
             }),
             6 | 19 => CType::Enum(self.enumeration(at)),
@@ -204,9 +262,18 @@ impl Btf {
         }
     }
 
+    /// A record's number for the host: the module's above the type's.
+    pub fn number(&self, id: u32) -> u64 {
+        let module = self.base.as_ref().map_or(0, |base| base.module);
+        u64::from(module) << 32 | u64::from(id)
+    }
+
     /// Whether a pointer's target carries the type tag `user`, qualifiers aside.
     fn is_user(&self, mut id: u32) -> bool {
         for _ in 0..MAX_DEPTH {
+            if let Some(base) = self.base_of(id) {
+                return base.is_user(id);
+            }
             let Some(at) = self.at(id) else { return false };
             match self.kind(at) {
                 18 if self.is_named(at, "user") => return true,
@@ -242,7 +309,7 @@ impl Btf {
 
     /// The enum that has this constant.
     pub fn enum_constant(&self, name: &str) -> Option<(HostEnum, u64)> {
-        self.types.iter().skip(1).find_map(|&at| {
+        self.own().find_map(|(at, _)| {
             let width = match self.kind(at) {
                 6 => 8,
                 19 => 12,
@@ -278,6 +345,9 @@ impl Btf {
     /// The prototype that a FUNC has, or that a typedef points to.
     pub fn prototype(&self, name: &str, mut id: u32) -> Option<Function> {
         for _ in 0..MAX_DEPTH {
+            if let Some(base) = self.base_of(id) {
+                return base.prototype(name, id);
+            }
             let at = self.at(id)?;
             match self.kind(at) {
                 13 => {

@@ -217,7 +217,7 @@ impl Host for FixtureHost {
 
     fn functions(&self, _module: Option<&str>, pattern: &str) -> Vec<String> {
         let names = FUNCTIONS.iter().map(|f| f.0.to_owned());
-        names.filter(|n| super::live::matches(pattern, n)).collect()
+        names.filter(|n| super::matches(pattern, n)).collect()
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Function> {
@@ -235,7 +235,7 @@ impl Host for FixtureHost {
     }
 
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)> {
-        let fits = super::live::matches;
+        let fits = super::matches;
         let found = TRACEPOINTS.iter();
         found
             .filter(|t| fits(category, t.0) && fits(event, t.1))

@@ -1,21 +1,55 @@
 //! A tracepoint's format file becomes its members with types, offsets and sizes.
 
 use super::{CType, DataLocation, TracepointFormat, TracepointMember};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Where tracefs is, or why it can't be read.
-pub fn events(sysroot: &Path) -> Result<PathBuf, String> {
-    let places = [
-        "sys/kernel/tracing/events",
-        "sys/kernel/debug/tracing/events",
-    ];
-    let mut places = places.iter().map(|place| sysroot.join(place));
-    places
-        .find(|place| place.read_dir().is_ok())
-        .ok_or_else(|| {
-            "tracefs can't be read; as root: `mount -t tracefs tracefs /sys/kernel/tracing`"
-                .to_owned()
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+/// A tracefs and, where it is a mount of our own, what keeps it.
+pub struct Tracefs {
+    pub events: PathBuf,
+    _mount: Option<OwnedFd>,
+}
+
+impl Tracefs {
+    /// Where tracefs is mounted; for this machine else a mount that no other process sees and that ends with us.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    pub fn open(sysroot: &Path) -> Result<Tracefs, String> {
+        let places = [
+            "sys/kernel/tracing/events",
+            "sys/kernel/debug/tracing/events",
+        ];
+        let mut places = places.iter().map(|place| sysroot.join(place));
+        if let Some(events) = places.find(|place| place.read_dir().is_ok()) {
+            return Ok(Tracefs {
+                events,
+                _mount: None,
+            });
+        }
+        if sysroot != Path::new("/") {
+            return Err(format!("there is no tracefs below {}", sysroot.display()));
+        }
+        let mount = mount().map_err(|error| {
+            format!(
+                "tracefs is not mounted and can't be ({error}); as root: `mount -t tracefs tracefs /sys/kernel/tracing`"
+            )
+        })?;
+        Ok(Tracefs {
+            events: PathBuf::from(format!("/proc/self/fd/{}/events", mount.as_raw_fd())),
+            _mount: Some(mount),
         })
+    }
+}
+
+/// A detached mount (Linux 5.2), reached through its descriptor.
+fn mount() -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// The text of a format file. Pointers of `syscalls` tracepoints are user pointers.

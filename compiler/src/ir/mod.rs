@@ -12,6 +12,7 @@ pub mod expr;
 pub mod print;
 pub mod stmt;
 pub mod types;
+pub mod visit;
 
 pub use expr::{BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapOp, Place, Step, UnaryOp};
 pub use stmt::{AggregateUpdate, Stmt, StmtKind};

@@ -54,6 +54,8 @@ pub struct ProbeContext {
     pub name: String,
     /// The runtime makes one name per match: `probe` and `func` come from the attach cookie.
     pub wildcard: bool,
+    /// The probe's number in the script, where `probe` is a number in all of them because one has a wildcard.
+    pub number: Option<u32>,
     pub kind: ProgramKind,
     pub attach: abi::Attach,
     /// `-p` filters its events by process.

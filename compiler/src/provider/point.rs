@@ -114,6 +114,7 @@ impl<'a> Parts<'a> {
             provider: self.provider,
             name: self.name(),
             wildcard: false,
+            number: None,
             kind,
             attach,
             pid_filter: false,

@@ -153,6 +153,13 @@ impl Lowering<'_> {
         match of {
             TypeOrExpr::Type(ty) => self.type_expr(ty),
             TypeOrExpr::Expr(expr) => {
+                // `sizeof(size_t)`: only what names mean tells a type from a value.
+                if let ast::ExprKind::Identifier(name) = &expr.kind
+                    && !self.is_value(name)
+                    && let Some(ty) = self.known_type(name)
+                {
+                    return Some(ty);
+                }
                 let (_, value) = self.collect(|l| l.expr(expr));
                 value.map(|v| v.ty)
             }
@@ -160,6 +167,11 @@ impl Lowering<'_> {
     }
 
     fn named_type(&mut self, name: &str, span: Span) -> Option<Type> {
+        self.known_type(name)
+            .or_else(|| self.unknown_type(name, span))
+    }
+
+    fn known_type(&mut self, name: &str) -> Option<Type> {
         if let Some(ty) = self.constants.typedefs.get(name) {
             return Some(self.types.from_c(ty));
         }
@@ -187,10 +199,8 @@ impl Lowering<'_> {
         if let Some(ty) = self.host.typedef(name) {
             return Some(self.types.from_c(&ty));
         }
-        if let Some(record) = self.host.record(name, false) {
-            return Some(Type::CRecord(self.types.record(&record)));
-        }
-        self.unknown_type(name, span)
+        let record = self.host.record(name, false)?;
+        Some(Type::CRecord(self.types.record(&record)))
     }
 
     fn record_type(&mut self, name: &str, union: bool, span: Span) -> Option<Type> {

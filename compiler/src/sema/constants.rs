@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Options;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::{CDefinitions, CError, CType, Host, HostEnum, HostRecord};
 use crate::source::Span;
 use crate::syntax::ast::Program;
@@ -27,9 +27,10 @@ pub(super) fn read(
     options: &Options,
     diagnostics: &mut Diagnostics,
 ) -> Constants {
-    let Some(first) = program.preamble.first() else {
+    if program.preamble.is_empty() && options.c.includes.is_empty() {
         return Constants::default();
-    };
+    }
+    let first = program.preamble.first().map(|piece| piece.span);
     let mut text = String::new();
     let mut starts = vec![];
     for piece in &program.preamble {
@@ -41,13 +42,16 @@ pub(super) fn read(
         Ok((definitions, errors)) => {
             let mut constants = collect(definitions);
             for error in &errors {
-                constants.broken |= report(error, &starts, diagnostics);
+                constants.broken |= report(error, &text, &starts, diagnostics);
             }
             constants
         }
-        Err(_) => {
-            let what = Unsupported::CDefinitions;
-            diagnostics.push(Diagnostic::not_supported_yet(first.span, what));
+        Err(why) => {
+            diagnostics.push(Diagnostic::error(
+                Code::CPreamble,
+                first.unwrap_or_default(),
+                format!("this script's C definitions need libclang: {why}"),
+            ));
             Constants {
                 broken: true,
                 ..Constants::default()
@@ -57,13 +61,19 @@ pub(super) fn read(
 }
 
 /// Points a complaint of libclang at the script's own text; true for an error.
-fn report(error: &CError, starts: &[(usize, Span)], diagnostics: &mut Diagnostics) -> bool {
+fn report(
+    error: &CError,
+    text: &str,
+    starts: &[(usize, Span)],
+    diagnostics: &mut Diagnostics,
+) -> bool {
     let span = error
         .offset
         .and_then(|offset| {
             let (start, span) = starts.iter().rev().find(|(start, _)| *start <= offset)?;
             let at = (span.start as usize + (offset - start)).min(span.end as usize);
-            Some(Span::new(span.file, at, (at + 1).min(span.end as usize)))
+            let end = at + word(text.get(offset..).unwrap_or(""));
+            Some(Span::new(span.file, at, end.min(span.end as usize)))
         })
         .or_else(|| starts.first().map(|(_, span)| *span))
         .unwrap_or_default();
@@ -74,6 +84,16 @@ fn report(error: &CError, starts: &[(usize, Span)], diagnostics: &mut Diagnostic
     };
     diagnostics.push(made);
     error.fatal
+}
+
+/// Bytes of the name that a text begins with, or of its first character; of the whole line for a directive.
+fn word(text: &str) -> usize {
+    if text.starts_with('#') {
+        return text.trim_end().find('\n').unwrap_or(text.trim_end().len());
+    }
+    let name = |c: char| c.is_alphanumeric() || c == '_';
+    let length = text.find(|c| !name(c)).unwrap_or(text.len());
+    length.max(text.chars().next().map_or(1, char::len_utf8))
 }
 
 fn collect(definitions: CDefinitions) -> Constants {

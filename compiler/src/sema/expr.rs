@@ -157,6 +157,16 @@ impl Lowering<'_> {
         })
     }
 
+    /// Whether a bare name is a value in this script, whatever the kernel calls so.
+    pub(super) fn is_value(&self, name: &str) -> bool {
+        self.constants.integers.contains_key(name)
+            || self.constants.strings.contains_key(name)
+            || self.constants.enumerators.contains_key(name)
+            || name == "args"
+            || builtin::lookup(name).is_some()
+            || self.macros.contains_key(name)
+    }
+
     /// A bare name: a constant of the preamble, a builtin, or a kernel enum's constant.
     fn identifier(&mut self, name: &str, span: Span) -> Option<Expr> {
         if let Some(value) = self.constants.integers.get(name) {

@@ -204,6 +204,7 @@ impl Lowering<'_> {
     /// Reads a place; what can't be read as a whole (an array without a length) is its address.
     pub(super) fn load(&mut self, place: Place, span: Span) -> Expr {
         let mut ty = place.ty.clone();
+        self.types.load_script(&ty, self.host);
         if let (Space::User, Type::Pointer { space, .. }) = (place.space, &mut ty) {
             // What a user's struct points to is the user's too.
             *space = Space::User;

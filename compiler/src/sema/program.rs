@@ -224,7 +224,18 @@ fn resolve<'p>(
             }
         }
     }
+    number_probes(&mut bodies);
     bodies
+}
+
+/// A name that a wildcard matches is known to the target alone, as a number. A map's keys are of one type, so all
+/// probes of such a script have numbers.
+fn number_probes(bodies: &mut [Body]) {
+    if bodies.iter().any(|body| body.context.wildcard) {
+        for (number, body) in (0..).zip(bodies) {
+            body.context.number = Some(number);
+        }
+    }
 }
 
 struct Context<'a> {

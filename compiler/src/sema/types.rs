@@ -1,8 +1,10 @@
 //! C types of the host become types of the typed tree; names of types as users read them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::host::{CType, Host, HostEnum, HostRecord, RecordOrigin, TracepointFormat};
+use crate::host::{
+    CType, DataLocation, Host, HostEnum, HostRecord, RecordOrigin, TracepointFormat,
+};
 use crate::ir::{
     Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,
 };
@@ -15,6 +17,8 @@ pub(super) struct TypeTable {
     hosts: HashMap<HostRecord, CRecordId>,
     sources: Vec<Option<HostRecord>>,
     tracepoints: HashMap<(String, String), CRecordId>,
+    /// Loaded with all that is inside.
+    whole: HashSet<CRecordId>,
 }
 
 impl TypeTable {
@@ -118,12 +122,31 @@ impl TypeTable {
                 ty: self.from_c(&m.ty),
                 bit_offset: m.bit_offset,
                 bitfield: m.bitfield,
+                located: false,
             })
             .collect();
         let record = &mut self.types.records[at];
         record.size = body.size;
         record.members = members;
         record.loaded = true;
+    }
+
+    /// Loads a struct of the script with all that is inside it: a copy of one has a size and is printed by its members.
+    pub(super) fn load_script(&mut self, ty: &Type, host: &dyn Host) {
+        match ty {
+            Type::Array { element, .. } => self.load_script(element, host),
+            Type::CRecord(id) if self.types.record(*id).origin == Origin::Script => {
+                if !self.whole.insert(*id) {
+                    return;
+                }
+                self.load(*id, host);
+                let inside = self.types.record(*id).members.iter();
+                for part in inside.map(|m| m.ty.clone()).collect::<Vec<_>>() {
+                    self.load_script(&part, host);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The record of a tracepoint's event, all members loaded.
@@ -152,6 +175,7 @@ impl TypeTable {
                     ty,
                     bit_offset: m.offset * 8,
                     bitfield: None,
+                    located: m.location != DataLocation::Inline,
                 }
             })
             .collect();

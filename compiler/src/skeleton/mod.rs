@@ -5,9 +5,7 @@
 mod needs;
 mod pretty;
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use askama::Template;
 use btc_abi::{Manifest, ToConst};
 
@@ -71,11 +69,11 @@ pub fn empty(needs: &Needs) -> Result<Project> {
     })
 }
 
-/// Makes the crate; `scratch` is an existing directory where libbpf-cargo's generator may work.
+/// Makes the crate; `generated` is what libbpf-cargo made of the object.
 ///
 /// # Errors
-/// An object that libbpf can't read, or a scratch directory that can't be written.
-pub fn render(manifest: &Manifest, object: &[u8], scratch: &Path) -> Result<Project> {
+/// A template that can't be rendered.
+pub fn render(manifest: &Manifest, object: &[u8], generated: &str) -> Result<Project> {
     let needs = Needs::of(manifest);
     let mut literal = String::new();
     manifest.to_const(&mut literal);
@@ -94,29 +92,13 @@ pub fn render(manifest: &Manifest, object: &[u8], scratch: &Path) -> Result<Proj
             File::new("Cargo.toml", cargo.render()?),
             File::new("src/main.rs", main.render()?),
             File::new("src/manifest.rs", constant.render()?),
-            File::new("src/skel.rs", skeleton_source(object, scratch)?),
+            File::new("src/skel.rs", relative_object(generated)),
             File::new("src/tool.bpf.o", object),
         ],
     })
 }
 
-/// libbpf-cargo's skeleton of the object, which it names relative to the source file.
-fn skeleton_source(object: &[u8], scratch: &Path) -> Result<String> {
-    let object_path = scratch.join("tool.bpf.o");
-    let output = scratch.join("skel.rs");
-    std::fs::write(&object_path, object).with_context(|| object_path.display().to_string())?;
-    libbpf_cargo::SkeletonBuilder::new()
-        .obj(&object_path)
-        .reference_obj(true)
-        // A path that can't exist: the generator then leaves its text as it is, whether there is a rustfmt or not.
-        .rustfmt(scratch.join("no/rustfmt"))
-        .generate(&output)
-        .context("libbpf can't read the object")?;
-    let text = std::fs::read_to_string(&output).with_context(|| output.display().to_string())?;
-    Ok(relative_object(&text))
-}
-
-/// Replaces the absolute path in `include_bytes!`.
+/// Names the object relative to the source file, not by the generator's absolute path.
 fn relative_object(skeleton: &str) -> String {
     const OPEN: &str = "include_bytes!(\"";
     let Some(start) = skeleton.find(OPEN).map(|at| at + OPEN.len()) else {

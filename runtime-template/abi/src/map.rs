@@ -32,7 +32,8 @@ describe! {
         RingBuffer,
         /// Per-CPU u64 counters, [`crate::Manifest::counters`] says of what.
         Counters,
-        /// Working memory of programs; never read.
+        /// Working memory of programs; never read. `max_entries` is for one CPU: there are so many on each, those of the
+        /// first CPU first.
         Scratch,
     }
 }

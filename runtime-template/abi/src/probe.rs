@@ -26,6 +26,8 @@ describe! {
         pub size: u8,
         /// Where the access starts within the member (an array's element).
         pub addend: u32,
+        /// The member was a word that says where the data is (`__data_loc`, `__rel_loc`) where the script was compiled.
+        pub located: bool,
     }
 }
 

@@ -54,7 +54,8 @@ describe! {
         Username,
         /// A `u64` cgroup id, printed as a path; `pattern` as `cgroup_path`'s second argument.
         CgroupPath { pattern: Text, },
-        /// A `u64`: index into the names that the runtime attached (an attach cookie), printed as the probe's name.
+        /// A `u64`, printed as a probe's name: an index into [`crate::Manifest::probes`], or beyond their number an
+        /// attach cookie: one of the names that the runtime found for patterns.
         ProbeName,
         /// An `i32` errno printed by strerror.
         ErrorName,

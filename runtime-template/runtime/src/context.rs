@@ -19,6 +19,8 @@ struct Member {
     size: u32,
     signed: bool,
     array: bool,
+    /// A word that says where the data is.
+    located: bool,
 }
 
 /// Where the members that a program reads are, in order of its relocations.
@@ -57,6 +59,19 @@ pub fn groups(probe: &Probe, sites: &[Site], tracefs: &Path) -> Result<Vec<Group
                         probe.place, site.name, relocation.field
                     ))
                 })?;
+            if member.located != relocation.located {
+                return Err(Error::new(format!(
+                    "{}: {}: `{}` is a string of another kind on this kernel ({}) than where the script was compiled",
+                    probe.place,
+                    site.name,
+                    relocation.field,
+                    if member.located {
+                        "of any length"
+                    } else {
+                        "an array"
+                    },
+                )));
+            }
             layout.push(member.clone());
         }
         let layout = Layout(layout);
@@ -94,6 +109,8 @@ fn members(format: &str) -> Vec<Member> {
                 size: value(parts.next(), "size:")?,
                 signed: value(parts.next(), "signed:") == Some(1),
                 array,
+                located: declaration.starts_with("__data_loc")
+                    || declaration.starts_with("__rel_loc"),
             })
         })
         .collect()
@@ -267,6 +284,7 @@ mod tests {
             field: field.into(),
             size,
             addend,
+            located: false,
         };
         let probe = Probe {
             program: "p".into(),

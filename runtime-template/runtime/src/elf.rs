@@ -30,34 +30,39 @@ impl Binary {
 
     /// The address that the file gives a symbol of any type; `None` where it has no such symbol.
     pub fn address(&self, symbol: &str) -> Result<Option<u64>, Error> {
-        let mut found = None;
-        self.symbols(|name, address, _| {
-            if found.is_none() && name == symbol.as_bytes() {
-                found = Some(address);
-            }
-        })?;
-        Ok(found)
+        self.find(|found| found.name == symbol.as_bytes())
     }
 
     /// The file offset of a function.
     pub fn function_offset(&self, symbol: &str) -> Result<Option<u64>, Error> {
-        let mut found = None;
-        self.symbols(|name, address, function| {
-            if found.is_none() && function && name == symbol.as_bytes() {
-                found = Some(address);
+        let found = self.find(|found| found.function && found.name == symbol.as_bytes())?;
+        found.map(|address| self.file_offset(address)).transpose()
+    }
+
+    /// The address of the first symbol that is wanted; of its default version where it has several, since that is
+    /// what programs are linked with.
+    fn find(&self, wanted: impl Fn(&Symbol<'_>) -> bool) -> Result<Option<u64>, Error> {
+        let mut first = None;
+        let mut default = None;
+        self.symbols(|symbol| {
+            if wanted(symbol) {
+                first = first.or(Some(symbol.address));
+                if !symbol.hidden {
+                    default = default.or(Some(symbol.address));
+                }
             }
         })?;
-        found.map(|address| self.file_offset(address)).transpose()
+        Ok(default.or(first))
     }
 
     /// Names and file offsets of the functions that `wanted` takes; one name per offset.
     pub fn functions(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, u64)>, Error> {
         let mut found = Vec::new();
-        self.symbols(|name, address, function| {
-            if let (true, Ok(name)) = (function, std::str::from_utf8(name))
+        self.symbols(|symbol| {
+            if let (true, Ok(name)) = (symbol.function, std::str::from_utf8(symbol.name))
                 && wanted(name)
             {
-                found.push((name.to_owned(), address));
+                found.push((name.to_owned(), symbol.address));
             }
         })?;
         for (_, address) in &mut found {
@@ -99,29 +104,45 @@ impl Binary {
             .context(|| format!("{} is not a 64-bit ELF file", self.name()))
     }
 
-    /// Calls `each` with name, address and whether it is a function, for every defined symbol.
-    fn symbols(&self, mut each: impl FnMut(&[u8], u64, bool)) -> Result<(), Error> {
+    /// Calls `each` for every defined symbol.
+    fn symbols(&self, mut each: impl FnMut(&Symbol<'_>)) -> Result<(), Error> {
         let data = self.map.bytes();
         let header = self.header()?;
         let endian = header.endian().context(|| self.name())?;
         let sections = header.sections(endian, data).context(|| self.name())?;
+        let versions = sections.gnu_versym(endian, data).ok().flatten();
+        let versions = versions.map_or(&[][..], |(versions, _)| versions);
         for kind in [SHT_SYMTAB, SHT_DYNSYM] {
             let table = sections
                 .symbols(endian, data, kind)
                 .context(|| self.name())?;
-            for symbol in table.iter() {
+            for (index, symbol) in table.iter().enumerate() {
                 if symbol.st_value(endian) == 0 || symbol.is_undefined(endian) {
                     continue;
                 }
                 let Ok(name) = symbol.name(endian, table.strings()) else {
                     continue;
                 };
-                let function = matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC);
-                each(name, symbol.st_value(endian), function);
+                let version = versions.get(index).filter(|_| kind == SHT_DYNSYM);
+                each(&Symbol {
+                    name,
+                    address: symbol.st_value(endian),
+                    function: matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC),
+                    hidden: version.is_some_and(|version| version.0.get(endian).is_hidden()),
+                });
             }
         }
         Ok(())
     }
+}
+
+/// A defined symbol.
+struct Symbol<'a> {
+    name: &'a [u8],
+    address: u64,
+    function: bool,
+    /// An old version, kept for programs that were linked with it.
+    hidden: bool,
 }
 
 struct Mapping {

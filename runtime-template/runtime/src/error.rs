@@ -1,27 +1,45 @@
 //! What went wrong on the target: one message that names the call, the reason and what to do, and an exit status.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error of the run. Opaque: callers add context with [`Context`] and print it.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Error(#[from] Kind);
+#[derive(Debug)]
+pub struct Error(Kind);
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 enum Kind {
     /// The command line is wrong: exit status 2.
-    #[error("{0}")]
     Usage(String),
-    #[error("{0}")]
     Message(String),
-    #[error("{what}: {source}")]
-    Context { what: String, source: Source },
+    Context {
+        what: String,
+        source: Source,
+    },
     /// Whoever read our output is gone; ends the run quietly.
-    #[error("nobody reads the output any more")]
     BrokenPipe,
+}
+
+// Written out: a derive would have every machine's first build compile a parser of Rust.
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.0 {
+            Kind::Usage(message) | Kind::Message(message) => f.write_str(message),
+            Kind::Context { what, source } => write!(f, "{what}: {source}"),
+            Kind::BrokenPipe => f.write_str("nobody reads the output any more"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Kind::Context { source, .. } => Some(&**source),
+            Kind::Usage(_) | Kind::Message(_) | Kind::BrokenPipe => None,
+        }
+    }
 }
 
 impl Error {

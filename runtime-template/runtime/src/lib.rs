@@ -3,7 +3,7 @@
 //!
 //! The generated crate is a manifest, libbpf-cargo's skeleton of the BPF object, and this:
 //!
-//! ```ignore
+//! ```text
 //! static TRACER: btc_runtime::Tracer = btc_runtime::Tracer {
 //!     manifest: &MANIFEST,
 //!     // Only the providers that the script uses, so that the linker drops the others.
@@ -19,16 +19,24 @@
 //!
 //! There are no globals but libbpf's own log hook: an executable may hold several tracers.
 
+pub mod aggregate;
 pub mod attach;
 mod child;
 pub mod config;
 mod context;
+mod counters;
+pub mod datum;
+mod decode;
 mod detach;
 mod elf;
 pub mod error;
+pub mod format;
 mod library;
 mod load;
+mod maps;
+mod names;
 pub mod options;
+pub mod output;
 pub mod parameters;
 pub mod pattern;
 pub mod plan;
@@ -37,10 +45,13 @@ pub mod report;
 mod run;
 mod signal;
 mod slots;
+mod stacks;
 pub mod symbolize;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
+#[cfg(target_feature = "crt-static")]
+mod unused;
 mod usage;
 
 use std::io::Write as _;
@@ -49,7 +60,7 @@ use std::process::ExitCode;
 pub use btc_abi as abi;
 use btc_abi::Manifest;
 pub use error::{Context, Error};
-use libbpf_rs::skel::SkelBuilder;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
 /// A tool: what it traces and the parts of the runtime that it needs.
 pub struct Tracer {
@@ -65,8 +76,15 @@ pub struct Tracer {
 ///
 /// The exit status is that of the script's `exit()`, 0 after a signal, a closed pipe or the end of the traced
 /// process (whatever its own status was), 1 after an error, 2 after a wrong command line.
-pub fn main<B: SkelBuilder<'static>>(tracer: &'static Tracer, builder: B) -> ExitCode {
-    match run::run(tracer, builder) {
+pub fn main<B>(tracer: &'static Tracer, builder: B) -> ExitCode
+where
+    B: SkelBuilder<'static, Output: OpenSkel<'static, Output: 'static> + 'static> + 'static,
+{
+    trace(tracer, Box::new(builder))
+}
+
+fn trace(tracer: &'static Tracer, skeleton: Box<dyn load::Skeleton>) -> ExitCode {
+    match run::run(tracer, skeleton) {
         Ok(status) => status,
         Err(error) => {
             if !error.is_broken_pipe() {

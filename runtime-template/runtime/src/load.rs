@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
-use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
 
 use crate::context::{self, Group};
@@ -42,27 +42,54 @@ fn taken_log() -> String {
         .unwrap_or_default()
 }
 
+/// A skeleton without its type: so that the runtime is compiled once, and not again for each tool.
+pub trait Skeleton {
+    fn open(self: Box<Self>) -> libbpf_rs::Result<Box<dyn Open>>;
+}
+
+/// An open object, to be loaded.
+pub trait Open {
+    fn object(&mut self) -> &mut OpenObject;
+    fn load(self: Box<Self>) -> libbpf_rs::Result<Box<dyn Skel<'static>>>;
+}
+
+impl<B> Skeleton for B
+where
+    B: SkelBuilder<'static, Output: OpenSkel<'static, Output: 'static> + 'static>,
+{
+    fn open(self: Box<Self>) -> libbpf_rs::Result<Box<dyn Open>> {
+        // One object a process, for its whole life.
+        let storage = Box::leak(Box::new(std::mem::MaybeUninit::uninit()));
+        Ok(Box::new(SkelBuilder::open(*self, storage)?))
+    }
+}
+
+impl<O: OpenSkel<'static, Output: 'static>> Open for O {
+    fn object(&mut self) -> &mut OpenObject {
+        self.open_object_mut()
+    }
+
+    fn load(self: Box<Self>) -> libbpf_rs::Result<Box<dyn Skel<'static>>> {
+        Ok(Box::new(OpenSkel::load(*self)?))
+    }
+}
+
 /// A loaded skeleton, and the groups of the plan's probes.
-pub type Loaded<B> = (
-    <<B as SkelBuilder<'static>>::Output as OpenSkel<'static>>::Output,
-    Vec<Vec<Group>>,
-);
+pub type Loaded = (Box<dyn Skel<'static>>, Vec<Vec<Group>>);
 
 /// Opens the object, makes it fit this target, loads it. The groups are those of the plan's probes, in its order.
-pub fn load<B: SkelBuilder<'static>>(
-    builder: B,
+pub fn load(
+    skeleton: Box<dyn Skeleton>,
     manifest: &Manifest,
     config: &Config,
     plan: &Plan,
     facts: &Facts<'_>,
     target: &Target,
-) -> Result<Loaded<B>, Error> {
-    // One object a process, for its whole life.
-    let storage = Box::leak(Box::new(std::mem::MaybeUninit::uninit()));
-    let mut open = builder
-        .open(storage)
+) -> Result<Loaded, Error> {
+    let mut open = skeleton
+        .open()
         .map_err(|error| refused(manifest, config, "open the BPF object", error))?;
-    let object = open.open_object_mut();
+    let object = open.object();
     set_up_maps(object, manifest, config, facts)?;
     let groups = set_up_programs(object, plan, target)?;
     let loaded = open
@@ -87,8 +114,7 @@ fn set_up_maps(
             continue;
         }
         if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config)
-                .context(|| format!("set up the map {symbol}"))?;
+            set_up_map(&mut map, description, config)?;
         }
     }
     Ok(())
@@ -98,15 +124,24 @@ fn set_up_map(
     map: &mut OpenMapMut<'_>,
     description: &btc_abi::Map,
     config: &Config,
-) -> libbpf_rs::Result<()> {
+) -> Result<(), Error> {
+    let what = || format!("set up the map {}", description.symbol);
     if description.role == MapRole::RingBuffer {
-        return map.set_max_entries(ring_buffer_size(config.perf_rb_pages));
+        return map
+            .set_max_entries(ring_buffer_size(config.perf_rb_pages))
+            .context(what);
+    }
+    if description.role == MapRole::Scratch {
+        let entries = description.max_entries * target::cpu_ids()?;
+        return map.set_max_entries(entries).context(what);
     }
     if description.max_entries == 0 && description.key.is_some() {
-        map.set_max_entries(u32::try_from(config.max_map_keys).unwrap_or(u32::MAX))?;
+        let entries = u32::try_from(config.max_map_keys).unwrap_or(u32::MAX);
+        map.set_max_entries(entries).context(what)?;
     }
     if description.sparse && target::kernel_at_least(6, 1) {
-        map.set_map_flags(map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC)?;
+        let flags = map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC;
+        map.set_map_flags(flags).context(what)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{Error, Tracer};
 pub struct Plan {
     /// In the manifest's order, those without a site included.
     pub probes: Vec<Planned>,
-    /// Indexed by cookie.
+    /// Those of the manifest's probes, then one for each match of a pattern: indexed by [`btc_abi::Value::ProbeName`].
     pub names: Vec<String>,
 }
 
@@ -32,7 +32,9 @@ pub fn make(
 ) -> Result<Plan, Error> {
     let mut plan = Plan {
         probes: Vec::new(),
-        names: Vec::new(),
+        names: (tracer.manifest.probes.iter())
+            .map(|probe| probe.name.to_string())
+            .collect(),
     };
     let mut count = 0;
     for probe in tracer.manifest.probes.iter() {
@@ -62,8 +64,8 @@ pub fn make(
             // The name is a constant of the program unless a pattern was matched.
             if site.name != probe.name {
                 site.cookie = plan.names.len() as u64;
+                plan.names.push(site.name.clone());
             }
-            plan.names.push(site.name.clone());
         }
         count += sites.len();
         plan.probes.push(Planned {

@@ -1,7 +1,7 @@
 //! Ring buffer, signals and the traced process → records to the session, until something ends the run.
 
 use std::cell::RefCell;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libbpf_rs::{AsRawLibbpf, Map, RingBuffer, RingBufferBuilder};
 
@@ -61,6 +61,13 @@ impl<'s, 'o> State<'s, 'o> {
     }
 }
 
+/// A process that the symbolizer follows, so that its stacks have names after its end.
+pub struct Followed {
+    pub process: u32,
+    /// Readable when [`Session::remember`] has something to take in.
+    pub fd: RawFd,
+}
+
 /// The ring buffer (a script that reports nothing has none) and its state.
 pub struct Records<'c, 's, 'o> {
     buffer: Option<RingBuffer<'c>>,
@@ -105,12 +112,20 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         Ok(state.exit.is_none() && usize::try_from(count).is_ok_and(|count| count < limit))
     }
 
-    /// Sleeps and handles records until something ends the run. `processes` are pidfds.
-    pub fn poll(&self, signals: &Signals, process: Option<&OwnedFd>) -> Result<Ending, Error> {
+    /// Sleeps and handles records until something ends the run. `process` is a pidfd; `followed` the process whose
+    /// mappings the symbolizer follows.
+    pub fn poll(
+        &self,
+        signals: &Signals,
+        process: Option<&OwnedFd>,
+        followed: Option<Followed>,
+    ) -> Result<Ending, Error> {
         let mut waiting = vec![pollfd(signals.fd())];
         waiting.extend(process.map(|process| pollfd(process.as_raw_fd())));
         let sources = waiting.len();
         waiting.extend(self.buffer.as_ref().map(|buffer| pollfd(buffer.epoll_fd())));
+        let mappings = waiting.len();
+        waiting.extend(followed.as_ref().map(|followed| pollfd(followed.fd)));
         let mut empty = false;
         loop {
             if empty {
@@ -128,6 +143,11 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
             }
             if waiting[0].revents != 0 {
                 return Ok(Ending::Signal);
+            }
+            if let (Some(followed), Some(ready)) = (&followed, waiting.get(mappings))
+                && ready.revents != 0
+            {
+                self.state.borrow_mut().session.remember(followed.process);
             }
             empty = self.consume(BATCH)?;
             if let Some(status) = self.state.borrow().exit {

@@ -1,24 +1,31 @@
-//! Records → output: what the poll loop needs of it. The decoding and printing behind it is built beside this file.
+//! Records and maps → output: what every kind of record does, and what is printed when a run ends.
 
-use btc_abi::{Config, Manifest, MapRole, RecordKind};
+use std::os::fd::RawFd;
+use std::process::{Command, Stdio};
+
+use btc_abi::{Config, Format, Manifest, MapRole, Record, RecordKind, Value};
 use libbpf_rs::Object;
 
-use crate::{Error, symbolize::Symbolizer};
+use crate::Error;
+use crate::aggregate::integer;
+use crate::counters::{Counters, Telling};
+use crate::datum::Datum;
+use crate::decode::{Decoder, Tail};
+use crate::format::{printf, time};
+use crate::maps::{self, Contents};
+use crate::output::json::JsonOutput;
+use crate::output::text::TextOutput;
+use crate::output::{Elements, MapType, Output, Sink};
+use crate::symbolize::{self, Symbolizer};
+use crate::target::clock_ns;
+
+pub use crate::output::Buffering;
 
 /// How results are printed (`-f`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
     Text,
     Json,
-}
-
-/// When output reaches its reader (`-B`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Buffering {
-    None,
-    Line,
-    /// Flushed when the ring buffer runs empty and at the end.
-    Full,
 }
 
 /// What a session is made of.
@@ -33,16 +40,14 @@ pub struct Setup<'a> {
     pub symbolizer: Option<&'static dyn Symbolizer>,
     pub format: OutputFormat,
     pub buffering: Buffering,
-    /// `-o`; standard output without.
-    pub out: Option<std::fs::File>,
+    /// `-o` with its name; standard output without.
+    pub out: Option<(std::fs::File, String)>,
     /// `-q`
     pub quiet: bool,
     /// `-k`: failed reads are told with their places.
     pub warn_failed_reads: bool,
     /// `--no-warnings`
     pub no_warnings: bool,
-    /// CLOCK_BOOTTIME when the executable started, nanoseconds.
-    pub start_time: u64,
 }
 
 /// What the poll loop does after a record.
@@ -53,72 +58,276 @@ pub enum Flow {
     Exit(i32),
 }
 
+/// How often losses are looked for while records come, in nanoseconds.
+const TELLING_INTERVAL: u64 = 1_000_000_000;
+
 /// A run's output.
 pub struct Session<'a> {
-    setup: Setup<'a>,
+    manifest: &'static Manifest,
+    object: &'a Object,
+    config: Config,
+    quiet: bool,
+    telling: Telling,
+    decoder: Decoder<'a>,
+    counters: Counters<'a>,
+    /// CLOCK_MONOTONIC when losses were looked for.
+    told_at: u64,
+    output: Box<dyn Output>,
+    /// Formatted text on its way out; kept so that a record costs no allocation.
+    text: Vec<u8>,
 }
 
 impl<'a> Session<'a> {
     /// Opens the output.
     pub fn new(setup: Setup<'a>) -> Result<Self, Error> {
-        Ok(Session { setup })
+        let sink = Sink::new(setup.out, setup.buffering);
+        let output: Box<dyn Output> = match setup.format {
+            OutputFormat::Text => Box::new(TextOutput::new(sink)),
+            OutputFormat::Json => Box::new(JsonOutput::new(sink)),
+        };
+        let decoder = Decoder::new(
+            setup.manifest,
+            &setup.config,
+            setup.object,
+            setup.probe_names,
+            setup.symbolizer,
+        )?;
+        Ok(Session {
+            manifest: setup.manifest,
+            object: setup.object,
+            config: setup.config,
+            quiet: setup.quiet,
+            telling: Telling {
+                warnings: !setup.no_warnings,
+                failed_reads: setup.warn_failed_reads,
+            },
+            decoder,
+            counters: Counters::find(setup.manifest, setup.object)?,
+            told_at: clock_ns(libc::CLOCK_MONOTONIC),
+            output,
+            text: Vec::new(),
+        })
     }
 
     /// `Attached N probes`: to standard error in text, a line of its own in JSON.
     pub fn attached(&mut self, probes: usize) -> Result<(), Error> {
-        if !self.setup.quiet {
-            eprintln!(
-                "Attached {probes} probe{}",
-                if probes == 1 { "" } else { "s" }
-            );
+        if self.quiet {
+            return Ok(());
         }
-        Ok(())
+        self.output.attached(probes)?;
+        self.output.flush()
+    }
+
+    /// Where user addresses are printed by name: a descriptor that is readable when [`Session::remember`] has something
+    /// to take in.
+    pub fn follow(&mut self, process: u32) -> Option<RawFd> {
+        symbolize::names_user_addresses(self.manifest)
+            .then(|| self.decoder.follow(process))
+            .flatten()
+    }
+
+    /// Keeps what is needed to name user addresses of a process after its end.
+    pub fn remember(&mut self, process: u32) {
+        self.decoder.remember(process);
     }
 
     /// Acts on one record of the ring buffer.
-    pub fn handle_record(&mut self, record: &[u8]) -> Result<Flow, Error> {
-        let short = || Error::new("a record is shorter than its header: a bug of btc");
-        let id: [u8; 4] = record
-            .get(..4)
-            .and_then(|id| id.try_into().ok())
-            .ok_or_else(short)?;
-        let records = &self.setup.manifest.records;
-        let record_type = records
-            .get(u32::from_le_bytes(id) as usize)
-            .ok_or_else(|| Error::new("a record of no known kind: a bug of btc"))?;
-        if record_type.kind != RecordKind::Exit {
-            return Err(Error::new(format!(
-                "{}: printing this is not supported yet",
-                record_type.place
-            )));
+    pub fn handle_record(&mut self, bytes: &[u8]) -> Result<Flow, Error> {
+        let id = integer(bytes, 0, 4, false) as usize;
+        let record = (self.manifest.records.get(id))
+            .filter(|record| bytes.len() >= record.size as usize)
+            .ok_or_else(|| {
+                Error::new("a record that no program of the script sends: a bug of btc")
+            })?;
+        match &record.kind {
+            RecordKind::Printf { format } => {
+                self.fill(format, record, bytes);
+                self.output.printf(&self.text)?;
+            }
+            RecordKind::Errorf { format } => {
+                self.fill(format, record, bytes);
+                self.output.message("ERROR", &record.place, &self.text)?;
+            }
+            RecordKind::Warnf { format } => {
+                self.fill(format, record, bytes);
+                self.output.message("WARNING", &record.place, &self.text)?;
+            }
+            RecordKind::System { format } => {
+                self.fill(format, record, bytes);
+                self.system(record)?;
+            }
+            RecordKind::Cat { format } => {
+                self.fill(format, record, bytes);
+                self.cat(record)?;
+            }
+            RecordKind::Print => {
+                if let Some(value) = self.fields(record, bytes).first() {
+                    self.output.value(value)?;
+                }
+            }
+            RecordKind::PrintMap { map } => {
+                let fields = self.fields(record, bytes);
+                let number = |index: usize| fields.get(index).and_then(Datum::bits).unwrap_or(0);
+                self.print_map(*map as usize, number(0), number(1))?;
+            }
+            RecordKind::Clear { map } => {
+                let description = &self.manifest.maps[*map as usize];
+                maps::clear(&maps::find(self.object, description)?, description)?;
+            }
+            RecordKind::Zero { map } => {
+                let description = &self.manifest.maps[*map as usize];
+                maps::zero(&maps::find(self.object, description)?, description)?;
+            }
+            RecordKind::Exit => {
+                let status = self.fields(record, bytes).first().and_then(Datum::bits);
+                return Ok(Flow::Exit(status.unwrap_or(0) as i32));
+            }
+            RecordKind::Time { format } => {
+                let now = i128::from(clock_ns(libc::CLOCK_REALTIME));
+                self.output.time(time::strftime(format, now).as_bytes())?;
+            }
+            RecordKind::Join { separator } => self.join(separator, record, bytes)?,
         }
-        let Some(field) = record_type.fields.first() else {
-            return Ok(Flow::Exit(0));
+        Ok(Flow::Continue)
+    }
+
+    fn fields<'b>(&mut self, record: &'static Record, bytes: &'b [u8]) -> Vec<Datum<'b>> {
+        let mut tail = Tail(bytes.get(record.size as usize..).unwrap_or_default());
+        self.decoder.fields(&record.fields, bytes, &mut tail)
+    }
+
+    /// Formats into `self.text`.
+    fn fill(&mut self, format: &Format, record: &'static Record, bytes: &[u8]) {
+        let fields = self.fields(record, bytes);
+        self.text.clear();
+        printf::write(format, fields.into_iter(), &mut self.text);
+    }
+
+    /// Runs `self.text` in a shell and prints what it prints; its errors go where ours go.
+    fn system(&mut self, record: &Record) -> Result<(), Error> {
+        // What was printed before is there before what the command prints beside its standard output.
+        self.output.flush()?;
+        let command = String::from_utf8_lossy(&self.text).into_owned();
+        let done = Command::new("/bin/sh")
+            .args(["-c", &command])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output();
+        match done {
+            Ok(done) => self.output.system(&done.stdout),
+            Err(error) => {
+                let text = format!("system: run `{command}`: {error}");
+                self.output
+                    .message("WARNING", &record.place, text.as_bytes())
+            }
+        }
+    }
+
+    /// Prints the head of the file that `self.text` names.
+    fn cat(&mut self, record: &Record) -> Result<(), Error> {
+        use std::io::Read as _;
+        let path = String::from_utf8_lossy(&self.text).into_owned();
+        let mut contents = Vec::new();
+        let read = std::fs::File::open(&path).and_then(|file| {
+            file.take(self.config.max_cat_bytes)
+                .read_to_end(&mut contents)
+        });
+        match read {
+            Ok(_) => self.output.cat(&contents),
+            Err(error) => {
+                let text = format!("cat: {path}: {error}");
+                self.output
+                    .message("WARNING", &record.place, text.as_bytes())
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        separator: &str,
+        record: &'static Record,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let mut strings = self.fields(record, bytes);
+        // The vector ended where only empty strings follow.
+        while matches!(strings.last(), Some(Datum::Text(text)) if text.is_empty()) {
+            strings.pop();
+        }
+        self.text.clear();
+        for (index, string) in strings.iter().enumerate() {
+            if index > 0 {
+                self.text.extend_from_slice(separator.as_bytes());
+            }
+            crate::format::value::write(string, &mut self.text);
+        }
+        self.output.join(&self.text)
+    }
+
+    /// Prints a map: its last `top` elements (all for 0), numbers divided by `divisor` (0: as they are).
+    fn print_map(&mut self, index: usize, top: u64, divisor: u64) -> Result<(), Error> {
+        let description = &self.manifest.maps[index];
+        let elements = maps::read(&maps::find(self.object, description)?, description)?;
+        let skipped = match usize::try_from(top) {
+            Ok(top) if top > 0 => elements.len().saturating_sub(top),
+            _ => 0,
         };
-        // Little-endian, and an exit status is its low bits.
-        let status = record.get(field.offset as usize).ok_or_else(short)?;
-        Ok(Flow::Exit(i32::from(*status)))
-    }
-
-    /// The ring buffer is empty: what is buffered goes out.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Prints the script's maps, as at the end of a run.
-    pub fn print_maps(&mut self) -> Result<(), Error> {
-        let mut maps = self.setup.manifest.maps.iter();
-        match maps.find(|map| map.role == MapRole::Script) {
-            Some(map) if self.setup.config.print_maps_on_exit => Err(Error::new(format!(
-                "printing maps ({}) is not supported yet",
-                map.name
-            ))),
-            _ => Ok(()),
+        let map_type = match &description.value {
+            Value::Avg { .. } | Value::Stats { .. } => MapType::Stats,
+            Value::Hist { .. } | Value::Lhist { .. } => MapType::Histogram,
+            _ => MapType::Plain,
+        };
+        let mut decoded = Vec::new();
+        for element in &elements[skipped..] {
+            let key = description.key.as_ref();
+            let key = key.map(|key| self.decoder.value(key, &element.key));
+            let value = match &element.contents {
+                Contents::Merged(merged) => {
+                    self.decoder.merged(&description.value, merged, divisor)
+                }
+                Contents::Bytes(bytes) => self.decoder.value(&description.value, bytes),
+            };
+            // A histogram without keys that nothing was counted in is not there.
+            if key.is_none() && matches!(&value, Datum::Histogram(h) if h.buckets.is_empty()) {
+                continue;
+            }
+            decoded.push((key, value));
         }
+        let elements = Elements {
+            map_type,
+            elements: decoded,
+        };
+        self.output.map(&description.name, &elements)
+    }
+
+    /// The ring buffer is empty: what is buffered goes out, what was lost is told now and then.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let now = clock_ns(libc::CLOCK_MONOTONIC);
+        if now - self.told_at >= TELLING_INTERVAL {
+            self.told_at = now;
+            self.report_counters()?;
+        }
+        self.output.flush()
+    }
+
+    /// Prints the script's maps by name, as at the end of a run.
+    pub fn print_maps(&mut self) -> Result<(), Error> {
+        self.output.end()?;
+        if !self.config.print_maps_on_exit {
+            return Ok(());
+        }
+        let mut wanted: Vec<(usize, &str)> = (self.manifest.maps.iter().enumerate())
+            .filter(|(_, map)| map.role == MapRole::Script)
+            .map(|(index, map)| (index, &*map.name))
+            .collect();
+        wanted.sort_by_key(|(_, name)| *name);
+        for (index, _) in wanted {
+            self.print_map(index, 0, 0)?;
+        }
+        Ok(())
     }
 
     /// Says what was lost, what was full, what failed.
     pub fn report_counters(&mut self) -> Result<(), Error> {
-        Ok(())
+        self.counters.tell(self.telling, &mut *self.output)
     }
 }

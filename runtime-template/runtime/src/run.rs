@@ -5,15 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use btc_abi::Config;
-use libbpf_rs::skel::{Skel, SkelBuilder};
 use libbpf_rs::{AsRawLibbpf, MapCore, Object};
 
 use crate::attach::{Attached, Attaching, Attachment};
 use crate::child::{self, Child};
 use crate::context::{self, Group};
+use crate::load::Skeleton;
 use crate::options::{self, Options, Request};
 use crate::plan::{self, Phase, Plan, Planned};
-use crate::poll::{self, Ending, Records, State};
+use crate::poll::{self, Ending, Followed, Records, State};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
@@ -21,10 +21,7 @@ use crate::target::{Target, clock_ns};
 use crate::{Context, Error, Tracer, config, detach, load};
 
 /// The phases of a run.
-pub fn run<B: SkelBuilder<'static>>(
-    tracer: &'static Tracer,
-    builder: B,
-) -> Result<ExitCode, Error> {
+pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
     let start_time = clock_ns(libc::CLOCK_BOOTTIME);
     let manifest = tracer.manifest;
     let options = match options::parse(manifest, std::env::args_os().skip(1))? {
@@ -64,7 +61,7 @@ pub fn run<B: SkelBuilder<'static>>(
         pid_filter: options.pid,
         start_time,
     };
-    let (loaded, groups) = load::load(builder, manifest, &config, &plan, &facts, &target)?;
+    let (loaded, groups) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
     let mut attach = AttachPhase {
         object,
@@ -77,14 +74,7 @@ pub fn run<B: SkelBuilder<'static>>(
     };
     // From here on a signal ends the run in order.
     let signals = Signals::block()?;
-    let mut session = Session::new(setup(
-        tracer,
-        &options,
-        config.clone(),
-        object,
-        &plan,
-        start_time,
-    )?)?;
+    let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
     attach.attach(&plan, &groups, Phase::Begin)?;
     attach.attach(&plan, &groups, Phase::Trace)?;
     let ends = plan
@@ -123,6 +113,11 @@ fn trace(
 ) -> Result<(Ending, detach::Idle), Error> {
     let pid = child.as_ref().map(|child| child.pid).or(options.pid);
     let process = pid.map(poll::watch_process).transpose()?;
+    let followed = pid.and_then(|pid| {
+        let process = pid.unsigned_abs();
+        let fd = session.follow(process)?;
+        Some(Followed { process, fd })
+    });
     if let Some(child) = &mut child {
         child.release()?;
     }
@@ -133,7 +128,7 @@ fn trace(
     let (ending, idle) = {
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = records.poll(&signals, process.as_ref())?;
+        let mut ending = records.poll(&signals, process.as_ref(), followed)?;
         signals.end_at_once();
         let idle = detach::stop(std::mem::take(&mut attach.attachments));
         if matches!(ending, Ending::Exit(_)) {
@@ -263,10 +258,12 @@ fn setup<'a>(
     config: Config,
     object: &'a Object,
     plan: &'a Plan,
-    start_time: u64,
 ) -> Result<Setup<'a>, Error> {
     let out = match &options.output {
-        Some(path) => Some(std::fs::File::create(path).context(|| format!("-o {path}"))?),
+        Some(path) => {
+            let file = std::fs::File::create(path).context(|| format!("-o {path}"))?;
+            Some((file, path.clone()))
+        }
         None => None,
     };
     Ok(Setup {
@@ -281,7 +278,6 @@ fn setup<'a>(
         quiet: options.quiet,
         warn_failed_reads: options.warn_failed_reads,
         no_warnings: options.no_warnings,
-        start_time,
     })
 }
 

@@ -115,7 +115,19 @@ pub fn clock_ns(clock: libc::clockid_t) -> u64 {
 
 /// The CPUs that are online.
 pub fn online_cpus() -> Result<Vec<i32>, Error> {
-    let path = "/sys/devices/system/cpu/online";
+    cpus_of("/sys/devices/system/cpu/online")
+}
+
+/// One more than the greatest number that a CPU may have.
+pub fn cpu_ids() -> Result<u32, Error> {
+    let cpus = cpus_of("/sys/devices/system/cpu/possible")?;
+    Ok(cpus
+        .into_iter()
+        .max()
+        .map_or(1, |last| last.unsigned_abs() + 1))
+}
+
+fn cpus_of(path: &str) -> Result<Vec<i32>, Error> {
     let text = std::fs::read_to_string(path).context(|| format!("read {path}"))?;
     cpu_list(text.trim()).ok_or_else(|| Error::new(format!("{path}: unexpected `{}`", text.trim())))
 }

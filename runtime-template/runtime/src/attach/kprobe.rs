@@ -64,6 +64,7 @@ impl Provider for Kprobe {
         let (kind, returns) = match perf::dynamic("kprobe") {
             Ok(found) => found,
             Err(error) => {
+                let error = Error::with_source(format!("attach {}", attaching.probe.name), error);
                 return Attached {
                     failures: vec![error],
                     ..Attached::default()

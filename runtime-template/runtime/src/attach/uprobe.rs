@@ -58,6 +58,7 @@ impl Provider for Uprobe {
         let (kind, returns) = match perf::dynamic("uprobe") {
             Ok(found) => found,
             Err(error) => {
+                let error = Error::with_source(format!("attach {}", attaching.probe.name), error);
                 return Attached {
                     failures: vec![error],
                     ..Attached::default()

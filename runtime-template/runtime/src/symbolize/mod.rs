@@ -1,7 +1,33 @@
 //! Addresses of the target → names of functions. The implementation is behind the feature `symbolize`: an executable
 //! whose script prints no symbols links none of it.
 
-use btc_abi::Config;
+#[cfg(feature = "symbolize")]
+mod binaries;
+#[cfg(feature = "symbolize")]
+mod blazesym;
+#[cfg(feature = "symbolize")]
+mod demangle;
+#[cfg(feature = "symbolize")]
+mod follow;
+#[cfg(feature = "symbolize")]
+mod kallsyms;
+#[cfg(feature = "symbolize")]
+mod maps;
+#[cfg(feature = "symbolize")]
+mod perf_map;
+#[cfg(feature = "symbolize")]
+mod processes;
+#[cfg(feature = "symbolize")]
+mod ranges;
+#[cfg(all(test, feature = "symbolize"))]
+mod tests;
+
+use std::os::fd::RawFd;
+
+use btc_abi::{Config, Manifest, StackKind, StackMode, Value};
+
+#[cfg(feature = "symbolize")]
+pub use self::blazesym::Blazesym;
 
 /// Opens what turns addresses into names; what a [`crate::Tracer`] names.
 pub trait Symbolizer: Sync {
@@ -14,10 +40,13 @@ pub trait Symbols {
     /// The frames of each kernel address: functions inlined there first, the function itself last; at least one.
     fn kernel(&mut self, addresses: &[u64]) -> Vec<Vec<Frame>>;
     /// The same for addresses of a process, by its id in the initial pid namespace. A process that is gone is looked
-    /// up in what [`Symbols::remember`] kept of it.
+    /// up in what [`Symbols::remember`] and [`Symbols::follow`] kept of it.
     fn user(&mut self, process: u32, addresses: &[u64]) -> Vec<Vec<Frame>>;
     /// Keeps what is needed to name addresses of a process after its end: which binaries it maps and where.
     fn remember(&mut self, process: u32);
+    /// Remembers a process, and from here on what it and its children map. The descriptor is readable when records of
+    /// that pile up: [`Symbols::remember`] takes them in. `None`: the kernel can't tell; there are only snapshots.
+    fn follow(&mut self, process: u32) -> Option<RawFd>;
 }
 
 /// What an address is in.
@@ -25,12 +54,38 @@ pub trait Symbols {
 pub struct Frame {
     /// The function's name, demangled where the configuration says so; `None`: unknown.
     pub function: Option<String>,
-    /// Bytes from the function's start to the address.
+    /// Bytes from the function's start to the address; without a function, from the start of the file `module`.
     pub offset: u64,
     /// Inlined at the address: it has no offset of its own.
     pub inlined: bool,
     /// Path of the source file and line, where debug information is read.
     pub source: Option<(String, u32)>,
-    /// The kernel module's name, or the path of the binary; `None`: the kernel itself, or unknown.
+    /// The kernel module's name (`bpf` for BPF programs), or the path of the binary; `None`: the kernel itself, or
+    /// unknown.
     pub module: Option<String>,
+}
+
+/// Whether a manifest has values that print names of user addresses; only then is it worth knowing what processes map.
+#[must_use]
+pub fn names_user_addresses(manifest: &Manifest) -> bool {
+    let of_records = manifest.records.iter().flat_map(|record| &*record.fields);
+    let of_maps = manifest
+        .maps
+        .iter()
+        .flat_map(|map| map.key.iter().chain([&map.value]));
+    (of_records.map(|field| &field.value).chain(of_maps)).any(names_user_address)
+}
+
+fn names_user_address(value: &Value) -> bool {
+    match value {
+        Value::UserSymbol => true,
+        Value::Stack { kind, mode, .. } => {
+            matches!(kind, StackKind::User) && !matches!(mode, StackMode::Raw)
+        }
+        Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
+            fields.iter().any(|field| names_user_address(&field.value))
+        }
+        Value::Array { element, .. } => element.iter().any(names_user_address),
+        _ => false,
+    }
 }

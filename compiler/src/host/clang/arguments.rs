@@ -1,0 +1,69 @@
+//! How libclang is called: language, target, and where headers are.
+
+use std::path::{Path, PathBuf};
+
+use super::parse::PRELUDE;
+use crate::host::COptions;
+
+/// Executables are for the machine that btc runs on.
+const TARGET: &str = if cfg!(target_arch = "aarch64") {
+    "aarch64-linux-gnu"
+} else {
+    "x86_64-linux-gnu"
+};
+
+const FIXED: &[&str] = &[
+    "-x",
+    "c",
+    "-std=gnu11",
+    "-w",
+    "-ferror-limit=0",
+    "-fno-spell-checking",
+    // Scripts of bpftrace's collection include kernel headers only without it.
+    "-DBPFTRACE_HAVE_BTF",
+    "-target",
+    TARGET,
+    "-include",
+    PRELUDE,
+];
+
+pub(super) fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<String> {
+    let mut all: Vec<String> = FIXED.iter().map(|&a| a.to_owned()).collect();
+    // A directory with no more than another machine's `sys` has no headers to prefer.
+    let sysroot = sysroot.filter(|root| root.join("usr/include").is_dir());
+    all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
+    let directories = options.include_directories.iter();
+    all.extend(directories.map(|d| format!("-I{}", d.display())));
+    for include in &options.includes {
+        all.extend(["-include".to_owned(), include.clone()]);
+    }
+    // libclang without the clang package lacks stddef.h and the like, which most system headers need; the C compiler
+    // that btc links with has them.
+    if let Some(directory) = gcc_headers(sysroot.unwrap_or(Path::new("/"))) {
+        all.extend(["-idirafter".to_owned(), directory.display().to_string()]);
+    }
+    all
+}
+
+/// The include directory of the newest gcc for this machine.
+fn gcc_headers(root: &Path) -> Option<PathBuf> {
+    let mut found = vec![];
+    for triple in entries(&root.join("usr/lib/gcc")) {
+        let name = triple.file_name()?.to_str()?;
+        if name.split('-').next() != Some(std::env::consts::ARCH) {
+            continue;
+        }
+        for version in entries(&triple) {
+            let name = version.file_name().and_then(|n| n.to_str()).unwrap_or("");
+            let major = name.split('.').next().and_then(|m| m.parse::<u32>().ok());
+            found.extend(major.map(|major| (major, version.join("include"))));
+        }
+    }
+    found.retain(|(_, directory)| directory.is_dir());
+    found.into_iter().max().map(|(_, directory)| directory)
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    entries.map(|entry| entry.path())
+}

@@ -1,0 +1,242 @@
+//! A script's C preamble → its types and constants, by libclang.
+//!
+//! libclang reads the text as it stands. What it misses is then supplied, and the text read again: integer types that
+//! nobody includes a header for, the kernel's types from BTF, and headers that this machine lacks, which are dropped
+//! with a warning since BTF has the kernel's structs anyway.
+
+mod arguments;
+mod cursor;
+mod kernel_tree;
+mod library;
+mod macros;
+mod missing;
+mod parse;
+mod prelude;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use self::kernel_tree::KernelTree;
+use self::missing::Missing;
+use self::parse::{Complaint, Parsed, Request};
+use self::prelude::{Declaration, Kernel};
+use super::{CDefinitions, CError, COptions, Host, HostRecordBody};
+
+/// Each run supplies all that the one before missed; a definition rarely hides another one's lack.
+const MAX_RUNS: usize = 16;
+/// More complaints than this help nobody.
+const MAX_ERRORS: usize = 20;
+
+/// A preamble's meaning; bodies are in the order of their records' ids.
+#[derive(Debug, Default)]
+pub struct Preamble {
+    pub definitions: CDefinitions,
+    pub bodies: Vec<HostRecordBody>,
+    pub errors: Vec<CError>,
+}
+
+/// Reads a preamble. The first record gets the id `first_id`.
+///
+/// # Errors
+/// libclang can't be had.
+pub fn read(
+    host: &dyn Host,
+    sysroot: Option<&Path>,
+    text: &str,
+    options: &COptions,
+    first_id: u64,
+) -> Result<Preamble, String> {
+    let mut reading = Reading {
+        host,
+        request: Request {
+            text: text.to_owned(),
+            prelude: prelude::BASE.to_owned(),
+            arguments: arguments::arguments(sysroot, options),
+            first_id,
+            ..Request::default()
+        },
+        tried: HashSet::new(),
+        warnings: vec![],
+        tree: KernelTree::find(sysroot.unwrap_or(Path::new("/"))).map(Tree::Unused),
+    };
+    let mut parsed = parse::parse(reading.request.clone())?;
+    for _ in 1..MAX_RUNS {
+        if !reading.supply(&parsed) {
+            break;
+        }
+        parsed = parse::parse(reading.request.clone())?;
+    }
+    let mut errors = reading.warnings;
+    let complaints = parsed.errors.iter().take(MAX_ERRORS);
+    errors.extend(complaints.map(|c| explain(host, c)));
+    Ok(Preamble {
+        definitions: parsed.definitions,
+        bodies: parsed.bodies,
+        errors,
+    })
+}
+
+struct Reading<'h> {
+    host: &'h dyn Host,
+    request: Request,
+    /// What was asked for already, whether it was found or not.
+    tried: HashSet<Missing>,
+    warnings: Vec<CError>,
+    tree: Option<Tree>,
+}
+
+enum Tree {
+    /// No header of it was asked for so far.
+    Unused(KernelTree),
+    /// The arguments that there were without it.
+    Used { without: Vec<String> },
+    /// It can't be read, or not beside the system's headers.
+    Left,
+}
+
+impl Reading<'_> {
+    /// Adds what a run missed; false when there is nothing to add.
+    fn supply(&mut self, parsed: &Parsed) -> bool {
+        if self.leave_tree(parsed) || self.enter_tree(parsed) {
+            return true;
+        }
+        let mut found = false;
+        for complaint in &parsed.errors {
+            let Some(missing) = Missing::of(&complaint.message) else {
+                continue;
+            };
+            found |= match &missing {
+                Missing::Header(name) => self.drop_include(complaint, name),
+                _ => self.declare(missing),
+            };
+        }
+        for message in &parsed.macro_errors {
+            // A macro may need the size of a type; a name that stands for no type leaves it as it is.
+            if let Some(missing @ Missing::Typedef(_)) = Missing::of(message) {
+                found |= self.declare(missing);
+            }
+        }
+        found
+    }
+
+    fn declare(&mut self, missing: Missing) -> bool {
+        if !self.tried.insert(missing.clone()) {
+            return false;
+        }
+        let (declaration, name): (Option<Declaration>, String) = match missing {
+            Missing::Typedef(name) => (prelude::typedef(self.host, &name), name),
+            Missing::Struct(name) => (prelude::record(&name), name),
+            Missing::Enum(name) => (prelude::enumeration(self.host, &name), name),
+            Missing::Header(_) => return false,
+        };
+        let Some(Declaration { text, kernel }) = declaration else {
+            return false;
+        };
+        self.request.prelude.push_str(&text);
+        match kernel {
+            Some(Kernel::Typedef(ty)) => drop(self.request.typedefs.insert(name, ty)),
+            Some(Kernel::Enum(of)) => drop(self.request.enums.insert(name, of)),
+            None => {}
+        }
+        true
+    }
+
+    /// Looks into the kernel's own headers from now on, if they have one that is missing.
+    fn enter_tree(&mut self, parsed: &Parsed) -> bool {
+        let has = |tree: &KernelTree| {
+            let missing = parsed.errors.iter().filter_map(|c| Missing::of(&c.message));
+            missing
+                .into_iter()
+                .any(|m| matches!(m, Missing::Header(name) if tree.has(&name)))
+        };
+        match self.tree.take() {
+            Some(Tree::Unused(tree)) if has(&tree) => {
+                let without = self.request.arguments.clone();
+                self.request.arguments.extend(tree.arguments());
+                let roots = tree.roots.iter().map(|root| root.display().to_string());
+                self.request.kernel_roots = roots.collect();
+                self.tree = Some(Tree::Used { without });
+                true
+            }
+            other => {
+                self.tree = other;
+                false
+            }
+        }
+    }
+
+    /// Kernel headers that libclang can't make sense of, alone or beside the system's, do without.
+    fn leave_tree(&mut self, parsed: &Parsed) -> bool {
+        let roots = &self.request.kernel_roots;
+        let system = |file: &str| {
+            file.contains("/usr/include/") || roots.iter().any(|root| file.starts_with(root))
+        };
+        let mut headers = parsed.errors.iter().filter_map(|c| c.header.as_ref());
+        let broken = headers.any(|(file, _)| system(file));
+        match self.tree.take() {
+            Some(Tree::Used { without }) if broken => {
+                self.request.arguments = without;
+                self.request.kernel_roots.clear();
+                self.tree = Some(Tree::Left);
+                true
+            }
+            other => {
+                self.tree = other;
+                false
+            }
+        }
+    }
+
+    /// Blanks the `#include <…>` that leads to a header which isn't there.
+    fn drop_include(&mut self, complaint: &Complaint, header: &str) -> bool {
+        let Some(offset) = complaint.offset else {
+            return false;
+        };
+        let Some((range, included)) = missing::include(&self.request.text, offset) else {
+            return false;
+        };
+        let message = if let (None, Some(Tree::Left)) = (&complaint.header, &self.tree) {
+            format!(
+                "C header `{header}` is left out: the kernel's headers have errors here; kernel types come from BTF instead"
+            )
+        } else if complaint.header.is_none() {
+            format!("C header `{header}` is not installed here: kernel types come from BTF instead")
+        } else {
+            format!(
+                "C header `{included}` is left out: it needs `{header}`, which is not installed here"
+            )
+        };
+        self.warnings.push(CError {
+            message,
+            offset: Some(range.start),
+            fatal: false,
+        });
+        let blanks = " ".repeat(range.len());
+        self.request.text.replace_range(range, &blanks);
+        true
+    }
+}
+
+/// An error in words that say what to do.
+fn explain(host: &dyn Host, complaint: &Complaint) -> CError {
+    let mut message = complaint.message.clone();
+    if let Some(name) = missing::by_value(&message) {
+        let bare = name.strip_prefix("struct ").unwrap_or(&name);
+        if host.record(bare, false).is_some() || host.typedef(bare).is_some() {
+            message = format!(
+                "`{name}` is the kernel's, and its size differs between kernels: a member can only point to it"
+            );
+        }
+    }
+    if let Some((header, line)) = &complaint.header {
+        message = format!("{header}:{line}: {message}");
+    }
+    CError {
+        message,
+        offset: complaint.offset,
+        fatal: true,
+    }
+}

@@ -1,0 +1,104 @@
+//! The counters map → what was lost, what was full, what could not be read, each said once for every time it grew.
+
+use btc_abi::{Counter, Manifest, MapRole};
+use libbpf_rs::{Map, MapCore, MapFlags, Object};
+
+use crate::aggregate::integer;
+use crate::output::{Output, Trouble};
+use crate::{Context, Error, maps};
+
+/// The counters and how far they have been said.
+pub struct Counters<'o> {
+    manifest: &'static Manifest,
+    map: Option<Map<'o>>,
+    said: Vec<u64>,
+}
+
+/// Which counters are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// Not with `--no-warnings`; lost records are told all the same.
+    pub warnings: bool,
+    /// With `-k`: failed reads place by place, else only their sum.
+    pub failed_reads: bool,
+}
+
+impl<'o> Counters<'o> {
+    /// Finds the map.
+    pub fn find(manifest: &'static Manifest, object: &'o Object) -> Result<Self, Error> {
+        let described = (manifest.maps.iter()).find(|map| map.role == MapRole::Counters);
+        // A script that can lose nothing has none.
+        let map = described.and_then(|description| maps::find(object, description).ok());
+        Ok(Counters {
+            manifest,
+            map,
+            said: vec![0; manifest.counters.len()],
+        })
+    }
+
+    /// Says what grew since the last time.
+    pub fn tell(&mut self, telling: Telling, output: &mut dyn Output) -> Result<(), Error> {
+        let grown = self.grown()?;
+        let mut failed = 0;
+        for (counter, count) in self.manifest.counters.iter().zip(grown) {
+            if count == 0 {
+                continue;
+            }
+            let text = match counter {
+                Counter::LostRecords => {
+                    output.trouble(&Trouble::LostEvents(count))?;
+                    continue;
+                }
+                _ if !telling.warnings => continue,
+                Counter::MapFull { map } => self.map_full(*map, count),
+                Counter::LostStacks => format!("{} lost", counted(count, "stack")),
+                Counter::FailedRead { place } if telling.failed_reads => {
+                    format!("{place}: {} of memory failed", counted(count, "read"))
+                }
+                Counter::FailedRead { .. } => {
+                    failed += count;
+                    continue;
+                }
+            };
+            output.trouble(&Trouble::Warning(&text))?;
+        }
+        if failed > 0 {
+            let reads = counted(failed, "read");
+            let text = format!("{reads} of memory failed; -k says where");
+            output.trouble(&Trouble::Warning(&text))?;
+        }
+        Ok(())
+    }
+
+    fn map_full(&self, map: u32, count: u64) -> String {
+        let map = self.manifest.maps.get(map as usize);
+        let name = map.map_or("", |map| &*map.name);
+        format!(
+            "{name} is full: {} lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)",
+            counted(count, "update")
+        )
+    }
+
+    fn grown(&mut self) -> Result<Vec<u64>, Error> {
+        let mut grown = vec![0; self.said.len()];
+        let Some(map) = &self.map else {
+            return Ok(grown);
+        };
+        for (index, (said, grown)) in self.said.iter_mut().zip(&mut grown).enumerate() {
+            let key = (index as u32).to_ne_bytes();
+            let cpus = map
+                .lookup_percpu(&key, MapFlags::ANY)
+                .context(|| "read the counters of what was lost")?
+                .unwrap_or_default();
+            let now = cpus.iter().map(|cpu| integer(cpu, 0, 8, false)).sum();
+            *grown = now - std::mem::replace(said, now);
+        }
+        Ok(grown)
+    }
+}
+
+/// `1 read`, `2 reads`
+fn counted(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}

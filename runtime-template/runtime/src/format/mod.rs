@@ -1,0 +1,6 @@
+//! Decoded values → text.
+
+pub mod histogram;
+pub mod printf;
+pub mod time;
+pub mod value;

@@ -1,0 +1,57 @@
+//! Where decoded results go: text as bpftrace prints it, or JSON, one object a line.
+
+pub mod json;
+mod sink;
+pub mod text;
+
+use crate::Error;
+use crate::datum::Datum;
+
+pub use sink::{Buffering, Sink};
+
+/// What the elements of a map are, beyond single values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapType {
+    Plain,
+    /// `avg` and `stats`.
+    Stats,
+    /// `hist` and `lhist`.
+    Histogram,
+}
+
+/// A map's contents in the order in which they are printed.
+pub struct Elements<'a> {
+    pub map_type: MapType,
+    /// `None` as a key: the map has no keys, and this is its only element.
+    pub elements: Vec<(Option<Datum<'a>>, Datum<'a>)>,
+}
+
+/// What was lost or went wrong, counted since the last time it was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble<'a> {
+    /// Records that found no room in the ring buffer.
+    LostEvents(u64),
+    /// Anything else, as a sentence.
+    Warning(&'a str),
+}
+
+/// A format of output. Every method writes at once into a [`Sink`], which decides when it reaches the reader.
+pub trait Output {
+    fn attached(&mut self, probes: usize) -> Result<(), Error>;
+    /// Formatted text as it is, with whatever line ends it has.
+    fn printf(&mut self, text: &[u8]) -> Result<(), Error>;
+    /// `print(value)`
+    fn value(&mut self, value: &Datum<'_>) -> Result<(), Error>;
+    fn map(&mut self, name: &str, elements: &Elements<'_>) -> Result<(), Error>;
+    fn time(&mut self, text: &[u8]) -> Result<(), Error>;
+    fn cat(&mut self, text: &[u8]) -> Result<(), Error>;
+    fn join(&mut self, text: &[u8]) -> Result<(), Error>;
+    /// What a command of `system` printed.
+    fn system(&mut self, text: &[u8]) -> Result<(), Error>;
+    /// `errorf` and `warnf`: `kind` is `ERROR` or `WARNING`, `place` is `script:line:column`.
+    fn message(&mut self, kind: &str, place: &str, text: &[u8]) -> Result<(), Error>;
+    fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error>;
+    /// Before the maps of a run that ended are printed.
+    fn end(&mut self) -> Result<(), Error>;
+    fn flush(&mut self) -> Result<(), Error>;
+}
