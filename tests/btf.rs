@@ -61,7 +61,7 @@ impl Builder {
     }
 
     pub fn int(&mut self, name: &str, bytes: u32, signed: bool) -> u32 {
-        let encoding = u32::from(signed) << 24 | bytes * 8;
+        let encoding = (u32::from(signed) << 24) | (bytes * 8);
         self.add(name, INT << 24, bytes, &[encoding])
     }
 

@@ -9,8 +9,15 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FixtureHost;
 
-/// Records by index: name, size, members as (name, type, byte offset). `u32:1` is a bitfield of one bit.
-const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
+/// Name, size, members as (name, type, byte offset).
+type FixtureRecord = (
+    &'static str,
+    u32,
+    &'static [(&'static str, &'static str, u32)],
+);
+
+/// Records by index. `u32:1` is a bitfield of one bit.
+const RECORDS: &[FixtureRecord] = &[
     (
         "task_struct",
         64,
@@ -38,8 +45,14 @@ const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
     ),
 ];
 
-/// Functions: name, parameters, result.
-const FUNCTIONS: &[(&str, &[(&str, &str)], &str)] = &[
+/// Name, parameters, result.
+type FixtureFunction = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const FUNCTIONS: &[FixtureFunction] = &[
     (
         "vfs_read",
         &[

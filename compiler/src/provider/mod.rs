@@ -26,6 +26,10 @@ use crate::ir::{Context, ProgramKind};
 use crate::source::Span;
 use crate::syntax::ast;
 
+/// An attach point → what is known of its probes: several where it stands for a list.
+pub type Resolve =
+    fn(&ast::AttachPoint, &Environment) -> Result<Vec<ProbeContext>, Vec<Diagnostic>>;
+
 /// One probe type of the language.
 pub struct Provider {
     /// The name in full, as `probetype` prints it.
@@ -34,7 +38,7 @@ pub struct Provider {
     pub aliases: &'static [&'static str],
     /// Makes a context for each probe that the attach point stands for (one, but for lists that expand at compile
     /// time). Patterns stay patterns: they are matched on the target.
-    pub resolve: fn(&ast::AttachPoint, &Environment) -> Result<Vec<ProbeContext>, Vec<Diagnostic>>,
+    pub resolve: Resolve,
 }
 
 /// What a provider may ask.

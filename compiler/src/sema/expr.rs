@@ -440,6 +440,6 @@ impl Lowering<'_> {
 
     /// A C type as the type of a value.
     pub fn ctype(&mut self, ty: &crate::host::CType) -> Type {
-        self.types.from_c(ty)
+        self.types.of_c(ty)
     }
 }

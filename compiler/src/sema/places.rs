@@ -115,7 +115,7 @@ impl Lowering<'_> {
 
     /// A value of the context as its C type.
     pub fn context_value(&mut self, from: Context, ty: &CType, span: Span) -> Option<Expr> {
-        let mut ty = self.types.from_c(ty);
+        let mut ty = self.types.of_c(ty);
         if let (true, Type::Pointer { space, .. }) = (self.probe.user_space, &mut ty) {
             *space = Space::User;
         }
