@@ -20,15 +20,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         from: IntValue<'ctx>,
         space: Space,
     ) -> Result<IntValue<'ctx>, Bug> {
-        let helper = match space {
-            Space::User => number::READ_USER,
-            Space::Kernel | Space::Context | Space::Bpf => number::READ_KERNEL,
-        };
-        let result = self.helper(helper, &[to.at.into(), size.into(), from.into()])?;
-        if matches!(space, Space::User | Space::Kernel) {
-            self.count_if_failed(result)?;
-        }
-        Ok(result)
+        let helpers = (number::READ_USER, number::READ_KERNEL);
+        self.read_by(helpers, to, size, from, space)
     }
 
     /// Reads a C string of at most `room` bytes with its NUL; what the helper returned.
@@ -39,11 +32,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         from: IntValue<'ctx>,
         space: Space,
     ) -> Result<IntValue<'ctx>, Bug> {
+        let helpers = (number::READ_USER_STRING, number::READ_KERNEL_STRING);
+        self.read_by(helpers, to, room, from, space)
+    }
+
+    /// Reads by one of two helpers, that for user memory or that for the kernel's. Memory of BPF's own is the kernel's,
+    /// and always there.
+    fn read_by(
+        &mut self,
+        (user, kernel): (u32, u32),
+        to: Mem<'ctx>,
+        size: IntValue<'ctx>,
+        from: IntValue<'ctx>,
+        space: Space,
+    ) -> Result<IntValue<'ctx>, Bug> {
         let helper = match space {
-            Space::User => number::READ_USER_STRING,
-            Space::Kernel | Space::Context | Space::Bpf => number::READ_KERNEL_STRING,
+            Space::User => user,
+            Space::Kernel | Space::Context | Space::Bpf => kernel,
         };
-        let result = self.helper(helper, &[to.at.into(), room.into(), from.into()])?;
+        let result = self.helper(helper, &[to.at.into(), size.into(), from.into()])?;
         if matches!(space, Space::User | Space::Kernel) {
             self.count_if_failed(result)?;
         }

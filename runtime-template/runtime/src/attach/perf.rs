@@ -106,16 +106,17 @@ fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Resul
     Ok(None)
 }
 
-/// The type number of a dynamic PMU (`kprobe`, `uprobe`) and the configuration bit that makes it a return probe.
-pub fn dynamic(pmu: &str) -> Result<(u32, u64), Error> {
+/// An event of a dynamic PMU: `kprobe` or `uprobe`, at the function's entry or its return.
+pub fn dynamic(pmu: &str, returns: bool) -> Result<sys::bindings::perf_event_attr, Error> {
     let root = format!("/sys/bus/event_source/devices/{pmu}");
     let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}"));
     let kind = read("type").ok().and_then(|text| text.trim().parse().ok());
     let kind =
         kind.ok_or_else(|| Error::new(format!("this kernel has no {pmu}s (no {root}/type)")))?;
+    // The configuration bit that makes it a return probe.
     let bit = read("format/retprobe").ok();
     let bit = bit
         .and_then(|text| text.trim().strip_prefix("config:")?.parse::<u32>().ok())
         .unwrap_or(0);
-    Ok((kind, 1 << bit))
+    Ok(attribute(kind, u64::from(returns) << bit))
 }
