@@ -2,7 +2,8 @@
 //! standard library only, linked statically: it runs on the host and in guests.
 //!
 //! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
-//! until it says that it has attached, does the work, interrupts the tracer and ends with its status.
+//! until it says that it has attached, does the work, interrupts the tracer and ends with its status; `load peak COMMAND…`
+//! runs a command and prints its peak resident kilobytes.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io::{BufRead, BufReader, Write};
@@ -28,6 +29,7 @@ unsafe extern "C" {
         offset: c_long,
     ) -> *mut c_void;
     fn syscall(number: c_long, ...) -> c_long;
+    fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -96,6 +98,9 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|w| w == "beside") {
         exit(beside(&words[1..]));
+    }
+    if words.first().is_some_and(|w| w == "peak") {
+        exit(peak(&words[1..]));
     }
     perform(&words);
 }
@@ -322,6 +327,18 @@ fn threads(count: u64, calls: u64) {
     for thread in all {
         let _ = thread.join();
     }
+}
+
+/// A child's peak includes that of the process that it was forked from: this one is smaller than any tracer.
+fn peak(words: &[String]) -> i32 {
+    let Some((program, arguments)) = words.split_first() else { usage("a command") };
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+    // struct rusage: two times of two words, then ru_maxrss, in all 18 words.
+    let mut usage = [0 as c_long; 18];
+    // SAFETY: the room is as large as the struct; -1 is RUSAGE_CHILDREN.
+    unsafe { getrusage(-1, usage.as_mut_ptr()) };
+    println!("peak {}", usage[4]);
+    status.ok().and_then(|s| s.code()).unwrap_or(1)
 }
 
 fn beside(words: &[String]) -> i32 {
