@@ -1,11 +1,8 @@
 //! One measurement each.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use btc_tests::{compile, work_directory};
@@ -69,70 +66,29 @@ pub fn first_build() -> Result<f64> {
     Ok(seconds)
 }
 
-/// Makes the event that the start script waits for, until dropped.
-struct Events {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Events {
-    fn start() -> Events {
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = stop.clone();
-        let thread = std::thread::spawn(move || {
-            while !seen.load(Ordering::Relaxed) {
-                // SAFETY: takes no memory.
-                unsafe { libc::getpgid(0) };
-                std::thread::sleep(Duration::from_micros(100));
-            }
-        });
-        Events {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // The thread has nothing to report.
-            let _ = thread.join();
-        }
-    }
-}
-
 /// Seconds from exec to the line of the first event, which comes within the time of a wake-up after attaching.
-pub fn start(tracer: &Tracer<'_>) -> Result<f64> {
-    let _events = Events::start();
-    let mut command = tracer.command();
-    let start = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().context("a pipe")?;
-    let seen = BufReader::new(stdout)
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line == "hit");
-    let seconds = start.elapsed().as_secs_f64();
-    child.wait()?;
-    if !seen {
-        bail!("{:?} saw no event", tracer.command_line());
-    }
-    Ok(seconds)
+pub fn start(load: &Path, tracer: &Tracer<'_>) -> Result<f64> {
+    Ok(measured(load, "start", tracer)? / 1e6)
 }
 
 /// Peak resident megabytes of a run that ends by itself.
 pub fn peak_memory(load: &Path, tracer: &Tracer<'_>) -> Result<f64> {
-    let _events = Events::start();
+    Ok(measured(load, "peak", tracer)? * 1024.0 / 1e6)
+}
+
+/// What the load, a small process, measures of a child.
+fn measured(load: &Path, what: &str, tracer: &Tracer<'_>) -> Result<f64> {
     let run = Command::new(load)
-        .arg("peak")
+        .arg(what)
         .args(tracer.command_line())
         .stderr(Stdio::null())
         .output()?;
     let said = String::from_utf8(run.stdout)?;
-    let kilobytes = said.split_whitespace().nth(1).context("a peak")?;
-    Ok(kilobytes.parse::<f64>()? * 1024.0 / 1e6)
+    if !run.status.success() {
+        bail!("{:?} saw no event", tracer.command_line());
+    }
+    let number = said.split_whitespace().nth(1).context("a number")?;
+    Ok(number.parse()?)
 }
 
 pub fn megabytes(path: &Path) -> Result<f64> {

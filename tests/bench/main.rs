@@ -23,9 +23,9 @@ fn main() -> Result<()> {
         .filter(|word| !word.starts_with('-'))
         .collect();
     let parts: &[(&str, fn(&Path) -> Result<()>)] = &[
-        ("first-build", |_| first_build()),
-        ("compile", |_| compile_times()),
-        ("start", |_| start()),
+        ("first-build", first_build),
+        ("compile", compile_times),
+        ("start", start),
         ("memory", memory),
         ("disk", |_| disk()),
         ("per-event", per_event),
@@ -46,14 +46,14 @@ fn line(what: &str, (ours, theirs): (f64, f64), unit: &str) {
     println!("{what:<46} {ratio:>8.4}   {ours:.4} and {theirs:.4} {unit}");
 }
 
-fn first_build() -> Result<()> {
-    let theirs = compare::start(&Tracer::Bpftrace(scripts::START))?;
+fn first_build(load: &Path) -> Result<()> {
+    let theirs = compare::start(load, &Tracer::Bpftrace(scripts::START))?;
     let what = "first build, empty cache : bpftrace's start";
     line(what, (compare::first_build()?, theirs), "s");
     Ok(())
 }
 
-fn compile_times() -> Result<()> {
+fn compile_times(load: &Path) -> Result<()> {
     let script = scripts::START;
     compare::compile(script, "warm-up")?;
     let mut n = 0;
@@ -65,18 +65,18 @@ fn compile_times() -> Result<()> {
             let script = script.replace("hit\\n", &format!("hit {n}\\n"));
             Ok(compare::compile(&script, "warm")?.1)
         },
-        || compare::start(&Tracer::Bpftrace(script)),
+        || compare::start(load, &Tracer::Bpftrace(script)),
     )?;
     line("script to executable : bpftrace's start", both, "s");
     Ok(())
 }
 
-fn start() -> Result<()> {
+fn start(load: &Path) -> Result<()> {
     let (executable, _) = compare::compile(scripts::START, "start")?;
     let both = medians(
         11,
-        || compare::start(&Tracer::Btc(executable.clone())),
-        || compare::start(&Tracer::Bpftrace(scripts::START)),
+        || compare::start(load, &Tracer::Btc(executable.clone())),
+        || compare::start(load, &Tracer::Bpftrace(scripts::START)),
     )?;
     line("exec to attached, one tracepoint", both, "s");
     Ok(())
