@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::Result;
 use btc_tests::{compile, work_directory};
 
-use compare::medians;
+use compare::least_of;
 use tracer::Tracer;
 
 fn main() -> Result<()> {
@@ -57,8 +57,8 @@ fn compile_times(load: &Path) -> Result<()> {
     let script = scripts::START;
     compare::compile(script, "warm-up")?;
     let mut n = 0;
-    let both = medians(
-        7,
+    let both = least_of(
+        9,
         || {
             n += 1;
             // Another script each time.
@@ -73,8 +73,8 @@ fn compile_times(load: &Path) -> Result<()> {
 
 fn start(load: &Path) -> Result<()> {
     let (executable, _) = compare::compile(scripts::START, "start")?;
-    let both = medians(
-        11,
+    let both = least_of(
+        15,
         || compare::start(load, &Tracer::Btc(executable.clone())),
         || compare::start(load, &Tracer::Bpftrace(scripts::START)),
     )?;
@@ -84,7 +84,7 @@ fn start(load: &Path) -> Result<()> {
 
 fn memory(load: &Path) -> Result<()> {
     let (executable, _) = compare::compile(scripts::START, "start")?;
-    let both = medians(
+    let both = least_of(
         5,
         || compare::peak_memory(load, &Tracer::Btc(executable.clone())),
         || compare::peak_memory(load, &Tracer::Bpftrace(scripts::START)),

@@ -16,8 +16,8 @@ pub enum Tracer<'s> {
 impl Tracer<'_> {
     pub fn command_line(&self) -> Vec<String> {
         let words = match self {
-            Tracer::Btc(executable) => vec![executable.to_str().unwrap_or_default(), "-B", "line"],
-            Tracer::Bpftrace(script) => vec!["bpftrace", "-B", "line", "-e", script],
+            Tracer::Btc(executable) => vec![executable.to_str().unwrap_or_default()],
+            Tracer::Bpftrace(script) => vec!["bpftrace", "-e", script],
         };
         words.into_iter().map(str::to_string).collect()
     }
