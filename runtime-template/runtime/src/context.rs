@@ -45,7 +45,7 @@ pub fn groups(probe: &Probe, sites: &[Site], tracefs: &Path) -> Result<Vec<Group
             .join(event)
             .join("format");
         let format =
-            crate::target::read_tracefs(&path).context(|| format!("read {}", path.display()))?;
+            crate::target::read_at_once(&path).context(|| format!("read {}", path.display()))?;
         let members = members(&format);
         let mut layout = Vec::new();
         for relocation in probe.context.iter() {

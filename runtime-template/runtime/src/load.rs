@@ -146,8 +146,8 @@ fn set_up_map(
     Ok(())
 }
 
-/// Bytes: a power of two of pages. By default 1 MiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
-/// own memory.
+/// Bytes: a power of two of pages. By default 512 KiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
+/// own memory, where all of it counts as resident.
 fn ring_buffer_size(pages: u64) -> u32 {
     // SAFETY: both only ask for a number.
     let (page, all) = unsafe {
@@ -159,7 +159,7 @@ fn ring_buffer_size(pages: u64) -> u32 {
     let page = page.max(4096).cast_unsigned();
     let large = all.cast_unsigned().saturating_mul(page) >= 2 << 30;
     let bytes = match pages {
-        0 if large => 1 << 20,
+        0 if large => 512 << 10,
         0 => 256 << 10,
         pages => pages.saturating_mul(page),
     };

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, Map, RingBuffer, RingBufferBuilder};
 
 use crate::report::{Flow, Session};
 use crate::signal::Signals;
+use crate::target::clock_ns;
 use crate::{Context, Error};
 
 /// What ended the polling.
@@ -21,6 +23,9 @@ pub enum Ending {
 
 /// Records between two looks at signals and processes.
 const BATCH: usize = 4096;
+
+/// Records that follow one another faster than this, in nanoseconds, are left to gather.
+const CLOSE: u64 = 1_000_000;
 
 /// What the ring buffer's callback works on.
 pub struct State<'s, 'o> {
@@ -126,10 +131,17 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         waiting.extend(self.buffer.as_ref().map(|buffer| pollfd(buffer.epoll_fd())));
         let mappings = waiting.len();
         waiting.extend(followed.as_ref().map(|followed| pollfd(followed.fd)));
+        let rest = self.rest();
+        let mut last = 0;
         let mut empty = false;
         loop {
             if empty {
                 self.state.borrow_mut().session.flush()?;
+                let now = clock_ns(libc::CLOCK_MONOTONIC);
+                if now - last < CLOSE {
+                    pause(&mut waiting[..sources], rest)?;
+                }
+                last = now;
             }
             let timeout = if empty { -1 } else { 0 };
             // SAFETY: the list is valid and of this length.
@@ -161,6 +173,20 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
                 return Ok(Ending::Process);
             }
         }
+    }
+
+    /// How long records may gather: a program that finds the reader asleep wakes it, which costs more than all else that
+    /// it does. In this time 1 GB a second fills half of the buffer.
+    fn rest(&self) -> Duration {
+        let Some(buffer) = &self.buffer else {
+            return Duration::ZERO;
+        };
+        // SAFETY: as in `produced`.
+        let bytes = unsafe {
+            let ring = libbpf_sys::ring_buffer__ring(buffer.as_libbpf_object().as_ptr(), 0);
+            libbpf_sys::ring__size(ring)
+        };
+        Duration::from_nanos(bytes as u64 / 2).min(Duration::from_nanos(CLOSE / 2))
     }
 
     /// Where the producers are: records up to there came before now.
@@ -210,6 +236,28 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         }
         Ok(status)
     }
+}
+
+/// Sleeps; a signal or the end of a process ends it early.
+fn pause(sources: &mut [libc::pollfd], rest: Duration) -> Result<(), Error> {
+    let rest = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: rest.subsec_nanos().into(),
+    };
+    // SAFETY: the list is valid and of this length; no mask of signals.
+    let ready = unsafe {
+        libc::ppoll(
+            sources.as_mut_ptr(),
+            sources.len() as _,
+            &rest,
+            std::ptr::null(),
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    if ready < 0 && error.kind() != std::io::ErrorKind::Interrupted {
+        return Err(Error::with_source("poll", error));
+    }
+    Ok(())
 }
 
 fn pollfd(fd: i32) -> libc::pollfd {

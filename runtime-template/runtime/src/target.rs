@@ -93,8 +93,8 @@ pub fn mounted_tracefs() -> Option<PathBuf> {
         .find(|root| root.join("events").exists())
 }
 
-/// A file of tracefs, in one read: each one waits for a lock that detaching tracers hold.
-pub fn read_tracefs(path: &Path) -> std::io::Result<String> {
+/// A file that the kernel makes up, in one read: in tracefs each one waits for a lock that detaching tracers hold.
+pub fn read_at_once(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::with_capacity(16 << 10);
     std::fs::File::open(path)?.read_to_string(&mut text)?;
@@ -178,7 +178,7 @@ pub fn has_btf() -> bool {
 pub fn missing_capabilities() -> Vec<&'static str> {
     const SYS_ADMIN: u32 = 21;
     const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = read_at_once(Path::new("/proc/self/status")).unwrap_or_default();
     let effective = (status.lines())
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
