@@ -341,7 +341,11 @@ fn enumeration(of: &ir::EnumType) -> abi::Enum {
 
 fn records(program: &ir::Program, shapes: &Shapes, sources: &SourceMap) -> Vec<abi::Record> {
     let records = program.records.iter().map(|record| {
-        let fields = record.fields.iter().map(|ty| ("", shapes.record_field(ty)));
+        let fields = record.fields.iter().map(|ty| match record.kind {
+            // The runtime looks the key up by its bytes.
+            abi::RecordKind::PrintElement { .. } => ("", shapes.value(ty)),
+            _ => ("", shapes.record_field(ty)),
+        });
         let (size, fields) = shapes.sequence(fields, abi::record::HEADER_SIZE);
         abi::Record {
             kind: record.kind.clone(),
