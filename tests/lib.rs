@@ -1,9 +1,11 @@
 //! What the test binaries share: cases and their directives, compiling scripts, running executables here or in a
 //! guest, and the known load that numbers are checked against.
 
+pub mod btf;
 pub mod case;
 pub mod check;
 pub mod compile;
+pub mod golden;
 pub mod guest;
 pub mod initramfs;
 pub mod kernels;

@@ -20,8 +20,8 @@ pub mod syntax;
 
 use btc_abi::Manifest;
 
-use codegen::Text;
-use diagnostic::Diagnostics;
+use codegen::{Refusal, Text};
+use diagnostic::{Code, Diagnostic, Diagnostics};
 use host::COptions;
 use host::live::{LiveHost, LiveOptions};
 use options::Language;
@@ -86,7 +86,18 @@ pub fn compile_tree(
         });
     };
     let mut manifest = layout::plan(&program, &sources);
-    let object = codegen::emit(&program, &mut manifest, &codegen_options(&sources))?.elf;
+    let object = match codegen::emit(&program, &mut manifest, &codegen_options(&sources)) {
+        Ok(object) => object.elf,
+        Err(Refusal::Stack { probe }) => {
+            diagnostics.push(stack_too_large(&program.probes[probe]));
+            return Ok(Outcome {
+                sources,
+                diagnostics,
+                compiled: None,
+            });
+        }
+        Err(Refusal::Bug(bug)) => return Err(bug.into()),
+    };
     let compiled = Some(Compiled {
         program,
         manifest,
@@ -97,6 +108,15 @@ pub fn compile_tree(
         diagnostics,
         compiled,
     })
+}
+
+fn stack_too_large(probe: &ir::Probe) -> Diagnostic {
+    Diagnostic::error(
+        Code::StackTooLarge,
+        probe.span,
+        "the values of this probe don't fit into the 512 bytes of BPF's stack",
+    )
+    .with_help("keep some of them in maps, or split the probe")
 }
 
 /// Source text → the untyped tree.

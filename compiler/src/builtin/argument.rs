@@ -59,8 +59,14 @@ pub(super) fn value(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
 
 /// An Int of 64 bits with the value's own signedness.
 pub(super) fn integer(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
-    let what = ordinal(call, at);
-    l.integer_argument(call.arguments.get(at)?, &what)
+    let given = value(l, call, at)?;
+    match l.integer_type(&given.ty) {
+        Some(int) => Some(l.convert(given, Type::Int(int))),
+        None => {
+            let found = named(l, &given.ty);
+            wrong(l, call, at, "an integer", &found)
+        }
+    }
 }
 
 /// An integer that must be known when compiling, within bounds.
@@ -84,7 +90,7 @@ pub(super) fn constant(
     };
     if !(least..=most).contains(&n) {
         let expected = match most {
-            i128::MAX => format!("at least {least}"),
+            _ if most >= i128::from(i64::MAX) => format!("at least {least}"),
             _ => format!("{least} to {most}"),
         };
         return wrong(l, call, at, &expected, &format!("{n}"));

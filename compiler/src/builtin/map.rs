@@ -4,7 +4,7 @@ use btc_abi as abi;
 
 use super::argument::{self, ordinal, wrong};
 use super::{Call, Function};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::{Expr, ExprKind, IntType, MapId, Type};
 use crate::sema::{Lowering, MapArgument};
 
@@ -93,7 +93,7 @@ fn len(l: &mut Lowering, call: &Call) -> Option<Expr> {
     if l.word(argument).is_some() {
         let (_, lowered) = l.collect(|l| argument::value(l, call, 0));
         if let Type::Stack { .. } = lowered?.ty {
-            return l.not_supported_yet(call.span, "`len` of a stack");
+            return l.not_supported_yet(call.span, Unsupported::StackLength);
         }
     }
     let map = whole_map(l, call)?;

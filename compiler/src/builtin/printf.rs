@@ -2,13 +2,15 @@
 
 use btc_abi as abi;
 
+use crate::diagnostic::Unsupported;
+
 /// Why a format string can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatError {
     pub message: String,
     pub help: Option<String>,
     /// A conversion of the language that can't be compiled yet.
-    pub not_yet: bool,
+    pub not_yet: Option<Unsupported>,
 }
 
 impl FormatError {
@@ -16,7 +18,7 @@ impl FormatError {
         FormatError {
             message: message.into(),
             help: None,
-            not_yet: false,
+            not_yet: None,
         }
     }
 }
@@ -41,7 +43,7 @@ impl Takes {
         match self {
             Takes::Width => "an integer (the width)",
             Takes::Integer | Takes::Char => "an integer",
-            Takes::Text => "a string",
+            Takes::Text => "a value",
             Takes::Pointer => "a pointer",
             Takes::Buffer => "a buffer",
         }
@@ -245,7 +247,7 @@ impl Reader<'_> {
                     self.text
                 ),
                 help: Some("write `%%` for a percent sign".into()),
-                not_yet: false,
+                not_yet: None,
             });
         };
         self.at += letter.len_utf8();
@@ -266,9 +268,9 @@ impl Reader<'_> {
             'r' => abi::Conversion::Raw,
             'g' if self.eat("r") => {
                 return Err(FormatError {
-                    message: "the format specifier `%gr`".into(),
+                    message: String::new(),
                     help: None,
-                    not_yet: true,
+                    not_yet: Some(Unsupported::ResourceFlags),
                 });
             }
             _ => {
@@ -278,7 +280,7 @@ impl Reader<'_> {
                         "the conversions are d i u x X o c s p r rx rh; write `%%` for a percent sign"
                             .into(),
                     ),
-                    not_yet: false,
+                    not_yet: None,
                 });
             }
         })

@@ -4,7 +4,7 @@ use btc_abi as abi;
 
 use super::argument::unsigned_binary;
 use super::{Call, Function};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::host::CType;
 use crate::ir::{BinaryOp, Expr, Helper, IntType, Space, Type};
 use crate::sema::Lowering;
@@ -107,7 +107,7 @@ fn username(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 fn comm(l: &mut Lowering, call: &Call) -> Option<Expr> {
     if !call.arguments.is_empty() {
-        return l.not_supported_yet(call.span, "`comm` of another process");
+        return l.not_supported_yet(call.span, Unsupported::CommOf);
     }
     Some(l.helper(
         Helper::CurrentComm,
@@ -133,7 +133,7 @@ fn curtask(l: &mut Lowering, call: &Call) -> Option<Expr> {
 /// `curtask.a.b`, relocated against the target's task_struct.
 fn through_curtask(l: &mut Lowering, call: &Call, path: &[&str]) -> Option<Expr> {
     if !call.arguments.is_empty() {
-        return l.not_supported_yet(call.span, format!("`{}` of another process", call.name));
+        return l.not_supported_yet(call.span, Unsupported::CommOf);
     }
     if !l.host.has_kernel_btf() {
         l.report(

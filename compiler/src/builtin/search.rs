@@ -2,6 +2,7 @@
 
 use super::argument::{self, named, value};
 use super::{Call, Function};
+use crate::diagnostic::Unsupported;
 use crate::ir::{BinaryOp, Expr, ExprKind, IntType, LogicalOp, Step, Stmt, StmtKind, Type};
 use crate::sema::Lowering;
 
@@ -37,10 +38,7 @@ fn position(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let argument = call.arguments.get(1)?;
     let Some(needle) = l.literal_string(argument) else {
         l.expr(argument)?;
-        return l.not_supported_yet(
-            argument.span,
-            format!("`{}` of a string that is only known at run time", call.name),
-        );
+        return l.not_supported_yet(argument.span, Unsupported::DynamicNeedle);
     };
     if needle.contains(&0) || needle.len() > LONGEST_NEEDLE {
         let found = format!("{} bytes", needle.len());

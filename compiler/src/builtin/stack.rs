@@ -4,6 +4,7 @@ use btc_abi as abi;
 
 use super::argument;
 use super::{Call, Function};
+use crate::diagnostic::Unsupported;
 use crate::ir::{Expr, ExprKind, Type};
 use crate::sema::Lowering;
 
@@ -29,7 +30,7 @@ fn stack(l: &mut Lowering, call: &Call, kind: abi::StackKind) -> Option<Expr> {
             (Some("perf"), true) => mode = Some(abi::StackMode::Perf),
             (Some("raw"), true) => mode = Some(abi::StackMode::Raw),
             (Some("build_id"), true) => {
-                return l.not_supported_yet(argument.span, "the stack mode `build_id`");
+                return l.not_supported_yet(argument.span, Unsupported::BuildIdStack);
             }
             (Some(other), true) if l.constant_integer(argument).is_none() => {
                 let found = format!("`{other}`");

@@ -7,7 +7,7 @@ use super::argument::{
     value,
 };
 use super::{Call, Function};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Unsupported};
 use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Space, Type};
 use crate::sema::Lowering;
 use crate::syntax::ast;
@@ -83,10 +83,7 @@ fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
     match &given.ty {
         Type::String { size } => {
             if length.dynamic.is_some() {
-                return l.not_supported_yet(
-                    call.span,
-                    "`str` of a string with a length that is only known at run time",
-                );
+                return l.not_supported_yet(call.span, Unsupported::DynamicStringLength);
             }
             let size = length.size.min(*size);
             Some(l.convert(given, Type::String { size }))
@@ -102,7 +99,7 @@ fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
         Type::Array { element, count } if is_byte(element) => {
             let count = *count;
             let Some(place) = place_of(&given) else {
-                return l.not_supported_yet(call.span, "`str` of an array that is not in memory");
+                return l.not_supported_yet(call.span, Unsupported::StrOfValue);
             };
             let space = place.space;
             let address = address_of(l, place, given.span);
@@ -131,10 +128,7 @@ fn positional(l: &mut Lowering, call: &Call, index: u32) -> Option<Expr> {
         call.span,
     );
     if length.dynamic.is_some() {
-        return l.not_supported_yet(
-            call.span,
-            "`str` of a parameter with a length that is only known at run time",
-        );
+        return l.not_supported_yet(call.span, Unsupported::DynamicStringLength);
     }
     Some(l.convert(text, Type::String { size: length.size }))
 }
@@ -292,10 +286,10 @@ fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
             Type::String { size } | Type::Buffer { size } => *size,
             Type::Array { element, count } => match element.as_ref() {
                 Type::Int(int) => count.saturating_mul(u32::from(int.bytes())),
-                _ => return l.not_supported_yet(given.span, "`memcmp` of an array of this type"),
+                _ => return l.not_supported_yet(given.span, Unsupported::MemcmpArray),
             },
             Type::Pointer { .. } => {
-                return l.not_supported_yet(given.span, "`memcmp` of a pointer");
+                return l.not_supported_yet(given.span, Unsupported::MemcmpPointer);
             }
             ty => {
                 let found = named(l, ty);

@@ -1,6 +1,7 @@
-//! Names of the language that can't be compiled yet. docs/language.md lists the same.
+//! Names of the language that can't be compiled yet: each has a row in diagnostic/unsupported.rs.
 
 use super::{Call, Function};
+use crate::diagnostic::Unsupported;
 use crate::ir::Expr;
 use crate::sema::Lowering;
 
@@ -9,7 +10,7 @@ const fn later(name: &'static str) -> Function {
 }
 
 fn not_yet(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    l.not_supported_yet(call.span, format!("`{}`", call.name))
+    l.not_supported_yet(call.span, Unsupported::of_name(call.name)?)
 }
 
 const fn later_word(name: &'static str) -> Function {
@@ -39,3 +40,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     later_word("usermode"),
     later_word("ctx"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::unsupported::Area;
+
+    #[test]
+    fn every_name_has_a_row_and_every_row_a_name() {
+        let rows = Unsupported::ALL.iter().filter(|r| r.area() == Area::Names);
+        assert_eq!(rows.count(), FUNCTIONS.len());
+        for function in FUNCTIONS {
+            assert!(
+                Unsupported::of_name(function.name).is_some(),
+                "{}",
+                function.name
+            );
+        }
+    }
+}

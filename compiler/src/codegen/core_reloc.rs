@@ -25,14 +25,27 @@ pub enum FieldInfo {
     RightShift = 5,
 }
 
-/// DI types of the kernel records that a program accesses, with only the members that it accesses.
+/// DI types of the kernel records that a program accesses, with only the members that it accesses. Their layout is
+/// made up: libbpf finds members and enum constants by name and overwrites all that LLVM computes from it, so that
+/// the offsets, sizes and values of the build machine's kernel are nowhere in an object.
 pub struct CoreTypes<'ctx> {
-    records: BTreeMap<CRecordId, (DIType<'ctx>, Vec<u32>)>,
+    records: BTreeMap<CRecordId, CoreRecord<'ctx>>,
     enums: BTreeMap<EnumId, DIType<'ctx>>,
+    flavor: String,
 }
 
+struct CoreRecord<'ctx> {
+    ty: DIType<'ctx>,
+    /// Which members it has.
+    members: Vec<u32>,
+    bits: u64,
+}
+
+/// Bits that every member starts at a multiple of: no bitfield crosses a unit of storage, which LLVM refuses.
+const UNIT: u64 = 64;
+
 impl<'ctx> CoreTypes<'ctx> {
-    pub fn new(program: &ir::Program, di: &DebugInfo<'ctx>) -> Result<Self, Bug> {
+    pub fn new(program: &ir::Program, di: &DebugInfo<'ctx>, flavor: &str) -> Result<Self, Bug> {
         let mut used: BTreeMap<CRecordId, BTreeSet<u32>> = BTreeMap::new();
         let mut enums = BTreeSet::new();
         visit::program(program, &mut |node| match node {
@@ -63,6 +76,7 @@ impl<'ctx> CoreTypes<'ctx> {
         let mut made = CoreTypes {
             records: BTreeMap::new(),
             enums: BTreeMap::new(),
+            flavor: flavor.to_owned(),
         };
         for id in used.keys() {
             made.record(*id, &program.types, &used, di)?;
@@ -79,13 +93,14 @@ impl<'ctx> CoreTypes<'ctx> {
         types: &Types,
         used: &BTreeMap<CRecordId, BTreeSet<u32>>,
         di: &DebugInfo<'ctx>,
-    ) -> Result<DIType<'ctx>, Bug> {
-        if let Some((ty, _)) = self.records.get(&id) {
-            return Ok(*ty);
+    ) -> Result<(DIType<'ctx>, u64), Bug> {
+        if let Some(made) = self.records.get(&id) {
+            return Ok((made.ty, made.bits));
         }
         let record = types.record(id);
         let indexes: Vec<u32> = used.get(&id).into_iter().flatten().copied().collect();
         let mut members = Vec::new();
+        let (mut end, mut size) = (0, UNIT);
         for index in &indexes {
             let member = record
                 .members
@@ -96,13 +111,30 @@ impl<'ctx> CoreTypes<'ctx> {
                 name: member.name.clone(),
                 ty,
                 bits: member.bitfield.map_or(bits, u64::from),
-                offset: u64::from(member.bit_offset),
+                offset: if record.union { 0 } else { end },
                 bitfield: member.bitfield.is_some(),
             });
+            end += bits.next_multiple_of(UNIT);
+            size = size.max(if record.union { bits } else { end });
         }
-        let ty = di.structure(&record.name, record.union, record.size, &members);
-        self.records.insert(id, (ty, indexes));
-        Ok(ty)
+        let bits = size.next_multiple_of(UNIT);
+        let bytes = u32::try_from(bits / 8).unwrap_or(u32::MAX);
+        let name = self.flavored(&record.name);
+        let ty = di.structure(&name, record.union, bytes, &members);
+        let made = CoreRecord {
+            ty,
+            members: indexes,
+            bits,
+        };
+        self.records.insert(id, made);
+        Ok((ty, bits))
+    }
+
+    fn flavored(&self, name: &str) -> String {
+        match name {
+            "" => String::new(),
+            name => format!("{name}{}", self.flavor),
+        }
     }
 
     fn enumeration(
@@ -115,7 +147,14 @@ impl<'ctx> CoreTypes<'ctx> {
             return Ok(*ty);
         }
         let of = types.enumeration(id);
-        let ty = di.enumeration(&of.name, u64::from(of.int.bits), of.int.signed, &of.values)?;
+        let names = of.values.iter().map(|(name, _)| name.clone());
+        let values: Vec<_> = names.zip(0..).collect();
+        let ty = di.enumeration(
+            &self.flavored(&of.name),
+            u64::from(of.int.bits),
+            of.int.signed,
+            &values,
+        )?;
         self.enums.insert(id, ty);
         Ok(ty)
     }
@@ -150,10 +189,7 @@ impl<'ctx> CoreTypes<'ctx> {
                 let (element, bits) = self.member_type(element, types, used, di)?;
                 (di.array(element, bits, *count), bits * u64::from(*count))
             }
-            Type::CRecord(id) => (
-                self.record(*id, types, used, di)?,
-                8 * u64::from(types.record(*id).size),
-            ),
+            Type::CRecord(id) => self.record(*id, types, used, di)?,
             _ => (di.void_pointer, 64),
         })
     }
@@ -205,7 +241,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let mut at = base;
         let pointer = self.unit.pointer_type();
         for (record, member) in chain {
-            let (ty, members) = self
+            let CoreRecord { ty, members, .. } = self
                 .unit
                 .core
                 .records
@@ -230,8 +266,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                     &[at.into(), index_value.into(), index_value.into()],
                     Some(*ty),
                 )?;
-                let fields: Vec<BasicTypeEnum> = vec![self.unit.i8.into(); members.len()];
-                let element = self.unit.context.struct_type(&fields, true);
+                // LLVM takes the unit of a bitfield's storage from this type's alignment.
+                let fields: Vec<BasicTypeEnum> = vec![self.unit.i64.into(); members.len()];
+                let element = self.unit.context.struct_type(&fields, false);
                 let kind = Attribute::get_named_enum_kind_id("elementtype");
                 let attribute = self
                     .unit
@@ -251,7 +288,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         chain: &[(CRecordId, u32)],
         info: FieldInfo,
     ) -> Result<IntValue<'ctx>, Bug> {
-        self.unit.accesses.set(self.unit.accesses.get() + 1);
         let pointer = self.unit.pointer_type();
         let at = self.core_chain(pointer.const_null(), chain)?;
         let kind = self.i64(info as u64);
@@ -267,15 +303,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .build_int_z_extend(value, self.unit.i64, "info")?)
     }
 
-    /// A kernel record's size on the target.
+    /// A kernel record's size on the target, as 64 bits.
     pub fn type_size(&self, record: CRecordId) -> Result<IntValue<'ctx>, Bug> {
-        let (ty, _) = self
+        let CoreRecord { ty, .. } = self
             .unit
             .core
             .records
             .get(&record)
             .ok_or_else(|| Bug::new("a sized record without a BTF type"))?;
-        self.unit.accesses.set(self.unit.accesses.get() + 1);
         let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
         let size = self.i64(1);
         let call = self.core_call(
@@ -284,19 +319,21 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             &[sequence.into(), size.into()],
             Some(*ty),
         )?;
-        self.int_result(call)
+        let value = self.int_result(call)?;
+        Ok(self
+            .builder
+            .build_int_z_extend(value, self.unit.i64, "size")?)
     }
 
     /// A kernel enum constant's value on the target.
-    pub fn enum_value(&self, of: EnumId, name: &str, value: u64) -> Result<IntValue<'ctx>, Bug> {
+    pub fn enum_value(&self, of: EnumId, name: &str) -> Result<IntValue<'ctx>, Bug> {
         let Some(ty) = self.unit.core.enums.get(&of) else {
             return Err(Bug::new("a kernel enum without a BTF type"));
         };
-        self.unit.accesses.set(self.unit.accesses.get() + 1);
         let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
         let text = self
             .builder
-            .build_global_string_ptr(&format!("{name}:{}", value as i64), "enum")?;
+            .build_global_string_ptr(&format!("{name}:0"), "enum")?;
         let kind = self.i64(1);
         let call = self.core_call(
             "llvm.bpf.preserve.enum.value",

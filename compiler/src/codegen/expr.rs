@@ -259,8 +259,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             }
             ExprKind::EnumValue { of, name, value } => {
                 let ty = self.scalar_type(&expr.ty);
-                if self.unit.program.types.enumeration(*of).kernel {
-                    let value = self.enum_value(*of, name, *value)?;
+                let of_kernel = self.unit.program.types.enumeration(*of);
+                // Relocations go by the enum's name; constants of enums without one are the kernel's stable interface.
+                if of_kernel.kernel && !of_kernel.name.is_empty() {
+                    let value = self.enum_value(*of, name)?;
                     Val::Int(self.resize(value, ty, true)?)
                 } else {
                     Val::Int(ty.const_int(*value, false))

@@ -11,6 +11,8 @@ use crate::bug::Bug;
 
 /// Errors collected while it is installed.
 pub struct Collected {
+    /// LLVM keeps a pointer to the list, which must not move with this value.
+    #[expect(clippy::box_collection)]
     errors: Box<Vec<String>>,
     context: inkwell::llvm_sys::prelude::LLVMContextRef,
 }

@@ -573,8 +573,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             frame.next_start = next;
         }
         self.enter(outer_block);
-        if let Some(location) = outer_location {
-            self.builder.set_current_debug_location(location);
+        match outer_location {
+            Some(location) => self.builder.set_current_debug_location(location),
+            // Else what follows would belong to the callback.
+            None => self.at(self.probe.span),
         }
         Ok(function.as_global_value().as_pointer_value())
     }
@@ -626,8 +628,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.builder.build_return(Some(&go_on))?;
         self.subprogram = outer;
         self.enter(here);
-        if let Some(location) = location {
-            self.builder.set_current_debug_location(location);
+        match location {
+            Some(location) => self.builder.set_current_debug_location(location),
+            None => self.at(self.probe.span),
         }
         let at = self.alloca(8)?;
         self.stack.reserve(8);

@@ -9,6 +9,7 @@ mod convert;
 mod core_reloc;
 mod debug_info;
 mod expr;
+mod flavor;
 mod helper;
 mod llvm_messages;
 mod loops;
@@ -67,6 +68,16 @@ pub struct Object {
     pub elf: Vec<u8>,
 }
 
+/// Why there is no object.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Bug(#[from] Bug),
+    /// A probe's values don't fit into BPF's stack, however many are kept elsewhere: the script's fault after all.
+    #[error("the values of probe {probe} don't fit into BPF's stack")]
+    Stack { probe: usize },
+}
+
 /// What `--emit` prints of code generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
@@ -81,9 +92,8 @@ pub fn emit(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
-) -> Result<Object, Bug> {
-    let (elf, markers, accesses) = attempt(program, manifest, options, FileType::Object)?;
-    verify::relocations(&elf, accesses)?;
+) -> Result<Object, Refusal> {
+    let (elf, markers) = attempt(program, manifest, options, FileType::Object)?;
     let file = object::File::parse(&*elf)
         .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
     for (probe, markers) in manifest.probes.to_mut().iter_mut().zip(&markers) {
@@ -91,7 +101,7 @@ pub fn emit(
         probe.context = Cow::Owned(found);
     }
     drop(file);
-    manifest.needs_btf |= accesses > 0;
+    manifest.needs_btf |= verify::count_relocations(&elf)? > 0;
     Ok(Object {
         elf: strip::debug_sections(&elf)?,
     })
@@ -103,13 +113,18 @@ pub fn emit_text(
     manifest: &mut abi::Manifest,
     options: &Options,
     text: Text,
-) -> Result<String, Bug> {
+) -> Result<String, Refusal> {
     match text {
         Text::LlvmIr => {
             let context = Context::create();
-            let budget = STACK_BUDGETS[0];
-            let made = translate(&context, program, manifest, options, budget)?;
-            Ok(made.module.print_to_string().to_string())
+            let turn = flavor::turn();
+            let attempt = Attempt {
+                stack_budget: STACK_BUDGETS[0],
+                flavor: &turn.flavor(),
+            };
+            let made = translate(&context, program, manifest, options, attempt)?;
+            let text = made.module.print_to_string().to_string();
+            Ok(flavor::remove_from_text(&text, attempt.flavor))
         }
         Text::Assembly => {
             let (bytes, ..) = attempt(program, manifest, options, FileType::Assembly)?;
@@ -122,37 +137,63 @@ pub fn emit_text(
 /// generation, so a program whose stack overflows is made again with more of it in scratch memory.
 const STACK_BUDGETS: [u32; 3] = [256, 128, 24];
 
-type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>, u64);
+/// One try at a program.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    stack_budget: u32,
+    /// What the names of kernel types end with until the object is there.
+    flavor: &'a str,
+}
+
+type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>);
 
 fn attempt(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
     file_type: FileType,
-) -> Result<Assembled, Bug> {
+) -> Result<Assembled, Refusal> {
     let machine = module::machine()?;
     let mut last = Bug::new("no stack budget");
-    for budget in STACK_BUDGETS {
+    for stack_budget in STACK_BUDGETS {
+        let turn = flavor::turn();
+        let attempt = Attempt {
+            stack_budget,
+            flavor: &turn.flavor(),
+        };
         let context = Context::create();
         let mut planned = manifest.clone();
-        let made = translate(&context, program, &mut planned, options, budget)?;
+        let made = translate(&context, program, &mut planned, options, attempt)?;
         match module::assemble(&made.module, &machine, file_type) {
-            Ok(bytes) => {
+            Ok(mut bytes) => {
+                match file_type {
+                    FileType::Object => flavor::remove_from_object(&mut bytes, attempt.flavor)?,
+                    FileType::Assembly => {
+                        let text = String::from_utf8_lossy(&bytes);
+                        bytes = flavor::remove_from_text(&text, attempt.flavor).into_bytes();
+                    }
+                }
                 *manifest = planned;
-                return Ok((bytes, made.markers, made.accesses));
+                return Ok((bytes, made.markers));
             }
             Err(bug) if bug.message.contains("stack") => last = bug,
-            Err(bug) => return Err(bug),
+            Err(bug) => return Err(bug.into()),
         }
     }
-    Err(last)
+    let named = |probe: &ir::Probe| {
+        last.message
+            .contains(&format!("in function {}", probe.program))
+    };
+    match program.probes.iter().position(named) {
+        Some(probe) => Err(Refusal::Stack { probe }),
+        None => Err(last.into()),
+    }
 }
 
 struct Translated<'ctx> {
     module: inkwell::module::Module<'ctx>,
     /// By probe.
     markers: Vec<Vec<context_reloc::Marker>>,
-    accesses: u64,
 }
 
 fn translate<'ctx>(
@@ -160,11 +201,11 @@ fn translate<'ctx>(
     program: &ir::Program,
     manifest: &mut abi::Manifest,
     options: &Options,
-    stack_budget: u32,
+    attempt: Attempt,
 ) -> Result<Translated<'ctx>, Bug> {
     // Another attempt may have added its own.
     set_read_counters(manifest, &[], options);
-    let mut unit = Unit::new(context, program, manifest, options, stack_budget)?;
+    let mut unit = Unit::new(context, program, manifest, options, attempt)?;
     let mut markers = Vec::new();
     let mut scratch = 0;
     let mut scratch_entries = 0;
@@ -183,15 +224,11 @@ fn translate<'ctx>(
     unit.module
         .verify()
         .map_err(|error| Bug::new(format!("LLVM refuses the module: {}", error.to_string())))?;
-    let (module, accesses) = (unit.module, unit.accesses.get());
+    let module = unit.module;
     let reads = unit.reads.into_inner();
     set_scratch(manifest, scratch, scratch_entries);
     set_read_counters(manifest, &reads, options);
-    Ok(Translated {
-        module,
-        markers,
-        accesses,
-    })
+    Ok(Translated { module, markers })
 }
 
 /// The manifest tells of the counters that code generation added.

@@ -11,7 +11,7 @@ use inkwell::targets::{
     CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetTriple,
 };
 use inkwell::types::{IntType, PointerType};
-use inkwell::values::GlobalValue;
+use inkwell::values::{BasicValue as _, GlobalValue};
 
 use super::core_reloc::CoreTypes;
 use super::debug_info::{DebugInfo, DiMember, UNSIGNED};
@@ -44,8 +44,6 @@ pub struct Unit<'a, 'ctx> {
     pub i32: IntType<'ctx>,
     pub i64: IntType<'ctx>,
     pub bool: IntType<'ctx>,
-    /// CO-RE accesses that were emitted.
-    pub accesses: Cell<u64>,
     sequence: Cell<u64>,
     /// Statements that read memory which may not be there, in the order of their counters.
     pub reads: RefCell<Vec<Span>>,
@@ -59,7 +57,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         program: &'a ir::Program,
         manifest: &'a abi::Manifest,
         options: &'a Options<'a>,
-        stack_budget: u32,
+        attempt: super::Attempt,
     ) -> Result<Self, Bug> {
         let module = context.create_module("btc");
         module.set_triple(&TargetTriple::create(TRIPLE));
@@ -67,7 +65,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         module.add_basic_value_flag("Debug Info Version", FlagBehavior::Warning, version);
         let file_name = options.file_name(program);
         let di = DebugInfo::new(&module, &file_name)?;
-        let core = CoreTypes::new(program, &di)?;
+        let core = CoreTypes::new(program, &di, attempt.flavor)?;
         let mut unit = Unit {
             context,
             module,
@@ -84,10 +82,9 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             i32: context.i32_type(),
             i64: context.i64_type(),
             bool: context.bool_type(),
-            accesses: Cell::new(0),
             sequence: Cell::new(0),
             reads: RefCell::new(Vec::new()),
-            stack_budget,
+            stack_budget: attempt.stack_budget,
         };
         unit.license()?;
         unit.slots()?;
@@ -302,9 +299,28 @@ pub fn assemble(
     module
         .run_passes("default<O2>", machine, PassBuilderOptions::create())
         .map_err(|error| Bug::new(format!("LLVM passes: {error}")))?;
+    overlooked_accesses(module)?;
     let buffer = machine
         .write_to_memory_buffer(module, file_type)
         .map_err(|error| Bug::new(format!("LLVM code generation: {error}")))?;
     said.check()?;
     Ok(buffer.as_slice().to_vec())
+}
+
+/// LLVM's passes turn every access that something needs into a relocation. One that they overlooked would read at the
+/// made-up offset of debug_info.
+fn overlooked_accesses(module: &Module) -> Result<(), Bug> {
+    let calls = module.get_functions().find(|function| {
+        let name = function.get_name().to_bytes();
+        let access = name.starts_with(b"llvm.preserve") || name.starts_with(b"llvm.bpf.preserve");
+        let function = function.as_global_value().as_pointer_value();
+        access && function.get_first_use().is_some()
+    });
+    match calls {
+        Some(function) => Err(Bug::new(format!(
+            "LLVM left a call of {}",
+            function.get_name().to_string_lossy()
+        ))),
+        None => Ok(()),
+    }
 }

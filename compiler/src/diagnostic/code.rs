@@ -42,6 +42,7 @@ codes! {
     FormatString = "format-string",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
+    /// Only code generation can tell.
     StackTooLarge = "stack-too-large",
     UnsafeFunction = "unsafe-function",
     WrongProbe = "wrong-probe",
@@ -52,11 +53,8 @@ codes! {
     InvalidConfig = "invalid-config",
     InvalidControlFlow = "invalid-control-flow",
     CPreamble = "c-preamble",
-    ImportFailed = "import-failed",
     Macro = "macro",
     UnusedResult = "unused-result",
     SignMismatch = "sign-mismatch",
-    Truncation = "truncation",
-    Deprecated = "deprecated",
     UnreachableCode = "unreachable-code",
 }

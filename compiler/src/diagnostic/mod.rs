@@ -5,9 +5,11 @@
 
 mod code;
 mod render;
+pub mod unsupported;
 
 pub use code::Code;
 pub use render::render;
+pub use unsupported::Unsupported;
 
 use crate::source::Span;
 
@@ -56,14 +58,10 @@ impl Diagnostic {
     }
 
     /// The one place that says a construct is understood but can't be compiled yet.
-    /// `what` is a noun phrase: "`usdt` probes". docs/language.md lists all of them.
     #[must_use]
-    pub fn not_supported_yet(span: Span, what: impl std::fmt::Display) -> Self {
-        Self::error(
-            Code::NotSupportedYet,
-            span,
-            format!("{what} can't be compiled yet"),
-        )
+    pub fn not_supported_yet(span: Span, what: Unsupported) -> Self {
+        let message = format!("{} can't be compiled yet", what.what());
+        Self::error(Code::NotSupportedYet, span, message)
     }
 
     #[must_use]
@@ -109,6 +107,12 @@ impl Diagnostics {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// By place; at one place errors come first.
+    pub fn sort(&mut self) {
+        self.list
+            .sort_by_key(|d| (d.span.file, d.span.start, std::cmp::Reverse(d.severity)));
     }
 
     pub fn extend(&mut self, other: Diagnostics) {

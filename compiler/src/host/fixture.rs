@@ -9,8 +9,15 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FixtureHost;
 
-/// Records by index: name, size, members as (name, type, byte offset).
-const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
+/// Name, size, members as (name, type, byte offset).
+type FixtureRecord = (
+    &'static str,
+    u32,
+    &'static [(&'static str, &'static str, u32)],
+);
+
+/// Records by index. `u32:1` is a bitfield of one bit.
+const RECORDS: &[FixtureRecord] = &[
     (
         "task_struct",
         64,
@@ -20,6 +27,10 @@ const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
             ("comm", "comm", 8),
             ("real_parent", "task_struct", 24),
             ("start_time", "u64", 32),
+            ("group_leader", "task_struct", 40),
+            ("in_iowait", "u32:1", 48),
+            ("state", "state", 52),
+            ("cpus", "u32[2]", 56),
         ],
     ),
     (
@@ -34,8 +45,14 @@ const RECORDS: &[(&str, u32, &[(&str, &str, u32)])] = &[
     ),
 ];
 
-/// Functions: name, parameters, result.
-const FUNCTIONS: &[(&str, &[(&str, &str)], &str)] = &[
+/// Name, parameters, result.
+type FixtureFunction = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const FUNCTIONS: &[FixtureFunction] = &[
     (
         "vfs_read",
         &[
@@ -104,11 +121,32 @@ fn ctype(name: &str) -> CType {
                 count: 16,
             };
         }
+        "u32:1" => return integer(4, false, false),
+        "u32[2]" => {
+            return CType::Array {
+                element: Box::new(integer(4, false, false)),
+                count: 2,
+            };
+        }
+        "state" => return CType::Enum(state()),
         "user" => (integer(1, true, true), true),
         name => (named(name).map_or(CType::Void, CType::Record), false),
     };
     let to = Box::new(to);
     CType::Pointer { to, user }
+}
+
+fn state() -> HostEnum {
+    HostEnum {
+        name: "fixture_state".to_owned(),
+        bytes: 4,
+        signed: false,
+        values: vec![
+            ("FIXTURE_IDLE".to_owned(), 0),
+            ("FIXTURE_BUSY".to_owned(), 1),
+        ],
+        origin: RecordOrigin::KernelBtf,
+    }
 }
 
 fn named(name: &str) -> Option<HostRecord> {
@@ -119,6 +157,28 @@ fn named(name: &str) -> Option<HostRecord> {
         id: id as u64,
         origin: RecordOrigin::KernelBtf,
     })
+}
+
+/// What one line of a C preamble is.
+enum Directive {
+    Integer(String, i128),
+    String(String, Vec<u8>),
+    Error(String),
+}
+
+/// The fixture has no libclang: it knows `#define` of a number or a string, and no header.
+fn directive(line: &str) -> Option<Directive> {
+    if let Some(header) = line.strip_prefix("#include") {
+        let header = header.trim().trim_matches(['<', '>', '"']);
+        return Some(Directive::Error(format!("'{header}' file not found")));
+    }
+    let (name, value) = line.strip_prefix("#define ")?.split_once(' ')?;
+    let (name, value) = (name.to_owned(), value.trim());
+    if let Ok(number) = value.parse() {
+        return Some(Directive::Integer(name, number));
+    }
+    let text = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Directive::String(name, text.as_bytes().to_vec()))
 }
 
 impl Host for FixtureHost {
@@ -132,7 +192,7 @@ impl Host for FixtureHost {
             name: (*name).to_owned(),
             ty: ctype(ty),
             bit_offset: offset * 8,
-            bitfield: None,
+            bitfield: ty.ends_with(":1").then_some(1),
         };
         let members = members.iter().map(member).collect();
         let size = *size;
@@ -140,16 +200,7 @@ impl Host for FixtureHost {
     }
 
     fn enumeration(&self, name: &str) -> Option<HostEnum> {
-        (name == "fixture_state").then(|| HostEnum {
-            name: name.to_owned(),
-            bytes: 4,
-            signed: false,
-            values: vec![
-                ("FIXTURE_IDLE".to_owned(), 0),
-                ("FIXTURE_BUSY".to_owned(), 1),
-            ],
-            origin: RecordOrigin::KernelBtf,
-        })
+        (name == "fixture_state").then(state)
     }
 
     fn enum_constant(&self, name: &str) -> Option<(HostEnum, u64)> {
@@ -211,10 +262,27 @@ impl Host for FixtureHost {
 
     fn c_definitions(
         &self,
-        _text: &str,
+        text: &str,
         _options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String> {
-        Err("this host reads no C".to_owned())
+        let mut definitions = CDefinitions::default();
+        let mut errors = vec![];
+        let mut offset = 0;
+        for line in text.split_inclusive('\n') {
+            match directive(line.trim()) {
+                Some(Directive::Integer(name, value)) => definitions.integers.push((name, value)),
+                Some(Directive::String(name, value)) => definitions.strings.push((name, value)),
+                Some(Directive::Error(message)) => errors.push(CError {
+                    message,
+                    offset: Some(offset),
+                    fatal: true,
+                }),
+                None if line.trim().is_empty() => {}
+                None => return Err("the fixture reads directives only".to_owned()),
+            }
+            offset += line.len();
+        }
+        Ok((definitions, errors))
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {

@@ -168,7 +168,7 @@ impl Host for LiveHost {
             return vec![];
         };
         let mut found = vec![];
-        for group in directories(&events).filter(|g| matches(category, g)) {
+        for group in directories(events).filter(|g| matches(category, g)) {
             let names = directories(&events.join(&group)).filter(|n| matches(event, n));
             found.extend(names.map(|name| (group.clone(), name)));
         }

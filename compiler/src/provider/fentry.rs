@@ -5,7 +5,7 @@ use btc_abi as abi;
 use super::kprobe::module_and_function;
 use super::point::{Parts, is_pattern, one};
 use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::host::{CType, Function, Host};
 use crate::ir::{Context, ProgramKind};
 use crate::sema::suggest::nearest;
@@ -52,14 +52,14 @@ fn read(parts: &Parts) -> Result<Target, Diagnostic> {
     if let Some(first) = parts.all().first().filter(|p| p.text == "bpf") {
         return Err(Diagnostic::not_supported_yet(
             first.span,
-            format!("`{}:bpf` probes", parts.provider),
+            Unsupported::BpfFentry,
         ));
     }
     let (module, part) = module_and_function(parts)?;
     if part.text.contains('+') {
         return Err(parts.wrong(
             part.span,
-            format!("a `{}` probe can't have an offset", parts.provider),
+            format!("`{}` probes can't have an offset", parts.provider),
         ));
     }
     let pattern = is_pattern(&part.text) || module.as_ref().is_some_and(|m| is_pattern(m));
@@ -144,7 +144,7 @@ fn typed(
             Code::UnknownSymbol,
             target.span,
             format!(
-                "the functions that match `{}` have no arguments in common",
+                "no function that the kernel's BTF knows matches `{}`, to take `args` from",
                 target.function
             ),
         )

@@ -4,7 +4,7 @@ use btc_abi as abi;
 
 use super::point::{Parts, is_pattern, one, split_offset};
 use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Unsupported};
 use crate::host::CType;
 use crate::ir::{Context, ProgramKind};
 use crate::syntax::ast::AttachPart;
@@ -53,7 +53,7 @@ fn registers(point: &mut ProbeContext, wildcard: bool) {
     point.numbered = Numbered::Registers;
     point.func = Func::KernelAddress;
     point.args = Args::None {
-        why: "a `kprobe` has no typed arguments: use `arg0` to `argN`, or an `fentry` probe",
+        help: Some("use `arg0` to `argN`, or an `fentry` probe"),
     };
 }
 
@@ -73,7 +73,7 @@ fn entry(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
     if part.text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(Diagnostic::not_supported_yet(
             part.span,
-            "a `kprobe` at an address",
+            Unsupported::KprobeAddress,
         ));
     }
     let Some((function, offset)) = split_offset(&part.text) else {
@@ -120,7 +120,7 @@ fn exit(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
     registers(&mut point, pattern);
     point.numbered = Numbered::None;
     point.args = Args::None {
-        why: "at its return a function's arguments are gone: only `retval` is there",
+        help: Some("use `retval`: at its return a function's arguments are gone"),
     };
     point.retval = Some((Context::ReturnValue, UINT64));
     Ok(point)

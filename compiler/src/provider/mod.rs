@@ -26,6 +26,10 @@ use crate::ir::{Context, ProgramKind};
 use crate::source::Span;
 use crate::syntax::ast;
 
+/// An attach point → what is known of its probes: several where it stands for a list.
+pub type Resolve =
+    fn(&ast::AttachPoint, &Environment) -> Result<Vec<ProbeContext>, Vec<Diagnostic>>;
+
 /// One probe type of the language.
 pub struct Provider {
     /// The name in full, as `probetype` prints it.
@@ -34,7 +38,7 @@ pub struct Provider {
     pub aliases: &'static [&'static str],
     /// Makes a context for each probe that the attach point stands for (one, but for lists that expand at compile
     /// time). Patterns stay patterns: they are matched on the target.
-    pub resolve: fn(&ast::AttachPoint, &Environment) -> Result<Vec<ProbeContext>, Vec<Diagnostic>>,
+    pub resolve: Resolve,
 }
 
 /// What a provider may ask.
@@ -77,8 +81,8 @@ pub struct ProbeContext {
 /// What `args` is.
 #[derive(Clone, Debug)]
 pub enum Args {
-    /// No `args` here; the message's reason ("`kprobe` has no `args`, use `arg0` …").
-    None { why: &'static str },
+    /// No `args` here; what to use instead.
+    None { help: Option<&'static str> },
     /// There would be `args`, but this host can't say what they are: the error for a script that uses them
     /// (its span becomes that of the use).
     Unknown(Box<Diagnostic>),
@@ -167,9 +171,12 @@ pub fn lookup(name: &str) -> Option<&'static Provider> {
         .find(|p| p.name == name || p.aliases.contains(&name))
 }
 
-/// All names in full, for suggestions.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|p| p.name)
+/// All names and aliases that are words, for suggestions.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    PROVIDERS
+        .iter()
+        .flat_map(|p| std::iter::once(p.name).chain(p.aliases.iter().copied()))
+        .filter(|name| name.len() > 2)
 }
 
 #[cfg(test)]

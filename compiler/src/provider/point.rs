@@ -3,7 +3,7 @@
 use btc_abi as abi;
 
 use super::{Args, Func, Numbered, ProbeContext};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::ProgramKind;
 use crate::source::Span;
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -77,7 +77,7 @@ impl<'a> Parts<'a> {
         if part.text.contains('$') && !part.quoted {
             return Err(Diagnostic::not_supported_yet(
                 part.span,
-                "a positional parameter in an attach point",
+                Unsupported::AttachParameter,
             ));
         }
         if part.text.contains('\0') {
@@ -118,9 +118,7 @@ impl<'a> Parts<'a> {
             kind,
             attach,
             pid_filter: false,
-            args: Args::None {
-                why: "it has no arguments",
-            },
+            args: Args::None { help: None },
             numbered: Numbered::None,
             retval: None,
             func: Func::None,

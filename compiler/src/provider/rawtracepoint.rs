@@ -43,7 +43,7 @@ fn parse(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagn
     point.numbered = Numbered::Slots;
     point.args = if point.wildcard {
         Args::None {
-            why: "events of a pattern have different arguments: use `arg0` to `argN`",
+            help: Some("use `arg0` to `argN`: the events of a pattern have different arguments"),
         }
     } else {
         arguments(parts, environment, &event.text)

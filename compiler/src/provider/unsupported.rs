@@ -1,29 +1,26 @@
 //! Probe types of the language that can't be compiled yet.
 
 use super::Provider;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Unsupported};
 
 macro_rules! unsupported {
-    ($($row:ident = $name:literal, $aliases:expr;)*) => { $(
+    ($($row:ident = $name:literal, $aliases:expr, $what:ident;)*) => { $(
         pub(super) const $row: Provider = Provider {
             name: $name,
             aliases: $aliases,
             resolve: |point, _| {
-                Err(vec![Diagnostic::not_supported_yet(
-                    point.span,
-                    concat!("a `", $name, "` probe"),
-                )])
+                Err(vec![Diagnostic::not_supported_yet(point.span, Unsupported::$what)])
             },
         };
     )* };
 }
 
 unsupported! {
-    USDT = "usdt", &["U"];
-    WATCHPOINT = "watchpoint", &["w"];
-    ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"];
-    ITER = "iter", &["it"];
-    SELF = "self", &[];
-    TEST = "test", &[];
-    BENCH = "bench", &[];
+    USDT = "usdt", &["U"], Usdt;
+    WATCHPOINT = "watchpoint", &["w"], Watchpoint;
+    ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
+    ITER = "iter", &["it"], Iter;
+    SELF = "self", &[], SelfProbe;
+    TEST = "test", &[], Test;
+    BENCH = "bench", &[], Bench;
 }

@@ -5,7 +5,7 @@ use btc_abi as abi;
 use super::kprobe::UINT64;
 use super::point::{Parts, is_pattern, number, one, split_offset};
 use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Unsupported};
 use crate::ir::{Context, ProgramKind};
 use crate::syntax::ast::AttachPart;
 
@@ -46,9 +46,9 @@ fn registers(point: &mut ProbeContext, wildcard: bool) {
     point.numbered = Numbered::Registers;
     point.func = Func::UserAddress;
     point.user_space = true;
-    point.args = Args::None {
-        why: "typed arguments of a `uprobe` need DWARF, which btc does not read yet: use `arg0` to `argN`",
-    };
+    let later = Diagnostic::not_supported_yet(point.span, Unsupported::UprobeArgs)
+        .with_help("use `arg0` to `argN`");
+    point.args = Args::Unknown(Box::new(later));
 }
 
 fn binary_and_place<'a>(parts: &Parts<'a>) -> Result<(&'a AttachPart, &'a AttachPart), Diagnostic> {
@@ -58,14 +58,14 @@ fn binary_and_place<'a>(parts: &Parts<'a>) -> Result<(&'a AttachPart, &'a Attach
     {
         return Err(Diagnostic::not_supported_yet(
             binary.span,
-            format!("a `{}` at a source line", parts.provider),
+            Unsupported::UprobeSourceLine,
         ));
     }
     if let [_, language, _, ..] = parts.all() {
         if language.text == "cpp" {
             return Err(Diagnostic::not_supported_yet(
                 language.span,
-                format!("a `{}` by C++ signature", parts.provider),
+                Unsupported::UprobeCpp,
             ));
         }
         return Err(parts.wrong(
@@ -137,7 +137,7 @@ fn exit(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
     registers(&mut point, wildcard);
     point.numbered = Numbered::None;
     point.args = Args::None {
-        why: "at its return a function's arguments are gone: only `retval` is there",
+        help: Some("use `retval`: at its return a function's arguments are gone"),
     };
     point.retval = Some((Context::ReturnValue, UINT64));
     Ok(point)

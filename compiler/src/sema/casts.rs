@@ -173,7 +173,7 @@ impl Lowering<'_> {
 
     fn known_type(&mut self, name: &str) -> Option<Type> {
         if let Some(ty) = self.constants.typedefs.get(name) {
-            return Some(self.types.from_c(ty));
+            return Some(self.types.of_c(ty));
         }
         if let Some((_, bits, signed)) = SCALARS.iter().find(|(n, ..)| *n == name) {
             return Some(Type::Int(IntType {
@@ -197,7 +197,7 @@ impl Lowering<'_> {
             return Some(Type::Enum(self.types.enumeration(of)));
         }
         if let Some(ty) = self.host.typedef(name) {
-            return Some(self.types.from_c(&ty));
+            return Some(self.types.of_c(&ty));
         }
         let record = self.host.record(name, false)?;
         Some(Type::CRecord(self.types.record(&record)))

@@ -6,7 +6,7 @@ use super::convert;
 use super::lowering::Lowering;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -19,6 +19,11 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
         span,
     }
 }
+
+/// Macro expansions in one probe: an argument that is used twice doubles what is in it.
+const MAX_EXPANSIONS: u32 = 10_000;
+/// Expansions within expansions. An argument may call the macro that it is given to, so only depth tells recursion.
+const MAX_EXPANSION_DEPTH: usize = 32;
 
 impl Lowering<'_> {
     /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
@@ -59,7 +64,7 @@ impl Lowering<'_> {
             E::Call { name, arguments } => self.call(name, arguments, span, false),
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
-            E::Typeof(_) => self.not_supported_yet(span, "`typeof` as a value"),
+            E::Typeof(_) => self.not_supported_yet(span, Unsupported::TypeofValue),
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Step {
                 decrement,
@@ -184,11 +189,12 @@ impl Lowering<'_> {
         }
         if let Some(function) = builtin::lookup(name) {
             if function.form == Form::Call {
-                return self.error(
-                    Code::ArgumentCount,
-                    span,
-                    format!("`{name}` is a function: it needs parentheses"),
+                let message = format!("`{name}` is a function: it needs parentheses");
+                self.report(
+                    Diagnostic::error(Code::ArgumentCount, span, message)
+                        .with_help(format!("the form is `{}`", function.usage)),
                 );
+                return None;
             }
             return self.run(function, name, &[], span, false);
         }
@@ -237,6 +243,10 @@ impl Lowering<'_> {
         );
         if let Some(near) = nearest(name, self.scopes.names()) {
             unset = unset.with_help(format!("did you mean `${near}`?"));
+        } else if let Some(inner) = self.scopes.ended(name) {
+            unset = unset
+                .with_label(inner, "set here, in a block that has ended")
+                .with_help(format!("declare it before that block: `let ${name};`"));
         }
         self.report(unset);
         None
@@ -259,7 +269,9 @@ impl Lowering<'_> {
                 name.span,
                 format!("unknown function `{}`", name.text),
             );
-            if let Some(near) = nearest(&name.text, builtin::names()) {
+            let mut known: Vec<&str> = builtin::names().collect();
+            known.extend(self.macros.keys().map(String::as_str));
+            if let Some(near) = nearest(&name.text, known.into_iter()) {
                 unknown = unknown.with_help(format!("did you mean `{near}`?"));
             }
             self.report(unknown);
@@ -346,12 +358,9 @@ impl Lowering<'_> {
     fn expand(&mut self, name: &str, arguments: &[ast::Expr], span: Span) -> Option<Expr> {
         let found = *self.macros.get(name)?;
         let depth = self.expansions.len();
-        if self.expansions.iter().any(|e| e == name) || depth > 64 {
-            return self.error(
-                Code::Macro,
-                span,
-                format!("macro `{name}` expands to itself"),
-            );
+        if self.expanded >= MAX_EXPANSIONS || depth >= MAX_EXPANSION_DEPTH {
+            self.expansion_ends(name, span);
+            return None;
         }
         self.expanded += 1;
         let block = match super::macros::expand(found, arguments, span, self.expanded) {
@@ -361,10 +370,28 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        self.expansions.push(name.to_owned());
+        self.expansions.push((name.to_owned(), span));
         let value = self.block_or_void(&block, span);
         self.expansions.pop();
         value
+    }
+
+    /// Says once, at the script's own call, that its macros never end or grow too much.
+    fn expansion_ends(&mut self, name: &str, span: Span) {
+        if std::mem::replace(&mut self.expanded, u32::MAX) == u32::MAX {
+            return;
+        }
+        let deep = self.expansions.len() >= MAX_EXPANSION_DEPTH;
+        let message = match deep {
+            true => format!("macro `{name}` expands to itself"),
+            false => format!("this expands to more than {MAX_EXPANSIONS} macros"),
+        };
+        let outermost = self.expansions.first().map_or(span, |(_, at)| *at);
+        let mut diagnostic = Diagnostic::error(Code::Macro, outermost, message);
+        if span != outermost && deep {
+            diagnostic = diagnostic.with_label(span, "by this call");
+        }
+        self.report(diagnostic);
     }
 
     /// A condition: anything that has a truth, as Bool.
@@ -388,9 +415,8 @@ impl Lowering<'_> {
         let value = value?;
         match (&value.kind, &value.ty) {
             (ExprKind::Integer(n), Type::Int(int)) if int.signed => Some(i128::from(*n as i64)),
-            (ExprKind::Integer(n) | ExprKind::EnumValue { value: n, .. }, _) => {
-                Some(i128::from(*n))
-            }
+            // A kernel enum's constant has the target's value: it is none here.
+            (ExprKind::Integer(n), _) => Some(i128::from(*n)),
             _ => None,
         }
     }
@@ -414,6 +440,6 @@ impl Lowering<'_> {
 
     /// A C type as the type of a value.
     pub fn ctype(&mut self, ty: &crate::host::CType) -> Type {
-        self.types.from_c(ty)
+        self.types.of_c(ty)
     }
 }

@@ -11,7 +11,7 @@ use super::constants::Constants;
 use super::maps::MapTable;
 use super::scope::Scopes;
 use super::types::TypeTable;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
 use crate::ir::{
     self, Expr, ExprKind, Helper, IntType, LocalId, RecordId, SlotId, Stmt, StmtKind, Type,
@@ -44,8 +44,10 @@ pub struct Lowering<'a> {
     pub(super) blocks: Vec<Vec<Stmt>>,
     /// Loops around the current statement, and whether `break` may stand in them.
     pub(super) loops: u32,
-    /// Macro expansions around the current expression.
-    pub(super) expansions: Vec<String>,
+    /// How often the current statement is copied by the `unroll`s around it.
+    pub(super) copies: i128,
+    /// Macro expansions around the current expression: which, and by which call.
+    pub(super) expansions: Vec<(String, Span)>,
     /// Expansions made so far: each has its own names.
     pub(super) expanded: u32,
 }
@@ -68,7 +70,7 @@ impl Lowering<'_> {
         self.report(Diagnostic::warning(code, span, message));
     }
 
-    pub fn not_supported_yet<T>(&mut self, span: Span, what: impl std::fmt::Display) -> Option<T> {
+    pub fn not_supported_yet<T>(&mut self, span: Span, what: Unsupported) -> Option<T> {
         self.report(Diagnostic::not_supported_yet(span, what));
         None
     }
@@ -272,7 +274,7 @@ impl Lowering<'_> {
     /// An integer, bool, enum or pointer as an Int of 64 bits with its own signedness; else a diagnostic that
     /// names `what` ("the 2nd argument of `lhist`").
     pub fn int64(&mut self, value: Expr, what: &str) -> Option<Expr> {
-        match super::convert::int64_type(&value.ty, &self.types) {
+        match self.integer_type(&value.ty) {
             Some(ty) => Some(self.convert(value, Type::Int(ty))),
             None => {
                 let found = self.type_name(&value.ty);
@@ -283,6 +285,12 @@ impl Lowering<'_> {
                 )
             }
         }
+    }
+
+    /// The integer of 64 bits that a value of this type becomes, where it is a number of some kind.
+    #[must_use]
+    pub fn integer_type(&self, ty: &Type) -> Option<IntType> {
+        super::convert::int64_type(ty, &self.types)
     }
 
     /// Anything that has a truth as Bool; strings are true when not empty.

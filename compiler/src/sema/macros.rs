@@ -43,12 +43,13 @@ pub(super) fn expand(
         number,
     };
     for (parameter, argument) in found.parameters.iter().zip(arguments) {
-        let wrong = |what: &str, name: &str| {
+        let wrong = |what: &str, name: String| {
             Diagnostic::error(
                 Code::Macro,
                 argument.span,
                 format!("macro `{}` takes {what} for `{name}`", found.name.text),
             )
+            .with_label(found.name.span, "the macro")
         };
         match (parameter, &argument.kind) {
             (MacroParameter::Expression(name), _) => {
@@ -59,7 +60,9 @@ pub(super) fn expand(
             (MacroParameter::Variable(name), ExprKind::Variable(given)) => {
                 expansion.variables.insert(name.text.clone(), given.clone());
             }
-            (MacroParameter::Variable(name), _) => return Err(wrong("a variable", &name.text)),
+            (MacroParameter::Variable(name), _) => {
+                return Err(wrong("a variable", format!("${}", name.text)));
+            }
             (
                 MacroParameter::Map(name),
                 ExprKind::Map {
@@ -69,7 +72,9 @@ pub(super) fn expand(
             ) => {
                 expansion.maps.insert(name.text.clone(), given.clone());
             }
-            (MacroParameter::Map(name), _) => return Err(wrong("a map", &name.text)),
+            (MacroParameter::Map(name), _) => {
+                return Err(wrong("a map", format!("@{}", name.text)));
+            }
         }
     }
     let mut body = found.body.clone();

@@ -51,5 +51,7 @@ pub fn analyze(
     host: &dyn Host,
     options: &Options,
 ) -> (Option<ir::Program>, Diagnostics) {
-    program::analyze(program, sources, host, options)
+    let (analyzed, mut diagnostics) = program::analyze(program, sources, host, options);
+    diagnostics.sort();
+    (analyzed, diagnostics)
 }

@@ -3,7 +3,7 @@
 use super::convert;
 use super::lowering::Lowering;
 use super::suggest::nearest;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::host::{CType, DataLocation, TracepointMember};
 use crate::ir::{BinaryOp, CRecordId, Context, Expr, ExprKind, IntType, Place, Space, Step, Type};
 use crate::provider::Args;
@@ -16,7 +16,7 @@ impl Lowering<'_> {
         match &self.probe.args {
             Args::None { .. } | Args::Unknown(_) => self.no_arguments(span),
             Args::Tracepoint { .. } | Args::Values(_) => {
-                self.not_supported_yet(span, "`args` as a whole")
+                self.not_supported_yet(span, Unsupported::AllArguments)
             }
         }
     }
@@ -29,13 +29,13 @@ impl Lowering<'_> {
                 why.span = span;
                 self.report(why);
             }
-            Args::None { why } => {
-                let diagnostic = Diagnostic::error(
-                    Code::WrongProbe,
-                    span,
-                    format!("`{}` has no `args`: {why}", probe.provider),
-                );
-                self.report(diagnostic);
+            Args::None { help } => {
+                let message = format!("`{}` probes have no `args`", probe.provider);
+                let diagnostic = Diagnostic::error(Code::WrongProbe, span, message);
+                self.report(match help {
+                    Some(help) => diagnostic.with_help(*help),
+                    None => diagnostic,
+                });
             }
             _ => {}
         }
@@ -115,7 +115,7 @@ impl Lowering<'_> {
 
     /// A value of the context as its C type.
     pub fn context_value(&mut self, from: Context, ty: &CType, span: Span) -> Option<Expr> {
-        let mut ty = self.types.from_c(ty);
+        let mut ty = self.types.of_c(ty);
         if let (true, Type::Pointer { space, .. }) = (self.probe.user_space, &mut ty) {
             *space = Space::User;
         }
@@ -125,8 +125,7 @@ impl Lowering<'_> {
                 Some(self.convert(bits, ty))
             }
             Type::CRecord(_) | Type::Array { .. } | Type::String { .. } => {
-                let name = self.type_name(&ty);
-                self.not_supported_yet(span, format!("`{name}` passed by value"))
+                self.not_supported_yet(span, Unsupported::StructArgument)
             }
             _ => Some(bits),
         }
@@ -263,7 +262,7 @@ impl Lowering<'_> {
                 _ => {
                     let (steps, ty, bitfield) = self.find_member(id, name)?;
                     if bitfield {
-                        return self.not_supported_yet(name.span, "a bitfield of a copied struct");
+                        return self.not_supported_yet(name.span, Unsupported::BitfieldOfCopy);
                     }
                     Some(part(base, steps, ty, span))
                 }
@@ -426,7 +425,7 @@ impl Lowering<'_> {
         };
         let Some(ty) = parts.get(index as usize).cloned() else {
             let message = format!(
-                "`{}` has no element {index}: it has {}",
+                "`{}` has {} elements, so no `.{index}`",
                 self.type_name(&base.ty),
                 parts.len()
             );
@@ -529,7 +528,7 @@ impl Lowering<'_> {
     pub(super) fn address_of(&mut self, operand: &ast::Expr, span: Span) -> Option<Expr> {
         match &operand.kind {
             ast::ExprKind::Variable(_) | ast::ExprKind::Map { .. } => {
-                return self.not_supported_yet(span, "the address of a variable or map");
+                return self.not_supported_yet(span, Unsupported::VariableAddress);
             }
             _ => {}
         }

@@ -13,7 +13,7 @@ use super::suggest::nearest;
 use super::types::TypeTable;
 use super::{Options, config, constants};
 use crate::builtin;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
@@ -81,11 +81,11 @@ fn items<'p>(
     for item in &program.items {
         match item {
             ast::Item::Import { span, .. } => {
-                diagnostics.push(Diagnostic::not_supported_yet(*span, "`import`"));
+                diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
             }
             ast::Item::Subprogram(subprogram) => {
                 let span = subprogram.name.span;
-                diagnostics.push(Diagnostic::not_supported_yet(span, "`fn` subprograms"));
+                diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
             }
             ast::Item::Macro(found) => {
                 if let Some(first) = macros.get(&found.name.text) {
@@ -126,12 +126,12 @@ fn declared_maps(program: &ast::Program, constants: &Constants) -> (Declared, Di
         let ast::Item::MapDeclaration(map) = item else {
             continue;
         };
-        if declared.iter().any(|(name, ..)| name.text == map.name.text) {
-            diagnostics.push(Diagnostic::error(
-                Code::DuplicateName,
-                map.name.span,
-                format!("map `@{}` is declared twice", map.name.text),
-            ));
+        if let Some((first, ..)) = declared.iter().find(|(n, ..)| n.text == map.name.text) {
+            let message = format!("map `@{}` is declared twice", map.name.text);
+            diagnostics.push(
+                Diagnostic::error(Code::DuplicateName, map.name.span, message)
+                    .with_label(first.span, "first declared here"),
+            );
             continue;
         }
         let kind = match map.kind.text.as_str() {
@@ -163,11 +163,14 @@ fn declared_maps(program: &ast::Program, constants: &Constants) -> (Declared, Di
         };
         match size.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
             Some(size) => declared.push((map.name.clone(), kind, size)),
-            None => diagnostics.push(Diagnostic::error(
-                Code::ArgumentType,
-                map.span,
-                format!("`{}` takes one positive integer constant", map.kind.text),
-            )),
+            None => {
+                let (kind, name) = (&map.kind.text, &map.name.text);
+                let message = format!("`{kind}` takes one positive integer constant");
+                diagnostics.push(
+                    Diagnostic::error(Code::ArgumentType, map.span, message)
+                        .with_help(format!("let @{name} = {kind}(1024);")),
+                );
+            }
         }
     }
     (declared, diagnostics)
@@ -202,7 +205,7 @@ fn resolve<'p>(
                     point.provider.span,
                     format!("unknown probe type `{}`", point.provider.text),
                 );
-                if let Some(near) = nearest(&point.provider.text, provider::names()) {
+                if let Some(near) = nearest(&point.provider.text, provider::spellings()) {
                     unknown = unknown.with_help(format!("did you mean `{near}`?"));
                 }
                 diagnostics.push(unknown);
@@ -276,6 +279,7 @@ impl Context<'_> {
             locals: vec![],
             blocks: vec![],
             loops: 0,
+            copies: 1,
             expansions: vec![],
             expanded: 0,
         };

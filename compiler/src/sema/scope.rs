@@ -29,6 +29,8 @@ pub(super) struct Binding {
 #[derive(Default)]
 pub(super) struct Scopes {
     frames: Vec<HashMap<String, Binding>>,
+    /// The probe's variables whose block has ended.
+    ended: HashMap<String, usize>,
     /// By probe and ordinal; survives walks.
     table: HashMap<(usize, usize), Variable>,
     probe: usize,
@@ -39,6 +41,7 @@ pub(super) struct Scopes {
 impl Scopes {
     pub(super) fn start_probe(&mut self, probe: usize) {
         self.frames.clear();
+        self.ended.clear();
         self.probe = probe;
         self.next = 0;
     }
@@ -48,7 +51,15 @@ impl Scopes {
     }
 
     pub(super) fn leave(&mut self) {
-        self.frames.pop();
+        let frame = self.frames.pop().unwrap_or_default();
+        let ended = frame.into_iter().map(|(name, b)| (name, b.ordinal));
+        self.ended.extend(ended);
+    }
+
+    /// Where a variable of this name was set, in a block that has ended.
+    pub(super) fn ended(&self, name: &str) -> Option<Span> {
+        let ordinal = *self.ended.get(name)?;
+        Some(self.variable(ordinal)?.declared)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Binding> {

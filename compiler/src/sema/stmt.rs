@@ -4,13 +4,15 @@ use super::convert;
 use super::lowering::Lowering;
 use super::scope::Binding;
 use crate::builtin::{self, Lower};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::{Aggregation, Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, Statement, StatementKind, Target};
 
 /// Copies that `unroll` may make.
 const MAX_UNROLL: i128 = 100;
+/// Copies that nested `unroll`s may make of a statement.
+const MAX_COPIES: i128 = 1000;
 
 impl Lowering<'_> {
     /// A block's statements in a scope of their own, put into the current list; its value, if it has one.
@@ -75,10 +77,12 @@ impl Lowering<'_> {
                 );
             }
             self.statement(statement);
-            if matches!(
-                statement.kind,
-                StatementKind::Return(_) | StatementKind::Break | StatementKind::Continue
-            ) {
+            let leaves = match statement.kind {
+                StatementKind::Return(_) => true,
+                StatementKind::Break | StatementKind::Continue => self.loops > 0,
+                _ => false,
+            };
+            if leaves {
                 ended = Some(statement.span);
             }
         }
@@ -128,7 +132,7 @@ impl Lowering<'_> {
                 {
                     self.report(Diagnostic::not_supported_yet(
                         value.span,
-                        "a probe that returns a value",
+                        Unsupported::ReturnValue,
                     ));
                 }
             }
@@ -158,9 +162,23 @@ impl Lowering<'_> {
             ast::ExprKind::Call { name, arguments } => self.call(name, arguments, expr.span, true),
             _ => self.expr(expr),
         };
-        if let Some(value) = value {
-            self.evaluate(value);
+        let Some(value) = value else { return };
+        // A call, a block or a choice may be there for what it does.
+        let acts = matches!(
+            &expr.kind,
+            ast::ExprKind::Call { .. }
+                | ast::ExprKind::Step { .. }
+                | ast::ExprKind::Block(_)
+                | ast::ExprKind::If { .. }
+                | ast::ExprKind::Ternary { .. }
+        ) || matches!(&value.kind, ExprKind::Logical { .. });
+        if !acts && value.ty != Type::Void {
+            self.report(
+                Diagnostic::warning(Code::UnusedResult, expr.span, "this value is not used")
+                    .with_help(format!("_ = {}", self.sources.text(expr.span))),
+            );
         }
+        self.evaluate(value);
     }
 
     fn declaration(
@@ -173,11 +191,8 @@ impl Lowering<'_> {
         let value = value.map(|v| self.expr(v));
         let ty = ty.map(|t| self.type_expr(t));
         if self.scopes.in_this_block(&name.text) {
-            self.report(Diagnostic::error(
-                Code::DuplicateName,
-                name.span,
-                format!("variable `${}` is declared twice in this block", name.text),
-            ));
+            let message = format!("variable `${}` is declared twice in this block", name.text);
+            self.name_taken(name, message);
             return;
         }
         let ordinal = self.scopes.declare(&name.text, name.span);
@@ -205,6 +220,17 @@ impl Lowering<'_> {
         }
     }
 
+    /// A variable of this name is in scope already.
+    fn name_taken(&mut self, name: &ast::Name, message: String) {
+        let taken = Diagnostic::error(Code::DuplicateName, name.span, message);
+        let first = self.scopes.find(&name.text);
+        let first = first.and_then(|b| self.scopes.variable(b.ordinal));
+        self.report(match first {
+            Some(first) => taken.with_label(first.declared, "first set here"),
+            None => taken,
+        });
+    }
+
     /// Refuses types that no scratch variable or map value has.
     fn can_hold(&mut self, ty: &Type, span: Span) -> bool {
         match ty {
@@ -215,8 +241,7 @@ impl Lowering<'_> {
             Type::CRecord(id)
                 if self.types.types.record(*id).origin != crate::ir::Origin::Script =>
             {
-                let name = self.type_name(ty);
-                self.not_supported_yet::<()>(span, format!("a copy of `{name}`"));
+                self.not_supported_yet::<()>(span, Unsupported::KernelStructCopy);
                 false
             }
             _ => true,
@@ -231,7 +256,15 @@ impl Lowering<'_> {
         span: Span,
     ) {
         match target {
-            Target::Discard(_) => self.effect(value),
+            Target::Discard(at) => {
+                if let Some(op) = op {
+                    let message = format!("`_` holds nothing that `{}=` could change", op.symbol());
+                    self.error::<()>(Code::InvalidAssignment, *at, message);
+                }
+                if let Some(value) = self.expr(value) {
+                    self.evaluate(value);
+                }
+            }
             Target::Variable(name) => {
                 let value = match op {
                     None => self.expr(value),
@@ -359,13 +392,16 @@ impl Lowering<'_> {
             _ => {}
         }
         let (expected, found) = (self.type_name(&ty), self.type_name(&value.ty));
-        let mut diagnostic = Diagnostic::error(
-            Code::TypeMismatch,
-            span,
-            format!("expected `{expected}` for `${name}`, found `{found}`"),
-        );
-        if variable.declared != span {
-            diagnostic = diagnostic.with_label(variable.declared, "first set here");
+        let message = format!("expected `{expected}` for `${name}`, found `{found}`");
+        let within = span.start <= variable.declared.start && variable.declared.end <= span.end;
+        // `let $x: T = value` complains about its value, an assignment about itself.
+        let (place, label) = match within {
+            true => (value.span, "declared here"),
+            false => (span, "first set here"),
+        };
+        let mut diagnostic = Diagnostic::error(Code::TypeMismatch, place, message);
+        if variable.declared != place {
+            diagnostic = diagnostic.with_label(variable.declared, label);
         }
         self.report(diagnostic);
         None
@@ -564,7 +600,17 @@ impl Lowering<'_> {
 
     fn unroll(&mut self, count: &ast::Expr, body: &ast::Block, span: Span) {
         let times = self.constant_integer(count);
+        let outer = self.copies;
+        self.copies = outer.saturating_mul(times.unwrap_or(1).clamp(1, MAX_UNROLL));
+        if self.copies > MAX_COPIES {
+            self.copies = outer;
+            let message = format!("nested `unroll`s make more than {MAX_COPIES} copies here");
+            return self
+                .error::<()>(Code::InvalidControlFlow, count.span, message)
+                .unwrap_or_default();
+        }
         let body = self.loop_body(body);
+        self.copies = outer;
         match times {
             Some(n) if (1..=MAX_UNROLL).contains(&n) => {
                 let count = n as u32;
@@ -592,6 +638,18 @@ impl Lowering<'_> {
         body: &ast::Block,
         span: Span,
     ) {
+        if end.kind == ast::ExprKind::Error {
+            // Neither a range nor a map: the parser has no end for it.
+            self.report(
+                Diagnostic::error(
+                    Code::InvalidControlFlow,
+                    start.span,
+                    "expected a range or a whole map to loop over",
+                )
+                .with_help("`for ($i : 0..5)` counts, `for ($kv : @map)` visits all elements"),
+            );
+            return;
+        }
         let start = self.integer_argument(start, "the start of a range");
         let end = self.integer_argument(end, "the end of a range");
         let int = Type::Int(IntType::I64);
@@ -622,7 +680,7 @@ impl Lowering<'_> {
             ));
         } else if let Some(value) = self.map_value(id, map.span) {
             let value = match value {
-                Type::Aggregation(of) => self.element_reading(id, &of, map.span),
+                Type::Aggregation(of) => self.element_reading(&of, map.span),
                 other => Some(other),
             };
             ty = value.and_then(|value| Some(Type::Tuple(vec![self.map_key_type(id)?, value])));
@@ -640,18 +698,11 @@ impl Lowering<'_> {
         }
     }
 
-    fn element_reading(&mut self, map: MapId, of: &Aggregation, span: Span) -> Option<Type> {
+    fn element_reading(&mut self, of: &Aggregation, span: Span) -> Option<Type> {
         if let Some(int) = super::maps::reading(of) {
             return Some(Type::Int(int));
         }
-        let name = self.map_name(map);
-        self.not_supported_yet(
-            span,
-            format!(
-                "a loop over `{name}`, which holds `{}`,",
-                super::types::aggregation_name(of)
-            ),
-        )
+        self.not_supported_yet(span, Unsupported::LoopOverAggregation)
     }
 
     /// A loop's body with its variable, which no outer variable of the name may hide.
@@ -662,11 +713,8 @@ impl Lowering<'_> {
         body: &ast::Block,
     ) -> (Option<crate::ir::LocalId>, Vec<Stmt>) {
         if self.scopes.find(&variable.text).is_some() {
-            self.report(Diagnostic::error(
-                Code::DuplicateName,
-                variable.span,
-                format!("variable `${}` is in use already", variable.text),
-            ));
+            let message = format!("variable `${}` is in use already", variable.text);
+            self.name_taken(variable, message);
         }
         self.scopes.enter();
         let ordinal = self.scopes.declare(&variable.text, variable.span);

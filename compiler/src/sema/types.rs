@@ -23,7 +23,7 @@ pub(super) struct TypeTable {
 
 impl TypeTable {
     /// A C type as a value's type. Chars in an array are a string; an unsized array is one of no elements.
-    pub(super) fn from_c(&mut self, ty: &CType) -> Type {
+    pub(super) fn of_c(&mut self, ty: &CType) -> Type {
         match ty {
             CType::Void | CType::Function | CType::Float { .. } => Type::Void,
             CType::Int { bool_: true, .. } => Type::Bool,
@@ -32,19 +32,19 @@ impl TypeTable {
                 signed: *signed,
             }),
             CType::Pointer { to, user } => Type::Pointer {
-                to: Box::new(self.from_c(to)),
+                to: Box::new(self.of_c(to)),
                 space: if *user { Space::User } else { Space::Kernel },
             },
             CType::Array { element, count } => match strip(element) {
                 CType::Int { char_: true, .. } => Type::String { size: *count },
                 _ => Type::Array {
-                    element: Box::new(self.from_c(element)),
+                    element: Box::new(self.of_c(element)),
                     count: *count,
                 },
             },
             CType::Record(record) => Type::CRecord(self.record(record)),
             CType::Enum(of) => Type::Enum(self.enumeration(of)),
-            CType::Typedef { to, .. } => self.from_c(to),
+            CType::Typedef { to, .. } => self.of_c(to),
             CType::Opaque { name, union } => Type::CRecord(self.opaque(name, *union)),
         }
     }
@@ -119,7 +119,7 @@ impl TypeTable {
             .iter()
             .map(|m| Member {
                 name: m.name.clone(),
-                ty: self.from_c(&m.ty),
+                ty: self.of_c(&m.ty),
                 bit_offset: m.bit_offset,
                 bitfield: m.bitfield,
                 located: false,
@@ -166,7 +166,7 @@ impl TypeTable {
         let members = all
             .map(|m| {
                 size = size.max(m.offset + m.size);
-                let mut ty = self.from_c(&m.ty);
+                let mut ty = self.of_c(&m.ty);
                 if let (true, Type::Pointer { space, .. }) = (user_pointers, &mut ty) {
                     *space = Space::User;
                 }

@@ -58,7 +58,9 @@ fn raw<'s>(lexer: &mut Lexer<'s>) -> &'s str {
         lexer.at += c.len_utf8();
     }
     if quoted {
-        let span = lexer.span(start);
+        let quote = lexer.text[start..lexer.at].rfind('"').unwrap_or(0);
+        let span = lexer.span(start + quote);
+        lexer.broken = true;
         lexer.diagnostics.push(
             Diagnostic::error(
                 Code::InvalidToken,

@@ -177,14 +177,14 @@ pub fn declarator(
     span: Span,
 ) -> TypeExpr {
     let mut kind = base;
-    if let (TypeExprKind::Named(name), 0, Some(Some(size))) = (&kind, stars, sizes.first()) {
-        if matches!(name.as_str(), "string" | "buffer" | "inet") {
-            kind = TypeExprKind::Sized {
-                name: name.clone(),
-                size: *size,
-            };
-            sizes.remove(0);
-        }
+    if let (TypeExprKind::Named(name), 0, Some(Some(size))) = (&kind, stars, sizes.first())
+        && matches!(name.as_str(), "string" | "buffer" | "inet")
+    {
+        kind = TypeExprKind::Sized {
+            name: name.clone(),
+            size: *size,
+        };
+        sizes.remove(0);
     }
     for _ in 0..stars {
         kind = TypeExprKind::Pointer(Box::new(TypeExpr { kind, span }));

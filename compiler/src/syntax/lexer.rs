@@ -12,7 +12,7 @@ use crate::source::{FileId, Span};
 /// Brackets deeper than this, or prefix operators in a row, are refused: later stages recurse.
 const MAX_DEPTH: usize = 100;
 /// Tokens between two of `;`, `{`, `}`: the same reason, for chains of operators.
-const MAX_RUN: usize = 4000;
+const MAX_RUN: usize = 1000;
 
 /// The tokens of one top-level item.
 pub type Item<'s> = Vec<Lexeme<'s>>;
@@ -25,6 +25,7 @@ pub fn lex(file: FileId, text: &str) -> (Vec<Item<'_>>, Diagnostics) {
         at: 0,
         out: vec![],
         diagnostics: Diagnostics::default(),
+        broken: false,
     };
     let mut items = vec![];
     if text.starts_with("#!") {
@@ -35,9 +36,10 @@ pub fn lex(file: FileId, text: &str) -> (Vec<Item<'_>>, Diagnostics) {
         if lexer.at >= text.len() {
             break;
         }
+        lexer.broken = false;
         lexer.item();
         let item = std::mem::take(&mut lexer.out);
-        if !item.is_empty() {
+        if !item.is_empty() && !lexer.broken {
             items.push(disambiguate::disambiguate(item));
         }
     }
@@ -50,6 +52,8 @@ pub(super) struct Lexer<'s> {
     pub at: usize,
     pub out: Item<'s>,
     pub diagnostics: Diagnostics,
+    /// What is wrong with the item's brackets or quotes was said: parsing it would only repeat that.
+    pub broken: bool,
 }
 
 /// What ends a run of expression tokens.
@@ -98,9 +102,12 @@ impl<'s> Lexer<'s> {
                 match trimmed.find("*/") {
                     Some(end) if end >= 2 => self.at += end + 2,
                     _ => {
-                        let start = self.at;
+                        let span = Span::new(self.file, self.at, self.at + 2);
                         self.at = self.text.len();
-                        self.error(Code::InvalidToken, start, "this comment never ends");
+                        self.diagnostics.push(
+                            Diagnostic::error(Code::InvalidToken, span, "this comment never ends")
+                                .with_help("end it with `*/`"),
+                        );
                     }
                 }
             } else {
@@ -141,7 +148,10 @@ impl<'s> Lexer<'s> {
             _ => false,
         };
         if !is_item {
-            return self.probe();
+            return match self.stray_statement() {
+                true => {}
+                false => self.probe(),
+            };
         }
         self.at += word.len();
         let keyword = ITEM_KEYWORDS
@@ -150,11 +160,46 @@ impl<'s> Lexer<'s> {
             .copied()
             .unwrap_or("let");
         self.push(Token::Keyword(keyword), start);
-        self.tokens(if matches!(word, "import" | "let") {
+        if word == "import" {
+            self.skip_blank();
+            self.string();
+            self.skip_blank();
+            self.at += usize::from(self.rest().starts_with(';'));
+            return;
+        }
+        self.tokens(if word == "let" {
             Until::Semicolon
         } else {
             Until::Braces
         });
+    }
+
+    /// A statement where a probe should start: says so, and skips it.
+    fn stray_statement(&mut self) -> bool {
+        let rest = self.rest();
+        let head = rest.split([':', '{', '/', ',', '\n']).next().unwrap_or("");
+        if !rest.starts_with(['$', '@']) && head.find('(').is_none_or(|at| at == 0) {
+            return false;
+        }
+        let start = self.at;
+        let end = rest.find([';', '}', '\n']).unwrap_or(rest.len());
+        if end == 0 {
+            return false;
+        }
+        self.at += end;
+        let span = self.span(start);
+        if self.rest().starts_with(';') {
+            self.at += 1;
+        }
+        self.diagnostics.push(
+            Diagnostic::error(
+                Code::Syntax,
+                span,
+                "a statement stands outside of any probe",
+            )
+            .with_help("write it into a probe's block: `begin { … }`"),
+        );
+        true
     }
 
     /// `#include …`, `#define … \` with its continuation lines.
@@ -176,7 +221,7 @@ impl<'s> Lexer<'s> {
     /// `struct … { … } …;`, verbatim. A definition without a body ends at its semicolon.
     fn c_definition(&mut self) {
         let start = self.at;
-        let mut depth = 0usize;
+        let mut open = vec![];
         let mut closed = false;
         while self.at < self.text.len() {
             let rest = self.rest();
@@ -186,12 +231,12 @@ impl<'s> Lexer<'s> {
             }
             let c = rest.chars().next().unwrap_or(' ');
             match c {
-                '{' => depth += 1,
+                '{' => open.push(self.at),
                 '}' => {
-                    depth = depth.saturating_sub(1);
-                    closed = depth == 0;
+                    open.pop();
+                    closed = open.is_empty();
                 }
-                ';' if depth == 0 => {
+                ';' if open.is_empty() => {
                     self.at += 1;
                     return self.push_c(start);
                 }
@@ -203,14 +248,10 @@ impl<'s> Lexer<'s> {
             }
             self.at += c.len_utf8();
         }
-        if depth > 0 {
-            self.error(
-                Code::Syntax,
-                start,
-                "the `{` of this definition is never closed",
-            );
+        match open.first() {
+            Some(&brace) => self.never_closed(brace),
+            None => self.push_c(start),
         }
-        self.push_c(start);
     }
 
     /// After the closing brace: an attribute or a declarator that a semicolon follows before any brace or colon.
@@ -232,7 +273,11 @@ impl<'s> Lexer<'s> {
     fn probe(&mut self) {
         let start = self.at;
         attach::attach_points(self);
+        let end = self.out.last().map_or(start, |l| l.span.end as usize);
         self.skip_blank();
+        if self.broken {
+            return;
+        }
         if self.rest().starts_with('/') {
             self.at += 1;
             self.push(Token::PredicateOpen, self.at - 1);
@@ -242,19 +287,33 @@ impl<'s> Lexer<'s> {
         if self.rest().starts_with('{') {
             return self.tokens(Until::Braces);
         }
-        // Nothing that can stand here: skip to what may be the next item, so that the parser says what is missing.
+        if self.rest().is_empty() || self.text[end..self.at].contains('\n') {
+            // The parser says what is missing; what follows is an item of its own.
+            return;
+        }
+        // Nothing that can stand here: it goes to the parser, which says so, up to what may be the next item.
+        let extra = self.at;
         let end = self
             .rest()
             .find(['{', '}', '\n'])
             .unwrap_or(self.rest().len());
         self.at += end;
+        if extra > start && end > 0 {
+            self.push(
+                Token::Identifier(self.text[extra..self.at].trim_end()),
+                extra,
+            );
+        }
+        if self.rest().starts_with('{') && extra > start {
+            return self.tokens(Until::Braces);
+        }
         if self.rest().starts_with('}') {
             self.at += 1;
             self.push(Token::Punct("}"), self.at - 1);
         }
         if self.at == start {
             self.at += self.rest().chars().next().map_or(0, char::len_utf8);
-            self.push(Token::Bad, start);
+            self.push(Token::Identifier(&self.text[start..self.at]), start);
         }
     }
 
@@ -278,33 +337,33 @@ impl<'s> Lexer<'s> {
             let Some(last) = self.out.get(before) else {
                 continue;
             };
-            let is_prefix = matches!(
-                last.token,
-                Token::Punct("!" | "~" | "-" | "+" | "*" | "&" | "++" | "--")
-            );
+            let punct = match last.token {
+                Token::Punct(text) => text,
+                Token::BlockExprOpen => "expr{",
+                _ => "",
+            };
+            let is_prefix = matches!(punct, "!" | "~" | "-" | "+" | "*" | "&" | "++" | "--");
             prefix = if is_prefix { prefix + 1 } else { 0 };
             run += 1;
-            match last.token {
-                Token::Punct("(" | "[" | "@[" | "{") | Token::BlockExprOpen => open.push(start),
-                Token::Punct(")" | "]" | "}") => {
-                    open.pop();
-                }
+            match punct {
+                "(" | "[" | "@[" | "{" | "expr{" => open.push(self.at - 1),
+                ")" | "]" | "}" => self.close(punct, &mut open),
                 _ => {}
             }
-            if matches!(last.token, Token::Punct(";" | "{" | "}")) {
+            if matches!(punct, ";" | "{" | "}") {
                 run = 0;
             }
-            if until == Until::Predicate && last.token == Token::Punct("{") {
+            if until == Until::Predicate && punct == "{" {
                 return self.open_predicate(start);
             }
             let ended = match until {
-                Until::Braces => matches!(last.token, Token::Punct("}")) && open.is_empty(),
-                Until::Semicolon => matches!(last.token, Token::Punct(";")) && open.is_empty(),
+                Until::Braces => punct == "}" && open.is_empty(),
+                Until::Semicolon => punct == ";" && open.is_empty(),
                 Until::Predicate => false,
             };
             if open.len() > MAX_DEPTH || prefix > MAX_DEPTH || run > MAX_RUN {
                 self.error(Code::Syntax, start, "this is nested too deeply");
-                self.out.clear();
+                self.broken = true;
                 self.at = self.text.len();
                 return;
             }
@@ -319,7 +378,48 @@ impl<'s> Lexer<'s> {
         self.unclosed(&[], Until::Predicate);
         self.at = brace;
         self.tokens(Until::Braces);
-        self.out.clear();
+    }
+
+    /// Takes the bracket that `close` belongs to off the open ones. A closing brace ends a block whatever is open in it.
+    fn close(&mut self, close: &str, open: &mut Vec<usize>) {
+        let wanted = match close {
+            ")" => "(",
+            "]" => "[",
+            _ => "{",
+        };
+        let is = |at: &usize| self.text[*at..].starts_with(wanted);
+        if open.last().is_some_and(is) {
+            open.pop();
+        } else if close == "}"
+            && let Some(block) = open.iter().rposition(is)
+        {
+            if let Some(innermost) = open.last() {
+                self.never_closed(*innermost);
+            }
+            open.truncate(block);
+        }
+    }
+
+    /// Says that the bracket at `at` is never closed.
+    fn never_closed(&mut self, at: usize) {
+        if std::mem::replace(&mut self.broken, true) {
+            return;
+        }
+        let span = Span::new(self.file, at, at + 1);
+        let bracket = &self.text[at..=at];
+        let close = match bracket {
+            "{" => "}",
+            "(" => ")",
+            _ => "]",
+        };
+        self.diagnostics.push(
+            Diagnostic::error(
+                Code::Syntax,
+                span,
+                format!("this `{bracket}` is never closed"),
+            )
+            .with_help(format!("add the missing `{close}`")),
+        );
     }
 
     fn predicate_ends(&self) -> bool {
@@ -332,6 +432,7 @@ impl<'s> Lexer<'s> {
             at: self.text.len() - rest.len(),
             out: vec![],
             diagnostics: Diagnostics::default(),
+            broken: false,
         };
         after.skip_blank();
         after.rest().starts_with('{') || after.rest().is_empty()
@@ -339,24 +440,7 @@ impl<'s> Lexer<'s> {
 
     fn unclosed(&mut self, open: &[usize], until: Until) {
         match (open.last(), until) {
-            (Some(&at), _) => {
-                let span = Span::new(self.file, at, at + 1);
-                let bracket = &self.text[at..=at];
-                let close = match bracket {
-                    "{" => "}",
-                    "(" => ")",
-                    _ => "]",
-                };
-                self.diagnostics.push(
-                    Diagnostic::error(
-                        Code::Syntax,
-                        span,
-                        format!("this `{bracket}` is never closed"),
-                    )
-                    .with_help(format!("add the missing `{close}`")),
-                );
-                self.out.clear();
-            }
+            (Some(&at), _) => self.never_closed(at),
             (None, Until::Predicate) => {
                 let start = self.out.iter().find(|l| l.token == Token::PredicateOpen);
                 let span = start.map_or(self.span(self.at), |l| l.span);
@@ -364,7 +448,7 @@ impl<'s> Lexer<'s> {
                     Diagnostic::error(Code::Syntax, span, "this predicate is never closed")
                         .with_help("end it with `/` before the `{` of the probe's block"),
                 );
-                self.out.clear();
+                self.broken = true;
             }
             (None, _) => {}
         }
@@ -381,6 +465,7 @@ impl<'s> Lexer<'s> {
         );
         match first {
             '"' => self.string(),
+            '\'' => self.single_quotes(),
             '$' => self.dollar(),
             '@' => {
                 self.at += 1;
@@ -501,11 +586,13 @@ impl<'s> Lexer<'s> {
         let Some(text) = PUNCTUATION.iter().find(|p| rest.starts_with(**p)) else {
             let c = rest.chars().next().unwrap_or(' ');
             self.at += c.len_utf8();
-            self.error(
-                Code::InvalidToken,
-                start,
-                format!("`{}` is no part of the language", c.escape_debug()),
-            );
+            let name = match c {
+                '`' => "a backtick".to_owned(),
+                '\\' => "a backslash".to_owned(),
+                c => format!("`{}`", c.escape_debug()),
+            };
+            let message = format!("{name} is no part of the language");
+            self.error(Code::InvalidToken, start, message);
             return self.push(Token::Bad, start);
         };
         self.at += text.len();
@@ -517,6 +604,25 @@ impl<'s> Lexer<'s> {
             _ => Token::Punct(text),
         };
         self.push(token, start);
+    }
+
+    /// `'text'`, which other languages have.
+    fn single_quotes(&mut self) {
+        let start = self.at;
+        let rest = &self.rest()[1..];
+        let end = rest.find(['\'', '\n']).unwrap_or(rest.len());
+        let text = &rest[..end];
+        self.at += 1 + end + usize::from(rest[end..].starts_with('\''));
+        let span = self.span(start);
+        self.diagnostics.push(
+            Diagnostic::error(
+                Code::InvalidToken,
+                span,
+                "strings are written in double quotes",
+            )
+            .with_help(format!("\"{text}\"")),
+        );
+        self.push(Token::String(vec![]), start);
     }
 
     /// A string; directly following ones are joined to it.
@@ -539,6 +645,7 @@ impl<'s> Lexer<'s> {
                 )
                 .with_help("close it with `\"` on the same line, or write `\\n` for a new line"),
             );
+            self.broken = true;
             return self.push(Token::String(vec![]), start);
         };
         self.at += end + 1;

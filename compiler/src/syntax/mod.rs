@@ -47,6 +47,7 @@ pub fn parse(file: FileId, text: &str) -> (ast::Program, Diagnostics) {
                 .extend(parse_item(&parser, file, item, &mut diagnostics)),
         }
     }
+    diagnostics.sort();
     (program, diagnostics)
 }
 
@@ -57,6 +58,7 @@ fn parse_item(
     diagnostics: &mut Diagnostics,
 ) -> Option<ast::Item> {
     let end = item.last()?.span;
+    let brackets = report::Brackets::of(&item);
     let tokens = item.into_iter().map(|lexeme| {
         let range = lexeme.span.range();
         Ok((range.start, lexeme.token, range.end))
@@ -64,7 +66,13 @@ fn parse_item(
     let mut recovered = vec![];
     let result = parser.parse(file, &mut recovered, tokens);
     for recovery in recovered {
+        let resumed = recovery.dropped_tokens.last().map(|(_, _, stop)| *stop);
+        let in_step = brackets.in_step(&recovery.error, resumed);
         report::report(recovery.error, file, end, diagnostics);
+        if !in_step {
+            // What the parser says from here on is only about brackets that it lost.
+            return result.ok();
+        }
     }
     match result {
         Ok(item) => Some(item),

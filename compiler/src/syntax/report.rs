@@ -2,9 +2,63 @@
 
 use lalrpop_util::ParseError;
 
-use super::token::Token;
+use super::token::{Lexeme, Token};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{FileId, Span};
+
+/// An item's brackets: whether the parser, after it skipped what it could not read, still knows which are open.
+pub struct Brackets(Vec<(usize, u8)>);
+
+impl Brackets {
+    pub fn of(item: &[Lexeme<'_>]) -> Brackets {
+        let kind = |token: &Token<'_>| match token {
+            Token::Punct("(" | ")") | Token::CastOpen | Token::TypeOpen | Token::RecordOpen => {
+                Some(b'(')
+            }
+            Token::Punct("[" | "@[" | "]") => Some(b'['),
+            Token::Punct("{" | "}") | Token::BlockExprOpen => Some(b'{'),
+            _ => None,
+        };
+        let closes = |token: &Token<'_>| matches!(token, Token::Punct(")" | "]" | "}"));
+        Brackets(
+            item.iter()
+                .filter_map(|l| {
+                    let kind = kind(&l.token)?;
+                    let kind = if closes(&l.token) { b')' } else { kind };
+                    Some((l.span.start as usize, kind))
+                })
+                .collect(),
+        )
+    }
+
+    /// The brackets that are open before a place.
+    fn open(&self, before: usize) -> Vec<u8> {
+        let mut open = vec![];
+        for (_, kind) in self.0.iter().take_while(|(at, _)| *at < before) {
+            match kind {
+                b')' => drop(open.pop()),
+                kind => open.push(*kind),
+            }
+        }
+        open
+    }
+
+    /// The block around the error is the one in which parsing went on.
+    pub fn in_step(
+        &self,
+        error: &ParseError<usize, Token<'_>, ()>,
+        resumed: Option<usize>,
+    ) -> bool {
+        let (ParseError::UnrecognizedToken { token, .. }, Some(resumed)) = (error, resumed) else {
+            return true;
+        };
+        let mut before = self.open(token.0);
+        while before.last().is_some_and(|kind| *kind != b'{') {
+            before.pop();
+        }
+        before == self.open(resumed)
+    }
+}
 
 /// The one place where a parser's error becomes a diagnostic. `end` is the item's last token.
 pub fn report(
@@ -105,6 +159,13 @@ fn listed(expected: &[String]) -> String {
             "integer" => "an integer".into(),
             "string" => "a string".into(),
             "tuple_index" => "a number".into(),
+            "duration" => "a duration".into(),
+            "type_name" => "a type".into(),
+            "positional" => "a parameter".into(),
+            "@[" => "`[`".into(),
+            "expr if" => "`if`".into(),
+            "pred(" => "a predicate".into(),
+            "pred)" => "`/` and the probe's block".into(),
             "attach_point" => "a probe".into(),
             "cast(" | "type(" | "record(" => "`(`".into(),
             "expr{" => "`{`".into(),
@@ -131,7 +192,14 @@ fn help(found: Option<&Token<'_>>, expected: &str) -> Option<String> {
         Token::Punct("=") if expected.contains("`)`") || expected.contains("`/`") => {
             Some("`==` compares, `=` assigns in a statement of its own".into())
         }
-        Token::Punct("}") if expected.contains("`;`") => None,
+        Token::Keyword("let") if expected == "a variable" => {
+            Some("a loop counts like this: `for ($i : 0..5) { … }`".into())
+        }
+        Token::Punct("=") if expected == "`:`" => {
+            Some("a loop counts like this: `for ($i : 0..5) { … }`".into())
+        }
+        Token::Identifier("and") => Some("`and` is written `&&`".into()),
+        Token::Identifier("or") => Some("`or` is written `||`".into()),
         Token::Identifier(_) | Token::Variable(_) | Token::Map(_) if expected.contains("`;`") => {
             Some("end the statement before it with `;`".into())
         }

@@ -1,0 +1,189 @@
+//! Nothing of the build machine's kernel is in an object: every access to a kernel type is a CO-RE relocation, and
+//! two kernels whose types differ in every offset, size and value give the same object.
+
+use std::path::PathBuf;
+
+use btc::options::Language;
+use btc::source::Source;
+use btc_tests::btf::{Builder, Relocation, relocations};
+use btc_tests::{root, work_directory};
+
+const SCRIPT: &str = r#"
+fentry:do_thing {
+  print(args.node->next->id);
+  print(args.node->name);
+  print(args.node->slots[2]);
+  print(args.node->low);
+  print(args.node->value.wide);
+  print(args.node->first);
+  print(args.node->mode == MODE_ON);
+  print(sizeof(struct node));
+  print(offsetof(struct node, mode));
+}
+rawtracepoint:switch {
+  print(args.task->tgid);
+  print(args.node->value.word);
+}
+kprobe:anything {
+  print(curtask->real_parent->comm);
+  $node = (struct node *)arg0;
+  print($node->high);
+  print($node[1].id);
+  print(($node + 1)->id);
+}
+"#;
+
+/// What a kernel's layout has in front of every member, and how its enum counts.
+#[derive(Clone, Copy)]
+struct Layout {
+    pad: u32,
+    first_value: u32,
+}
+
+/// A kernel of a few types, laid out as told.
+fn kernel(layout: Layout) -> Vec<u8> {
+    let mut btf = Builder::new();
+    let pad = layout.pad;
+    let u32_ = btf.int("unsigned int", 4, false);
+    let int = btf.int("int", 4, true);
+    let u64_ = btf.int("unsigned long long", 8, false);
+    let char_ = btf.int("char", 1, true);
+    let name = btf.array(char_, u32_, 16);
+    let slots = btf.array(u32_, u32_, 4);
+    let mode = btf.enumeration(
+        "mode",
+        &[
+            ("MODE_OFF", layout.first_value),
+            ("MODE_ON", layout.first_value + 1),
+        ],
+    );
+    let value = btf.record(
+        "value",
+        true,
+        8,
+        &[("word", u32_, 0, 0), ("wide", u64_, 0, 0)],
+    );
+    let either = btf.record(
+        "",
+        true,
+        4,
+        &[("first", u32_, 0, 0), ("second", u32_, 0, 0)],
+    );
+    let node_pointer = btf.pointer(btf.next_id() + 1);
+    let at = |bytes: u32| (pad + bytes) * 8;
+    btf.record(
+        "node",
+        false,
+        72 + pad,
+        &[
+            ("next", node_pointer, at(0), 0),
+            ("id", u32_, at(8), 0),
+            ("name", name, at(12), 0),
+            ("slots", slots, at(28), 0),
+            ("low", u32_, at(44) + pad / 4, 3),
+            ("high", u32_, at(44) + pad / 4 + 3, 5),
+            ("value", value, at(48), 0),
+            ("mode", mode, at(56), 0),
+            ("", either, at(60), 0),
+        ],
+    );
+    let task_pointer = btf.pointer(btf.next_id() + 1);
+    btf.record(
+        "task_struct",
+        false,
+        48 + pad,
+        &[
+            ("pid", int, at(0), 0),
+            ("tgid", int, at(4), 0),
+            ("real_parent", task_pointer, at(8), 0),
+            ("comm", name, at(16), 0),
+        ],
+    );
+    let prototype = btf.prototype(int, &[("node", node_pointer), ("count", u64_)]);
+    btf.function("do_thing", prototype);
+    let void_pointer = btf.pointer(0);
+    let trace = btf.prototype(
+        0,
+        &[
+            ("__data", void_pointer),
+            ("task", task_pointer),
+            ("node", node_pointer),
+        ],
+    );
+    let trace = btf.pointer(trace);
+    btf.typedef("btf_trace_switch", trace);
+    btf.finish()
+}
+
+fn compiled(name: &str, layout: Layout) -> Vec<u8> {
+    let directory = work_directory();
+    std::fs::create_dir_all(&directory).expect("the target directory");
+    let path: PathBuf = directory.join(format!("{name}.btf"));
+    std::fs::write(&path, kernel(layout)).expect("a BTF file");
+    let language = Language {
+        btf: Some(path),
+        ..Language::default()
+    };
+    let outcome = btc::compile(Source::new("core.bt", SCRIPT), "core", &language);
+    let outcome = outcome.expect("no bug");
+    let said: Vec<_> = outcome.diagnostics.iter().collect();
+    outcome
+        .compiled
+        .unwrap_or_else(|| panic!("{said:?}"))
+        .object
+}
+
+fn accesses(found: &[Relocation]) -> String {
+    let lines: Vec<_> = found
+        .iter()
+        .map(|r| format!("{}: {}\n", r.program, r.access))
+        .collect();
+    lines.concat()
+}
+
+#[test]
+fn every_kernel_access_is_a_relocation() {
+    let object = compiled(
+        "plain",
+        Layout {
+            pad: 0,
+            first_value: 0,
+        },
+    );
+    let found = relocations(&object).expect("relocations");
+    let golden = root().join("tests/core_relocations.txt");
+    btc_tests::golden::compare(&golden, &accesses(&found)).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn another_kernels_layout_makes_the_same_object() {
+    let plain = Layout {
+        pad: 0,
+        first_value: 0,
+    };
+    let shifted = Layout {
+        pad: 24,
+        first_value: 40,
+    };
+    let (plain, shifted) = (compiled("plain-2", plain), compiled("shifted", shifted));
+    assert_eq!(
+        accesses(&relocations(&plain).expect("relocations")),
+        accesses(&relocations(&shifted).expect("relocations"))
+    );
+    assert!(plain == shifted, "the objects differ");
+}
+
+#[test]
+fn a_stack_that_is_too_small_is_the_scripts_fault() {
+    let values: String = (0..300)
+        .map(|i| format!("$v{i} = str({i}); @m[{i}] = $v{i}; "))
+        .collect();
+    let source = Source::new("stack.bt", format!("begin {{ {values} }}"));
+    let outcome = btc::compile(source, "stack", &Language::default()).expect("no bug");
+    let codes: Vec<_> = outcome
+        .diagnostics
+        .iter()
+        .map(|d| d.code.as_str())
+        .collect();
+    assert_eq!(codes, ["stack-too-large"]);
+}

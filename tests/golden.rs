@@ -1,0 +1,176 @@
+//! Golden files: a script is compiled against the fixture kernel, and what came of it is held against the file beside
+//! it. `BTC_BLESS=1` rewrites the file instead.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use btc::codegen::{self, Text};
+use btc::diagnostic::{self, Diagnostics};
+use btc::host::{COptions, fixture::FixtureHost};
+use btc::options::{Language, Options};
+use btc::source::{Source, SourceMap};
+use btc::{ir, layout, sema};
+use clap::Parser;
+use codespan_reporting::term::termcolor::NoColor;
+
+use crate::case::{files, words};
+
+/// What the stages up to the typed tree make of a script.
+pub struct Analyzed {
+    pub sources: SourceMap,
+    pub diagnostics: Diagnostics,
+    /// `None`: the diagnostics have errors.
+    pub program: Option<ir::Program>,
+}
+
+/// Parses and analyzes against the fixture kernel, for x86-64 everywhere.
+#[must_use]
+pub fn analyze(name: &str, text: &str, language: &Language) -> Analyzed {
+    let mut sources = SourceMap::default();
+    let script = sources.add(Source::new(format!("{name}.bt"), text));
+    let (tree, mut diagnostics) = btc::parse(&sources, script);
+    let mut program = None;
+    if !diagnostics.has_errors() {
+        let (made, found) = sema::analyze(&tree, &sources, &FixtureHost, &options(name, language));
+        diagnostics.extend(found);
+        program = made.filter(|_| !diagnostics.has_errors());
+    }
+    Analyzed {
+        sources,
+        diagnostics,
+        program,
+    }
+}
+
+fn options(name: &str, language: &Language) -> sema::Options {
+    sema::Options {
+        name: name.to_owned(),
+        unsafe_mode: language.r#unsafe,
+        c: COptions {
+            include_directories: language.include_directories.clone(),
+            includes: language.includes.clone(),
+        },
+        arch: sema::Arch::X86_64,
+    }
+}
+
+impl Analyzed {
+    /// The diagnostics as a user reads them, without colours.
+    ///
+    /// # Errors
+    /// What rendering gives, for a span outside of its file.
+    pub fn rendered(&self) -> Result<String> {
+        let mut out = NoColor::new(vec![]);
+        diagnostic::render(&self.diagnostics, &self.sources, &mut out)?;
+        Ok(String::from_utf8(out.into_inner())?)
+    }
+
+    /// LLVM's text before any pass.
+    ///
+    /// # Errors
+    /// A script with errors, or a bug.
+    pub fn llvm(&self) -> Result<String> {
+        let program = self.without_errors()?;
+        let mut manifest = layout::plan(program, &self.sources);
+        let options = codegen::Options {
+            arch: codegen::Arch::X86_64,
+            sources: &self.sources,
+        };
+        Ok(codegen::emit_text(
+            program,
+            &mut manifest,
+            &options,
+            Text::LlvmIr,
+        )?)
+    }
+
+    /// # Errors
+    /// The script's errors.
+    pub fn without_errors(&self) -> Result<&ir::Program> {
+        match &self.program {
+            Some(program) => Ok(program),
+            None => Err(anyhow!("the script has errors\n{}", self.rendered()?)),
+        }
+    }
+}
+
+/// A golden case: a script and the words of its `// btc:` lines.
+pub struct Golden {
+    /// `folder/name`, as the test is called.
+    pub name: String,
+    pub path: PathBuf,
+    pub text: String,
+    pub language: Language,
+}
+
+impl Golden {
+    fn read(path: &Path) -> Result<Golden> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let mut line = vec!["btc".to_owned()];
+        for head in text.lines().map_while(|l| l.strip_prefix("// btc:")) {
+            line.extend(words(head)?);
+        }
+        let language = Options::try_parse_from(line.iter().chain(&["x.bt".to_owned()]))?
+            .build
+            .language;
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+        let stem = path.file_stem().unwrap_or_default();
+        Ok(Golden {
+            name: format!("{}/{}", folder.display(), stem.display()),
+            path: path.to_path_buf(),
+            text,
+            language,
+        })
+    }
+
+    /// Analyzes the case's script.
+    #[must_use]
+    pub fn analyze(&self) -> Analyzed {
+        let stem = self.path.file_stem().unwrap_or_default();
+        analyze(&stem.display().to_string(), &self.text, &self.language)
+    }
+
+    /// Holds `made` against the file with this extension beside the script.
+    ///
+    /// # Errors
+    /// They differ; the message shows where.
+    pub fn compare(&self, extension: &str, made: &str) -> Result<()> {
+        compare(&self.path.with_extension(extension), made)
+    }
+}
+
+/// All cases of a folder.
+///
+/// # Errors
+/// A case that can't be read.
+pub fn collect(folder: &Path) -> Result<Vec<Golden>> {
+    files(folder)?
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "bt"))
+        .map(|path| Golden::read(path))
+        .collect()
+}
+
+/// Holds a text against a file, or writes the file where `BTC_BLESS` is set.
+///
+/// # Errors
+/// They differ; the message shows where.
+pub fn compare(path: &Path, made: &str) -> Result<()> {
+    if std::env::var_os("BTC_BLESS").is_some() {
+        return Ok(std::fs::write(path, made)?);
+    }
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    if golden == made {
+        return Ok(());
+    }
+    let at = golden
+        .lines()
+        .zip(made.lines())
+        .take_while(|(a, b)| a == b)
+        .count();
+    Err(anyhow!(
+        "{} differs from line {} on; `BTC_BLESS=1` rewrites it\n--- expected\n{golden}\n--- made\n{made}",
+        path.display(),
+        at + 1
+    ))
+}
