@@ -298,6 +298,7 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
         counters: counters.into(),
         slots: slots.into(),
         slots_size,
+        max_strlen: program.limits.max_strlen,
         positional: program.positional.clone().into(),
         named: program.named.clone().into(),
         enums: program.types.enums.iter().map(enumeration).collect(),
@@ -340,10 +341,14 @@ fn enumeration(of: &ir::EnumType) -> abi::Enum {
 }
 
 fn records(program: &ir::Program, shapes: &Shapes, sources: &SourceMap) -> Vec<abi::Record> {
+    let size = program.limits.max_strlen;
+    let largest = Type::String { size };
     let records = program.records.iter().map(|record| {
         let fields = record.fields.iter().map(|ty| match record.kind {
             // The runtime looks the key up by its bytes.
             abi::RecordKind::PrintElement { .. } => ("", shapes.value(ty)),
+            // Only a tail string can say that it was cut, and that a literal was not.
+            _ if *ty == largest => ("", abi::Value::TailString),
             _ => ("", shapes.record_field(ty)),
         });
         let (size, fields) = shapes.sequence(fields, abi::record::HEADER_SIZE);
