@@ -238,6 +238,8 @@ struct Needs {
     stack_limits: BTreeSet<u32>,
     cpu_count: bool,
     function_address: bool,
+    /// Addresses of processes, which are named by their number.
+    processes: bool,
 }
 
 fn needs(program: &ir::Program) -> Needs {
@@ -245,10 +247,12 @@ fn needs(program: &ir::Program) -> Needs {
     visit::program(program, &mut |node| match node {
         Node::Expr(expr) => match &expr.kind {
             ExprKind::Stack => {
-                if let Type::Stack { limit, .. } = &expr.ty {
+                if let Type::Stack { limit, kind, .. } = &expr.ty {
                     needs.stack_limits.insert(*limit);
+                    needs.processes |= *kind == abi::StackKind::User;
                 }
             }
+            ExprKind::UserSymbol { .. } => needs.processes = true,
             ExprKind::MapGet { map, .. } => {
                 needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
             }
@@ -386,12 +390,21 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
         });
         at = align_up(at + size, 8);
     };
+    let namespace = [
+        abi::TargetValue::PidNamespaceDevice,
+        abi::TargetValue::PidNamespaceInode,
+    ];
     for slot in &program.slots {
         let size = match slot.ty {
             Type::String { size } => size,
             _ => 8,
         };
         add(slot.value.clone(), size);
+    }
+    for value in namespace.into_iter().filter(|_| needs.processes) {
+        if !program.slots.iter().any(|slot| slot.value == value) {
+            add(value, 8);
+        }
     }
     if needs.cpu_count {
         add(abi::TargetValue::CpuCount, 8);
