@@ -51,6 +51,8 @@ pub struct Case {
     pub load: Option<String>,
     /// A known load that runs beside the executable once it is attached; then it is interrupted.
     pub with: Option<String>,
+    /// Words in front of the executable: `unshare -pf --mount-proc`.
+    pub under: Vec<String>,
     pub place: Place,
     pub timeout_seconds: u64,
     pub expectations: Vec<Expectation>,
@@ -77,6 +79,7 @@ impl Case {
             environment: vec![],
             load: None,
             with: None,
+            under: vec![],
             place: Place::Host,
             timeout_seconds: 20,
             expectations: vec![],
@@ -124,6 +127,7 @@ impl Case {
             }
             "load" => self.load = Some(value.into()),
             "with" => self.with = Some(value.into()),
+            "under" => self.under = words(value)?,
             "where" => {
                 self.place = match value {
                     "host" => Place::Host,

@@ -47,6 +47,7 @@ fn options(name: &str, language: &Language) -> sema::Options {
         name: name.to_owned(),
         unsafe_mode: language.r#unsafe,
         c: COptions {
+            directory: None,
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },

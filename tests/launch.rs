@@ -18,7 +18,8 @@ use crate::check::Outcome;
 /// A malformed load line.
 pub fn command_line(case: &Case, executable: &str, load: &str, tmp: &str) -> Result<Vec<String>> {
     let fill = |text: &str| text.replace("{load}", load).replace("{tmp}", tmp);
-    let mut tracer = vec![executable.to_string()];
+    let mut tracer: Vec<String> = case.under.iter().map(|word| fill(word)).collect();
+    tracer.push(executable.to_string());
     if let Some(child) = &case.load {
         tracer.extend(["-c".to_string(), fill(&child_command(child))]);
     }

@@ -238,6 +238,8 @@ struct Needs {
     stack_limits: BTreeSet<u32>,
     cpu_count: bool,
     function_address: bool,
+    /// Addresses of processes, which are named by their number.
+    processes: bool,
 }
 
 fn needs(program: &ir::Program) -> Needs {
@@ -245,10 +247,12 @@ fn needs(program: &ir::Program) -> Needs {
     visit::program(program, &mut |node| match node {
         Node::Expr(expr) => match &expr.kind {
             ExprKind::Stack => {
-                if let Type::Stack { limit, .. } = &expr.ty {
+                if let Type::Stack { limit, kind, .. } = &expr.ty {
                     needs.stack_limits.insert(*limit);
+                    needs.processes |= *kind == abi::StackKind::User;
                 }
             }
+            ExprKind::UserSymbol { .. } => needs.processes = true,
             ExprKind::MapGet { map, .. } => {
                 needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
             }
@@ -298,6 +302,7 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
         counters: counters.into(),
         slots: slots.into(),
         slots_size,
+        max_strlen: program.limits.max_strlen,
         positional: program.positional.clone().into(),
         named: program.named.clone().into(),
         enums: program.types.enums.iter().map(enumeration).collect(),
@@ -340,8 +345,16 @@ fn enumeration(of: &ir::EnumType) -> abi::Enum {
 }
 
 fn records(program: &ir::Program, shapes: &Shapes, sources: &SourceMap) -> Vec<abi::Record> {
+    let size = program.limits.max_strlen;
+    let largest = Type::String { size };
     let records = program.records.iter().map(|record| {
-        let fields = record.fields.iter().map(|ty| ("", shapes.record_field(ty)));
+        let fields = record.fields.iter().map(|ty| match record.kind {
+            // The runtime looks the key up by its bytes.
+            abi::RecordKind::PrintElement { .. } => ("", shapes.value(ty)),
+            // Only a tail string can say that it was cut, and that a literal was not.
+            _ if *ty == largest => ("", abi::Value::TailString),
+            _ => ("", shapes.record_field(ty)),
+        });
         let (size, fields) = shapes.sequence(fields, abi::record::HEADER_SIZE);
         abi::Record {
             kind: record.kind.clone(),
@@ -377,12 +390,21 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
         });
         at = align_up(at + size, 8);
     };
+    let namespace = [
+        abi::TargetValue::PidNamespaceDevice,
+        abi::TargetValue::PidNamespaceInode,
+    ];
     for slot in &program.slots {
         let size = match slot.ty {
             Type::String { size } => size,
             _ => 8,
         };
         add(slot.value.clone(), size);
+    }
+    for value in namespace.into_iter().filter(|_| needs.processes) {
+        if !program.slots.iter().any(|slot| slot.value == value) {
+            add(value, 8);
+        }
     }
     if needs.cpu_count {
         add(abi::TargetValue::CpuCount, 8);

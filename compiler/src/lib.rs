@@ -76,7 +76,8 @@ pub fn compile_tree(
             compiled: None,
         });
     }
-    let (program, found) = sema::analyze(tree, &sources, &host, &sema_options(name, language));
+    let options = sema_options(name, sources.script(), language);
+    let (program, found) = sema::analyze(tree, &sources, &host, &options);
     diagnostics.extend(found);
     let Some(program) = program.filter(|_| !diagnostics.has_errors()) else {
         return Ok(Outcome {
@@ -154,11 +155,12 @@ fn host(language: &Language) -> anyhow::Result<LiveHost> {
     Ok(host)
 }
 
-fn sema_options(name: &str, language: &Language) -> sema::Options {
+fn sema_options(name: &str, source: &Source, language: &Language) -> sema::Options {
     sema::Options {
         name: name.to_string(),
         unsafe_mode: language.r#unsafe,
         c: COptions {
+            directory: source.directory.clone(),
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },

@@ -1,6 +1,7 @@
 //! Source text: every file of a compilation, and the spans that point into them.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// Index of a file in a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -55,6 +56,8 @@ impl std::fmt::Debug for Span {
 pub struct Source {
     pub name: String,
     pub text: String,
+    /// Of the file; `None` for a text that is in none.
+    pub directory: Option<PathBuf>,
     /// Byte offset of the first character of each line.
     line_starts: Vec<usize>,
 }
@@ -69,7 +72,22 @@ impl Source {
         Source {
             name: name.into(),
             text,
+            directory: None,
             line_starts,
+        }
+    }
+
+    /// The text of a file.
+    #[must_use]
+    pub fn file(path: &Path, text: impl Into<String>) -> Self {
+        Source {
+            directory: path
+                .parent()
+                .map(|parent| match parent.as_os_str().is_empty() {
+                    true => PathBuf::from("."),
+                    false => parent.to_path_buf(),
+                }),
+            ..Source::new(path.display().to_string(), text)
         }
     }
 
@@ -99,6 +117,15 @@ impl SourceMap {
     #[must_use]
     pub fn get(&self, file: FileId) -> &Source {
         &self.files[file.0 as usize]
+    }
+
+    /// The file that all others were added for: the first.
+    ///
+    /// # Panics
+    /// Before a file was added.
+    #[must_use]
+    pub fn script(&self) -> &Source {
+        self.get(FileId(0))
     }
 
     /// The text under a span.

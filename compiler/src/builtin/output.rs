@@ -105,52 +105,22 @@ fn printed(l: &mut Lowering, call: &Call, at: usize, takes: Takes, written: &str
     }
 }
 
-/// Whether `%s` can print it.
+/// Whether `%s` can print it: all that `print` can.
 fn has_text(ty: &Type) -> bool {
-    match ty {
-        Type::String { .. }
-        | Type::Bool
-        | Type::Enum(_)
-        | Type::KernelSymbol
-        | Type::UserSymbol
-        | Type::Stack { .. }
-        | Type::Inet
-        | Type::Mac
-        | Type::Timestamp { .. }
-        | Type::Username
-        | Type::CgroupPath { .. }
-        | Type::ProbeName
-        | Type::ErrorName
-        | Type::SignalName
-        | Type::SyscallName => true,
-        Type::Void
-        | Type::Int(_)
-        | Type::Pointer { .. }
-        | Type::Buffer { .. }
-        | Type::Array { .. }
-        | Type::CRecord(_)
-        | Type::Tuple(_)
-        | Type::Record(_)
-        | Type::Aggregation(_) => false,
-    }
+    !matches!(ty, Type::Void | Type::Aggregation(_))
 }
 
 fn misfit<T>(l: &mut Lowering, given: &Expr, takes: Takes, written: &str) -> Option<T> {
     let found = named(l, &given.ty);
     let help = match (&given.ty, takes) {
         (_, Takes::Width) => None,
-        (Type::Int(_), Takes::Text) => Some("use `%d`"),
-        (Type::Pointer { .. }, Takes::Text) => {
-            Some("use `str()` for the string that it points to, or `%p`")
-        }
         (Type::Buffer { .. }, _) => Some("use `%r`"),
         (Type::String { .. } | Type::Array { .. } | Type::Pointer { .. }, Takes::Buffer) => {
             Some("use `buf()` around it")
         }
+        // Text is no way to see the bytes of a number.
+        (Type::Int(_) | Type::Bool | Type::Enum(_), Takes::Buffer) => None,
         (ty, _) if has_text(ty) => Some("use `%s`"),
-        (Type::Tuple(_) | Type::Record(_) | Type::CRecord(_) | Type::Array { .. }, _) => {
-            Some("use `print()`")
-        }
         _ => None,
     };
     let diagnostic = Diagnostic::error(

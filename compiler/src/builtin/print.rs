@@ -4,7 +4,6 @@ use btc_abi as abi;
 
 use super::argument::{self, default_space, named, ordinal, unsigned, value, wrong};
 use super::{Call, Function};
-use crate::diagnostic::Unsupported;
 use crate::ir::{Aggregation, Expr, ExprKind, IntType, Place, Space, Step, StmtKind, Type};
 use crate::sema::Lowering;
 use crate::syntax::ast;
@@ -19,9 +18,8 @@ const U64: Type = Type::Int(IntType::U64);
 fn print(l: &mut Lowering, call: &Call) -> Option<Expr> {
     match &call.arguments.first()?.kind {
         ast::ExprKind::Map { key: None, .. } => print_map(l, call),
-        ast::ExprKind::Map { key: Some(_), .. } => {
-            refuse_histogram(l, call)?;
-            print_value(l, call)
+        ast::ExprKind::Map { key: Some(_), .. } if call.arguments.len() == 1 => {
+            print_element(l, call)
         }
         _ => print_value(l, call),
     }
@@ -41,8 +39,8 @@ fn print_map(l: &mut Lowering, call: &Call) -> Option<Expr> {
     Some(l.emit(abi::RecordKind::PrintMap { map: map.0 }, fields, call.span))
 }
 
-/// One element of a map whose values are more than a number.
-fn refuse_histogram(l: &mut Lowering, call: &Call) -> Option<()> {
+/// An element is a value, but for histograms and statistics: those are printed as their map prints them.
+fn print_element(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let argument = call.arguments.first()?;
     let what = ordinal(call, 0);
     let (_, found) = l.collect(|l| l.map_argument(argument, &what));
@@ -50,8 +48,12 @@ fn refuse_histogram(l: &mut Lowering, call: &Call) -> Option<()> {
     match l.map_value(map, argument.span)? {
         Type::Aggregation(
             Aggregation::Hist { .. } | Aggregation::Lhist { .. } | Aggregation::Stats { .. },
-        ) => l.not_supported_yet(call.span, Unsupported::PrintElement),
-        _ => Some(()),
+        ) => {
+            let key = l.map_argument(argument, &what)?.key?;
+            let kind = abi::RecordKind::PrintElement { map: map.0 };
+            Some(l.emit(kind, vec![key], call.span))
+        }
+        _ => print_value(l, call),
     }
 }
 

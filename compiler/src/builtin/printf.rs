@@ -43,7 +43,7 @@ impl Takes {
         match self {
             Takes::Width => "an integer (the width)",
             Takes::Integer | Takes::Char => "an integer",
-            Takes::Text => "a string",
+            Takes::Text => "a value",
             Takes::Pointer => "a pointer",
             Takes::Buffer => "a buffer",
         }

@@ -211,9 +211,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(())
     }
 
-    /// The address of a user symbol or stack goes with the process it belongs to.
+    /// The address of a user symbol or stack goes with the process it belongs to, by the number that the runtime sees
+    /// in its /proc.
     pub fn store_tgid(&mut self, to: Mem<'ctx>) -> Result<(), Bug> {
-        let both = self.helper(number::PID_TGID, &[])?;
+        let both = self.pid_tgid()?;
         let tgid = self
             .builder
             .build_right_shift(both, self.i64(32), false, "")?;

@@ -94,7 +94,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// tgid and tid as the namespace of the slots counts them.
-    fn pid_tgid(&mut self) -> Result<IntValue<'ctx>, Bug> {
+    pub fn pid_tgid(&mut self) -> Result<IntValue<'ctx>, Bug> {
         let device = self.slot_of(&TargetValue::PidNamespaceDevice)?;
         let inode = self.slot_of(&TargetValue::PidNamespaceInode)?;
         let (Some(device), Some(inode)) = (device, inode) else {

@@ -137,8 +137,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             } else {
                 self.tail_buffer(value, tail)?
             };
-            let short = self.resize(length, self.unit.i32, false)?;
-            self.store_int(Mem { align: 4, ..at }, short)?;
+            let mut word = self.resize(length, self.unit.i32, false)?;
+            if self.may_be_cut(&record.kind, value) {
+                word = self.mark_cut(word)?;
+            }
+            self.store_int(Mem { align: 4, ..at }, word)?;
             position = self.add(position, length)?;
         }
         let size = self.at_most(position, u64::from(record.size + room))?;
@@ -155,6 +158,22 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.jump(end)?;
         self.enter(end);
         Ok(())
+    }
+
+    /// Whether a text may be the head of a longer one. What `join` prints is never marked.
+    fn may_be_cut(&self, kind: &abi::RecordKind, value: &Expr) -> bool {
+        let largest = self.unit.manifest.max_strlen;
+        value.ty == Type::String { size: largest }
+            && !matches!(value.kind, ExprKind::String(_) | ExprKind::Helper { .. })
+            && !matches!(kind, abi::RecordKind::Join { .. })
+    }
+
+    /// The length of a text with the mark of one that fills all the room there is, as bpftrace tells those that were cut.
+    fn mark_cut(&mut self, length: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let full = self.i32(self.unit.manifest.max_strlen - 1);
+        let cut = self.compare(IntPredicate::EQ, length, full)?;
+        let marked = self.i32((self.unit.manifest.max_strlen - 1) | abi::value::CUT);
+        self.select(cut, marked, length)
     }
 
     /// Text goes straight from where it is into the record; its length without NUL.

@@ -120,7 +120,6 @@ table! {
         ResourceFlags = "the format specifier `%gr`",
         BuildIdStack = "the stack mode `build_id`",
         StackLength = "`len` of a stack",
-        PrintElement = "`print` of one element of a histogram or stats map",
         DynamicNeedle = "a search for a string that is only known at run time",
         DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",
         StrOfValue = "`str` of an array that is not in memory",

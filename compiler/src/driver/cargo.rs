@@ -24,6 +24,7 @@ pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
     }
     // It may have been removed since.
     requirements::has_cargo()?;
+    workspace.claim_target()?;
     if !workspace.root.join("built").exists() {
         build_runtime(workspace, &target)?;
     }

@@ -51,7 +51,7 @@ fn read(path: &Path) -> Result<Script> {
         .map_or("btc".into(), |s| s.to_string_lossy().into_owned());
     Ok(Script {
         name: stem,
-        source: Source::new(name.clone(), text(&name, bytes)?),
+        source: Source::file(path, text(&name, bytes)?),
         is_file: true,
     })
 }

@@ -132,6 +132,25 @@ impl Workspace {
         self.cache.join("target")
     }
 
+    /// Makes sure that cargo takes nothing for ours that another version of btc compiled: it knows a local package by its
+    /// place in the workspace, and trusts it as long as its files are older than what was made of them.
+    ///
+    /// # Errors
+    /// A cache that can't be written.
+    pub fn claim_target(&self) -> Result<()> {
+        let target = self.target_directory();
+        let owner = target.join("btc-runtime");
+        let name = self.root.as_os_str().as_encoded_bytes();
+        if fs::read(&owner).is_ok_and(|last| last == name) {
+            return Ok(());
+        }
+        let now = std::time::SystemTime::now();
+        touch(&self.root, now)
+            .and_then(|()| fs::create_dir_all(&target))
+            .and_then(|()| fs::write(&owner, name))
+            .with_context(|| format!("can't write {}", owner.display()))
+    }
+
     fn mark(&self, name: &str) -> Result<()> {
         let path = self.root.join(name);
         fs::write(&path, "").with_context(|| format!("can't write {}", path.display()))
@@ -164,6 +183,22 @@ impl Workspace {
         fs::create_dir_all(&path).with_context(|| format!("can't create {}", path.display()))?;
         Ok(path)
     }
+}
+
+/// Gives all files below a directory the same time.
+fn touch(directory: &Path, time: std::time::SystemTime) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            touch(&path, time)?;
+        } else {
+            Handle::options()
+                .append(true)
+                .open(&path)?
+                .set_modified(time)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes files below a directory; a file that is there with the same bytes keeps its time, so that cargo trusts it.
@@ -271,6 +306,36 @@ pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_version_compiled_is_not_trusted() {
+        let cache = std::env::temp_dir().join(format!("btc-claim-{}", std::process::id()));
+        let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        let workspace = |name: &str| {
+            let root = cache.join(name);
+            write_files(&root, &[File::new("abi/src/lib.rs", "x")]).unwrap();
+            touch(&root, past).unwrap();
+            Workspace {
+                cache: cache.clone(),
+                root,
+                _lock: Handle::create(cache.join("lock")).unwrap(),
+            }
+        };
+        let age = |workspace: &Workspace| {
+            let path = workspace.root.join("abi/src/lib.rs");
+            fs::metadata(path).unwrap().modified().unwrap()
+        };
+        let (one, two) = (workspace("runtime-1"), workspace("runtime-2"));
+        one.claim_target().unwrap();
+        assert!(age(&one) > past);
+        touch(&one.root, past).unwrap();
+        one.claim_target().unwrap();
+        assert_eq!(age(&one), past);
+        two.claim_target().unwrap();
+        one.claim_target().unwrap();
+        assert!(age(&one) > past);
+        fs::remove_dir_all(&cache).unwrap();
+    }
 
     #[test]
     fn the_workspace_of_executables_has_its_own_members_and_btcs_versions() {

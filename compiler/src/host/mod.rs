@@ -134,6 +134,9 @@ pub struct CDefinitions {
     pub integers: Vec<(String, i128)>,
     /// `#define NAME "text"`.
     pub strings: Vec<(String, Vec<u8>)>,
+    /// Where the text's own macros are defined, from the name to the end: those above, those with parameters, those whose
+    /// text only means something where it is used.
+    pub macros: Vec<std::ops::Range<usize>>,
 }
 
 /// A complaint of libclang; `offset` counts bytes of the text that was handed over.
@@ -147,6 +150,8 @@ pub struct CError {
 /// How the C preamble is read.
 #[derive(Clone, Debug, Default)]
 pub struct COptions {
+    /// Of the script, where `#include "…"` looks first; `None` for a program that is no file.
+    pub directory: Option<PathBuf>,
     /// `-I`
     pub include_directories: Vec<PathBuf>,
     /// `--include`

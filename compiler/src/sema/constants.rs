@@ -1,12 +1,14 @@
 //! What the C preamble defines: `#define` constants, enums, structs and typedefs, by name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::Options;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::{CDefinitions, CError, CType, Host, HostEnum, HostRecord};
-use crate::source::Span;
-use crate::syntax::ast::Program;
+use crate::source::{SourceMap, Span};
+use crate::syntax;
+use crate::syntax::ast::{Macro, Program};
 
 #[derive(Default)]
 pub(super) struct Constants {
@@ -17,12 +19,17 @@ pub(super) struct Constants {
     pub enums: HashMap<String, HostEnum>,
     /// By the constant's name.
     pub enumerators: HashMap<String, (HostEnum, u64)>,
+    /// `#define`s that are no constants: text that means something where it is used.
+    pub macros: HashMap<String, Macro>,
+    /// Names of those whose text a script can't use.
+    pub unusable: HashSet<String>,
     /// The preamble had errors: unknown names may be its fault.
     pub broken: bool,
 }
 
 pub(super) fn read(
     program: &Program,
+    sources: &SourceMap,
     host: &dyn Host,
     options: &Options,
     diagnostics: &mut Diagnostics,
@@ -39,8 +46,15 @@ pub(super) fn read(
         text.push('\n');
     }
     match host.c_definitions(&text, &options.c) {
-        Ok((definitions, errors)) => {
+        Ok((mut definitions, errors)) => {
+            let places = std::mem::take(&mut definitions.macros);
             let mut constants = collect(definitions);
+            for place in places {
+                let Some(span) = script_span(place, &starts) else {
+                    continue;
+                };
+                constants.define(sources, span);
+            }
             for error in &errors {
                 constants.broken |= report(error, &text, &starts, diagnostics);
             }
@@ -58,6 +72,32 @@ pub(super) fn read(
             }
         }
     }
+}
+
+impl Constants {
+    /// Takes in a `#define` by its place in the script.
+    fn define(&mut self, sources: &SourceMap, span: Span) {
+        let text = &sources.get(span.file).text;
+        let definition = text.get(span.range()).unwrap_or("");
+        let name = definition[..word(definition).min(definition.len())].to_owned();
+        if self.integers.contains_key(&name) || self.strings.contains_key(&name) {
+            return;
+        }
+        match syntax::c_macro(span.file, text, span.range()) {
+            Some(found) => drop(self.macros.insert(name, found)),
+            None => drop(self.unusable.insert(name)),
+        }
+    }
+}
+
+/// Where a part of the preamble's text stands in the script.
+fn script_span(part: Range<usize>, starts: &[(usize, Span)]) -> Option<Span> {
+    let (start, span) = starts
+        .iter()
+        .rev()
+        .find(|(start, _)| *start <= part.start)?;
+    let at = span.start as usize + (part.start - start);
+    Some(Span::new(span.file, at, at + part.len()))
 }
 
 /// Points a complaint of libclang at the script's own text; true for an error.
@@ -118,6 +158,8 @@ fn collect(definitions: CDefinitions) -> Constants {
             .map(|e| (e.name.clone(), e))
             .collect(),
         enumerators,
+        macros: HashMap::new(),
+        unusable: HashSet::new(),
         broken: false,
     }
 }

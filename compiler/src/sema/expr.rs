@@ -20,6 +20,9 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
     }
 }
 
+/// What is said of a C macro that doesn't parse as a part of a script.
+const NO_EXPRESSION: &str = "its `#define` is no expression of a script: `macro` makes one";
+
 /// Macro expansions in one probe: an argument that is used twice doubles what is in it.
 const MAX_EXPANSIONS: u32 = 10_000;
 /// Expansions within expansions. An argument may call the macro that it is given to, so only depth tells recursion.
@@ -224,7 +227,9 @@ impl Lowering<'_> {
         let constants = self.constants;
         let mut known: Vec<&str> = builtin::names().collect();
         known.extend(constants.integers.keys().map(String::as_str));
-        if let Some(near) = nearest(name, known.into_iter()) {
+        if constants.unusable.contains(name) {
+            unknown = unknown.with_help(NO_EXPRESSION);
+        } else if let Some(near) = nearest(name, known.into_iter()) {
             unknown = unknown.with_help(format!("did you mean `{near}`?"));
         }
         self.report(unknown);
@@ -271,7 +276,9 @@ impl Lowering<'_> {
             );
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.keys().map(String::as_str));
-            if let Some(near) = nearest(&name.text, known.into_iter()) {
+            if self.constants.unusable.contains(&name.text) {
+                unknown = unknown.with_help(NO_EXPRESSION);
+            } else if let Some(near) = nearest(&name.text, known.into_iter()) {
                 unknown = unknown.with_help(format!("did you mean `{near}`?"));
             }
             self.report(unknown);

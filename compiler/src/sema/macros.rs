@@ -14,7 +14,8 @@ struct Expansion {
     expressions: HashMap<String, Expr>,
     variables: HashMap<String, String>,
     maps: HashMap<String, String>,
-    number: u32,
+    /// What tells the body's own variables from the script's; none where they are the same.
+    number: Option<u32>,
 }
 
 pub(super) fn expand(
@@ -40,7 +41,7 @@ pub(super) fn expand(
         expressions: HashMap::new(),
         variables: HashMap::new(),
         maps: HashMap::new(),
-        number,
+        number: found.hygienic.then_some(number),
     };
     for (parameter, argument) in found.parameters.iter().zip(arguments) {
         let wrong = |what: &str, name: String| {
@@ -84,9 +85,10 @@ pub(super) fn expand(
 
 impl Expansion {
     fn variable(&self, name: &mut String) {
-        *name = match self.variables.get(name.as_str()) {
-            Some(given) => given.clone(),
-            None => format!("{name}#{}", self.number),
+        *name = match (self.variables.get(name.as_str()), self.number) {
+            (Some(given), _) => given.clone(),
+            (None, Some(number)) => format!("{name}#{number}"),
+            (None, None) => return,
         };
     }
 

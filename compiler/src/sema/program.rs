@@ -31,8 +31,11 @@ pub(super) fn analyze(
 ) -> (Option<ir::Program>, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
-    let constants = constants::read(program, host, options, &mut diagnostics);
-    let macros = items(program, &mut diagnostics);
+    let constants = constants::read(program, sources, host, options, &mut diagnostics);
+    let mut macros = items(program, &mut diagnostics);
+    for (name, defined) in &constants.macros {
+        macros.entry(name.clone()).or_insert(defined);
+    }
     let probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);

@@ -171,7 +171,8 @@ impl Lowering<'_> {
                 | ast::ExprKind::Block(_)
                 | ast::ExprKind::If { .. }
                 | ast::ExprKind::Ternary { .. }
-        ) || matches!(&value.kind, ExprKind::Logical { .. });
+        ) || matches!(&value.kind, ExprKind::Logical { .. })
+            || matches!(&expr.kind, ast::ExprKind::Identifier(name) if self.macros.contains_key(name));
         if !acts && value.ty != Type::Void {
             self.report(
                 Diagnostic::warning(Code::UnusedResult, expr.span, "this value is not used")

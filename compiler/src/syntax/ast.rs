@@ -59,6 +59,8 @@ pub struct Macro {
     pub name: Name,
     pub parameters: Vec<MacroParameter>,
     pub body: Block,
+    /// The body's variables are its own; not so in C's `#define`, which is text.
+    pub hygienic: bool,
     pub span: Span,
 }
 

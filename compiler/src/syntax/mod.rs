@@ -22,6 +22,8 @@ mod grammar {
 
 pub use print::print;
 
+use std::ops::Range;
+
 use crate::diagnostic::Diagnostics;
 use crate::source::FileId;
 use token::{Lexeme, Token};
@@ -49,6 +51,37 @@ pub fn parse(file: FileId, text: &str) -> (ast::Program, Diagnostics) {
     }
     diagnostics.sort();
     (program, diagnostics)
+}
+
+/// A C macro as one of ours: `text[definition]` is what follows `#define`. `None`: its text is no expression and no
+/// statements of a script.
+#[must_use]
+pub fn c_macro(file: FileId, text: &str, definition: Range<usize>) -> Option<ast::Macro> {
+    let defined = text.get(definition.clone())?;
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name = &defined[..defined.find(|c| !in_name(c)).unwrap_or(defined.len())];
+    let after = &defined[name.len()..];
+    // C's rule: parameters follow the name at once.
+    let (parameters, body) = match after.strip_prefix('(') {
+        Some(rest) => rest.split_once(')')?,
+        None => ("", after),
+    };
+    let header = format!("macro {name}({parameters}){{");
+    let start = definition.end - body.len();
+    // The body stays where it is in the file, so that diagnostics point there.
+    let padding = " ".repeat(start.checked_sub(header.len())?);
+    let body = body.replace("\\\n", "  ");
+    let (program, diagnostics) = parse(file, &format!("{padding}{header}{body}\n}}"));
+    if diagnostics.has_errors() || !program.preamble.is_empty() {
+        return None;
+    }
+    match <[ast::Item; 1]>::try_from(program.items) {
+        Ok([ast::Item::Macro(found)]) => Some(ast::Macro {
+            hygienic: false,
+            ..found
+        }),
+        _ => None,
+    }
 }
 
 fn parse_item(

@@ -19,6 +19,8 @@ describe! {
         pub slots: List<Slot>,
         /// Bytes of `.rodata.btc`.
         pub slots_size: u32,
+        /// Bytes that a string has room for at most, NUL included.
+        pub max_strlen: u32,
         /// `$1` … `$n`, in order.
         pub positional: List<Parameter>,
         pub named: List<Parameter>,

@@ -44,6 +44,8 @@ describe! {
         Print,
         /// `print(@map[, top[, div]])`; fields: top and div as u64, 0 where not given.
         PrintMap { map: u32, },
+        /// `print(@map[key])` of a map whose values are more than a number; one field: the key as it lies in the map.
+        PrintElement { map: u32, },
         Clear { map: u32, },
         Zero { map: u32, },
         /// One field: the exit status as Int.

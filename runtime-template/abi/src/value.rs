@@ -22,10 +22,10 @@ describe! {
         Bool,
         /// Eight bytes, printed as `0x…`.
         Pointer,
-        /// `size` bytes, ended by NUL or by the size.
+        /// `size` bytes, ended by NUL or by the size. One that fills [`crate::Manifest::max_strlen`] was cut.
         String { size: u32, },
-        /// Only in ring buffer records: a `u32` length here, the bytes (without NUL) in the record's tail, which
-        /// holds the tail values in the order of their fields without padding.
+        /// Only in ring buffer records: a `u32` length here ([`CUT`] beside it), the bytes (without NUL) in the record's
+        /// tail, which holds the tail values in the order of their fields without padding.
         TailString,
         /// A `u32` length, then `size` bytes of room.
         Buffer { size: u32, },
@@ -97,6 +97,9 @@ describe! {
         Tai,
     }
 }
+
+/// The bit of a tail string's length word that is set where more text was there than `max_strlen` has room for.
+pub const CUT: u32 = 1 << 31;
 
 /// How many counters a log2 histogram of `bits` sub-bucket bits has: one for negatives, then 2^bits exact
 /// values for 0..2^bits, then 2^bits per power of two up to 2^63. `bits` is at most 5.

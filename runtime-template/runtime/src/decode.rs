@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 
+use btc_abi::value::CUT;
 use btc_abi::{Clock, Config, Field, Manifest, StackKind, StackMode, Value};
 use libbpf_rs::Object;
 
@@ -21,6 +22,7 @@ pub struct Decoder<'o> {
     config: Config,
     /// The default of the script: stacks of this mode follow the run's configuration.
     script_stack_mode: StackMode,
+    max_strlen: u32,
     names: Names,
     stacks: Stacks<'o>,
     probe_names: &'o [String],
@@ -50,6 +52,7 @@ impl<'o> Decoder<'o> {
         Ok(Decoder {
             config: config.clone(),
             script_stack_mode: manifest.config.stack_mode.clone(),
+            max_strlen: manifest.max_strlen,
             names: Names::new(manifest),
             stacks: Stacks::find(manifest, object)?,
             probe_names,
@@ -92,8 +95,9 @@ impl<'o> Decoder<'o> {
         let bytes = within.get(start..end).unwrap_or_default();
         match &field.value {
             Value::TailString => {
-                let length = integer(bytes, 0, 4, false) as usize;
-                Datum::Text(Cow::Borrowed(tail.take(length)))
+                let word = integer(bytes, 0, 4, false) as u32;
+                let text = tail.take((word & !CUT) as usize);
+                self.string(text, word & CUT != 0)
             }
             Value::TailBuffer => {
                 let length = integer(bytes, 0, 4, false) as usize;
@@ -143,7 +147,11 @@ impl<'o> Decoder<'o> {
                 text: format!("{:#x}", word()),
                 number: word(),
             },
-            Value::String { .. } => Datum::Text(Cow::Borrowed(until_nul(bytes))),
+            Value::String { size } => {
+                let text = until_nul(bytes);
+                let full = text.len() + 1 >= *size as usize;
+                self.string(text, full && *size == self.max_strlen)
+            }
             Value::Buffer { size } => {
                 let length = integer(bytes, 0, 4, false).min(u64::from(*size)) as usize;
                 Datum::Buffer(bytes.get(4..4 + length).unwrap_or_default().into())
@@ -208,6 +216,16 @@ impl<'o> Decoder<'o> {
             // Only records have these, and `field` takes them.
             Value::TailString | Value::TailBuffer => Datum::Text(Cow::Borrowed(b"")),
         }
+    }
+
+    /// Text that was cut says so.
+    fn string<'b>(&self, text: &'b [u8], cut: bool) -> Datum<'b> {
+        let trailer = self.config.str_trunc_trailer.as_bytes();
+        Datum::Text(if cut {
+            Cow::Owned([text, trailer].concat())
+        } else {
+            Cow::Borrowed(text)
+        })
     }
 
     fn members<'b>(&mut self, fields: &'static [Field], bytes: &'b [u8]) -> Vec<Datum<'b>> {

@@ -75,23 +75,32 @@ fn values(map: &Map<'_>, kind: &MapKind, key: &[u8]) -> libbpf_rs::Result<Option
 pub fn read(map: &Map<'_>, description: &Description) -> Result<Vec<Element>, Error> {
     let mut elements = Vec::new();
     for key in keys(map) {
-        let found = values(map, &description.kind, &key);
-        let Some(found) = found.context(|| format!("read {}", description.name))? else {
-            continue;
-        };
-        let cpus: Vec<&[u8]> = found.iter().map(Vec::as_slice).collect();
-        let contents = match aggregate::merge(&description.value, &cpus) {
-            Some(merged) => Contents::Merged(merged),
-            None => Contents::Bytes(found.into_iter().next().unwrap_or_default()),
-        };
-        let key = match &description.key {
-            Some(_) => key,
-            None => Vec::new(),
-        };
-        elements.push(Element { key, contents });
+        elements.extend(element(map, description, key)?);
     }
     sort(&mut elements, description);
     Ok(elements)
+}
+
+/// The element of a key; `None` where there is none.
+pub fn element(
+    map: &Map<'_>,
+    description: &Description,
+    key: Vec<u8>,
+) -> Result<Option<Element>, Error> {
+    let found = values(map, &description.kind, &key);
+    let Some(found) = found.context(|| format!("read {}", description.name))? else {
+        return Ok(None);
+    };
+    let cpus: Vec<&[u8]> = found.iter().map(Vec::as_slice).collect();
+    let contents = match aggregate::merge(&description.value, &cpus) {
+        Some(merged) => Contents::Merged(merged),
+        None => Contents::Bytes(found.into_iter().next().unwrap_or_default()),
+    };
+    let key = match &description.key {
+        Some(_) => key,
+        None => Vec::new(),
+    };
+    Ok(Some(Element { key, contents }))
 }
 
 fn sort(elements: &mut [Element], description: &Description) {

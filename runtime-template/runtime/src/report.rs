@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::process::{Command, Stdio};
 
-use btc_abi::{Config, Format, Manifest, MapRole, Record, RecordKind, Value};
+use btc_abi::{Config, Format, Manifest, Map, MapRole, Record, RecordKind, Value};
 use libbpf_rs::Object;
 
 use crate::Error;
@@ -12,7 +12,7 @@ use crate::counters::{Counters, Telling};
 use crate::datum::Datum;
 use crate::decode::{Decoder, Tail};
 use crate::format::{printf, time};
-use crate::maps::{self, Contents};
+use crate::maps::{self, Contents, Element};
 use crate::output::json::JsonOutput;
 use crate::output::text::TextOutput;
 use crate::output::{Elements, MapType, Output, Sink};
@@ -170,6 +170,13 @@ impl<'a> Session<'a> {
                 let number = |index: usize| fields.get(index).and_then(Datum::bits).unwrap_or(0);
                 self.print_map(*map as usize, number(0), number(1))?;
             }
+            RecordKind::PrintElement { map } => {
+                let key = (record.fields.first()).and_then(|field| {
+                    let start = field.offset as usize;
+                    bytes.get(start..start + field.value.size() as usize)
+                });
+                self.print_element(*map as usize, key.unwrap_or_default())?;
+            }
             RecordKind::Clear { map } => {
                 let description = &self.manifest.maps[*map as usize];
                 maps::clear(&maps::find(self.object, description)?, description)?;
@@ -271,13 +278,32 @@ impl<'a> Session<'a> {
             Ok(top) if top > 0 => elements.len().saturating_sub(top),
             _ => 0,
         };
+        self.print_elements(description, &elements[skipped..], divisor)
+    }
+
+    /// Prints a map's element by itself; nothing where it has none of that key.
+    fn print_element(&mut self, index: usize, key: &[u8]) -> Result<(), Error> {
+        let description = &self.manifest.maps[index];
+        let map = maps::find(self.object, description)?;
+        match maps::element(&map, description, key.to_vec())? {
+            Some(element) => self.print_elements(description, &[element], 0),
+            None => Ok(()),
+        }
+    }
+
+    fn print_elements(
+        &mut self,
+        description: &'static Map,
+        elements: &[Element],
+        divisor: u64,
+    ) -> Result<(), Error> {
         let map_type = match &description.value {
             Value::Avg { .. } | Value::Stats { .. } => MapType::Stats,
             Value::Hist { .. } | Value::Lhist { .. } => MapType::Histogram,
             _ => MapType::Plain,
         };
         let mut decoded = Vec::new();
-        for element in &elements[skipped..] {
+        for element in elements {
             let key = description.key.as_ref();
             let key = key.map(|key| self.decoder.value(key, &element.key));
             let value = match &element.contents {

@@ -14,6 +14,7 @@ pub fn manifest() -> Manifest {
         counters: vec![].into(),
         slots: vec![].into(),
         slots_size: 0,
+        max_strlen: 1024,
         positional: vec![].into(),
         named: vec![].into(),
         enums: vec![].into(),

@@ -32,6 +32,10 @@ pub(super) fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<Strin
     // A directory with no more than another machine's `sys` has no headers to prefer.
     let sysroot = sysroot.filter(|root| root.join("usr/include").is_dir());
     all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
+    let beside = options.directory.iter().map(PathBuf::as_path);
+    for directory in beside.chain([Path::new(".")]) {
+        all.extend(["-iquote".to_owned(), directory.display().to_string()]);
+    }
     let directories = options.include_directories.iter();
     all.extend(directories.map(|d| format!("-I{}", d.display())));
     for include in &options.includes {

@@ -4,6 +4,7 @@
 //! disposes of the unit last; libclang checks them itself and answers an invalid cursor or type for an invalid question.
 
 use std::ffi::{CStr, c_uint};
+use std::ops::Range;
 use std::ptr::null_mut;
 
 use clang_sys as sys;
@@ -97,4 +98,17 @@ pub(super) fn location(at: CXSourceLocation) -> Location {
 pub(super) fn file(cursor: CXCursor) -> String {
     // SAFETY: see the module's comment.
     location(unsafe { sys::clang_getCursorLocation(cursor) }).file
+}
+
+/// Bytes of its file that a cursor covers.
+pub(super) fn extent(cursor: CXCursor) -> Range<usize> {
+    // SAFETY: see the module's comment.
+    let (start, end) = unsafe {
+        let range = sys::clang_getCursorExtent(cursor);
+        (
+            sys::clang_getRangeStart(range),
+            sys::clang_getRangeEnd(range),
+        )
+    };
+    location(start).offset..location(end).offset
 }

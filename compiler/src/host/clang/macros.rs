@@ -4,18 +4,37 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::fmt::Write;
+use std::ops::Range;
 
 use clang_sys::*;
 
-use super::cursor::{children, file, owned, spelling};
+use super::cursor::{children, extent, file, owned, spelling};
 use super::parse::{MAIN, PRELUDE, Parsed, Request, Unit};
 use super::types::is_signed;
 
 /// Kernel headers define some ten thousand.
 const MAX_MACROS: usize = 50_000;
 
+/// Words that ask for a type's layout.
+const MEASURES: &[&str] = &[
+    "sizeof",
+    "offsetof",
+    "__builtin_offsetof",
+    "_Alignof",
+    "__alignof__",
+];
+
+/// Where macros of the script's own text are defined: the name and all after it.
+pub(super) fn definitions(unit: &Unit) -> Vec<Range<usize>> {
+    // SAFETY: the unit lives for all of this function.
+    let root = unsafe { clang_getTranslationUnitCursor(unit.unit) };
+    let own = |cursor: &CXCursor| cursor.kind == CXCursor_MacroDefinition && file(*cursor) == MAIN;
+    let all = children(root).into_iter().filter(own);
+    all.map(extent).collect()
+}
+
 /// Names of macros that may have a value, of the script and its headers.
-pub(super) fn candidates(unit: &Unit) -> Vec<String> {
+pub(super) fn candidates(unit: &Unit, kernel_roots: &[String]) -> Vec<String> {
     // SAFETY: the unit lives for all of this function.
     let root = unsafe { clang_getTranslationUnitCursor(unit.unit) };
     let mut bodies: HashMap<String, Vec<String>> = HashMap::new();
@@ -38,7 +57,11 @@ pub(super) fn candidates(unit: &Unit) -> Vec<String> {
             order.push(name);
         }
     }
-    let broken = unbalanced(&bodies);
+    // With the kernel's headers, the size of its structs would be this machine's: such a text is left to where it is used.
+    let measures = !kernel_roots.is_empty();
+    let broken = unfit(&bodies, |body| {
+        reaches_out(body) || measures && is_measure(body)
+    });
     let whole = |name: &String| !broken.contains(name.as_str()) && !bodies[name].is_empty();
     order.retain(whole);
     order
@@ -64,11 +87,14 @@ fn tokens(unit: &Unit, cursor: CXCursor) -> Vec<String> {
     }
 }
 
-/// Macros that would reach out of the declaration that is made for them, and those that use one.
-fn unbalanced(bodies: &HashMap<String, Vec<String>>) -> HashSet<&str> {
+/// Macros that are no constants of ours, and those that use one.
+fn unfit(
+    bodies: &HashMap<String, Vec<String>>,
+    is_unfit: impl Fn(&[String]) -> bool,
+) -> HashSet<&str> {
     let mut broken: HashSet<&str> = bodies
         .iter()
-        .filter(|(_, body)| reaches_out(body))
+        .filter(|(_, body)| is_unfit(body))
         .map(|(name, _)| name.as_str())
         .collect();
     loop {
@@ -84,6 +110,11 @@ fn unbalanced(bodies: &HashMap<String, Vec<String>>) -> HashSet<&str> {
     }
 }
 
+fn is_measure(body: &[String]) -> bool {
+    body.iter().any(|token| MEASURES.contains(&token.as_str()))
+}
+
+/// Whether a text would reach out of the declaration that is made for it.
 fn reaches_out(body: &[String]) -> bool {
     let mut open: Vec<&str> = vec![];
     for token in body {

@@ -15,9 +15,9 @@ use super::library::library;
 use super::{macros, types};
 use crate::host::{CDefinitions, CType, HostEnum, HostRecordBody};
 
-/// The name that libclang knows the script's text by. Without a directory, so that `#include "…"` looks in the
-/// current one.
-pub(super) const MAIN: &str = "btc-preamble.c";
+/// The name that libclang knows the script's text by. `#include "…"` looks beside it first, where nothing is; then in
+/// the directories that the arguments name.
+pub(super) const MAIN: &str = "/.btc/preamble.c";
 /// What the script may use without defining it.
 pub(super) const PRELUDE: &str = "/btc-prelude.h";
 
@@ -102,9 +102,11 @@ fn whole(request: &Request) -> Parsed {
     };
     let errors = unit.errors();
     let mut parsed = types::read(&unit, request);
-    parsed.errors = errors;
+    // What is wrong with the text itself comes first.
+    parsed.errors.splice(0..0, errors);
     if parsed.errors.is_empty() {
-        let names = macros::candidates(&unit);
+        parsed.definitions.macros = macros::definitions(&unit);
+        let names = macros::candidates(&unit, &request.kernel_roots);
         if !names.is_empty() {
             macros::evaluate(request, &names, &mut parsed);
         }

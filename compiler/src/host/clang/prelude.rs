@@ -183,6 +183,11 @@ pub(super) fn typedef(host: &dyn Host, name: &str) -> Option<Declaration> {
 /// Begins the tags of structs that stand for a typedef's.
 pub(super) const INCOMPLETE: &str = "btc_kernel_";
 
+/// Whether a kernel struct is the same in all kernels.
+pub(super) fn is_stable(name: &str) -> bool {
+    STABLE_RECORDS.iter().any(|(stable, _)| *stable == name)
+}
+
 /// A struct whose members libclang missed.
 pub(super) fn record(name: &str) -> Option<Declaration> {
     let (_, body) = STABLE_RECORDS.iter().find(|(n, _)| *n == name)?;

@@ -385,6 +385,7 @@ fn headers_from_directories_and_options() {
     write("broken.h", "\nstruct x { unknown y; };\n");
     write("needs.h", "#include <not/there.h>\n");
     let options = COptions {
+        directory: None,
         include_directories: vec![directory.clone()],
         includes: vec!["b.h".to_owned()],
     };
@@ -448,6 +449,29 @@ fn headers_of_the_running_kernel() {
         panic!()
     };
     assert!(matches!(&**to, CType::Opaque { name, .. } if name == "file"));
+    let whole = with(
+        "#include <net/good.h>\n#define SIZE sizeof(struct file)\n#define MORE (SIZE + GOOD)\nstruct whole { int x; struct file f[2]; };",
+    );
+    assert_eq!(
+        (whole.fatal(), whole.errors[0].offset),
+        (
+            vec![
+                "`struct file` is the kernel's, and its size differs between kernels: a member can only point to it"
+            ],
+            Some(104)
+        )
+    );
+    let sizes = with(
+        "#include <net/good.h>\n#define SIZE sizeof(struct file)\n#define MORE (SIZE + GOOD)\n#define LESS (GOOD - 1)",
+    );
+    assert_eq!(
+        (
+            sizes.integer("SIZE"),
+            sizes.integer("MORE"),
+            sizes.integer("LESS")
+        ),
+        (None, None, Some(4))
+    );
     let bad = with("#include <net/good.h>\n#include <net/bad.h>\nstruct s { int x; };");
     assert_eq!(
         (bad.fatal().len(), bad.errors.len(), bad.body("s").size),

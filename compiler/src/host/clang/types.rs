@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use clang_sys::*;
 
-use super::cursor::{children, fields, file, spelling, tag};
-use super::parse::{PRELUDE, Parsed, Request, Unit};
+use super::cursor::{children, extent, fields, file, spelling, tag};
+use super::parse::{Complaint, MAIN, PRELUDE, Parsed, Request, Unit};
+use super::prelude;
 use crate::host::{
     CDefinitions, CType, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin,
 };
@@ -22,6 +23,7 @@ pub(super) fn read(unit: &Unit, request: &Request) -> Parsed {
         numbers: HashMap::new(),
         records: vec![],
         definitions: CDefinitions::default(),
+        errors: vec![],
     };
     // SAFETY: the unit lives for all of this function.
     let root = unsafe { clang_getTranslationUnitCursor(unit.unit) };
@@ -34,6 +36,7 @@ pub(super) fn read(unit: &Unit, request: &Request) -> Parsed {
     Parsed {
         definitions: reader.definitions,
         bodies,
+        errors: reader.errors,
         ..Parsed::default()
     }
 }
@@ -44,6 +47,7 @@ struct Reader<'r> {
     numbers: HashMap<u32, Vec<usize>>,
     records: Vec<CXCursor>,
     definitions: CDefinitions,
+    errors: Vec<Complaint>,
 }
 
 impl Reader<'_> {
@@ -116,10 +120,41 @@ impl Reader<'_> {
             let ty = clang_getCursorType(record);
             (ty, clang_Type_getSizeOf(ty))
         };
+        for field in fields(ty) {
+            self.refuse_kernels(field);
+        }
         let members = fields(ty).into_iter().filter_map(|f| self.member(f));
         HostRecordBody {
             members: members.collect(),
             size: u32::try_from(size).unwrap_or(0),
+        }
+    }
+
+    /// A struct of the kernel's headers by value has the layout of their kernel. What the kernel promises to programs
+    /// (`uapi`) is the same in all.
+    fn refuse_kernels(&mut self, field: CXCursor) {
+        // SAFETY: cursors and types are used while their unit lives.
+        let definition = unsafe {
+            let mut ty = clang_getCanonicalType(clang_getCursorType(field));
+            while matches!(ty.kind, CXType_ConstantArray | CXType_IncompleteArray) {
+                ty = clang_getCanonicalType(clang_getArrayElementType(ty));
+            }
+            clang_getCursorDefinition(clang_getTypeDeclaration(ty))
+        };
+        let name = tag(definition);
+        let stable = prelude::is_stable(&name) || file(definition).contains("/uapi/");
+        if is_definition(definition)
+            && !name.is_empty()
+            && definition.kind != CXCursor_EnumDecl
+            && self.is_kernels(definition)
+            && !self.is_kernels(field)
+            && !stable
+        {
+            self.errors.push(Complaint {
+                message: format!("field has incomplete type 'struct {name}'"),
+                offset: (file(field) == MAIN).then(|| extent(field).start),
+                header: None,
+            });
         }
     }
 

@@ -127,14 +127,34 @@ fn raw(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// A map's key as a member's name: as in text, without blanks.
+/// A map's key as a member's name: its parts with commas between.
 fn key_text(key: &Option<Datum<'_>>) -> Vec<u8> {
     let mut text = Vec::new();
-    if let Some(key) = key {
-        value::write_key(key, &mut text);
+    match key {
+        Some(Datum::Tuple(parts)) => key_parts(parts, &mut text),
+        Some(key) => key_part(key, &mut text),
+        None => {}
     }
-    text.retain(|byte| *byte != b' ');
     text
+}
+
+fn key_parts(parts: &[Datum<'_>], out: &mut Vec<u8>) {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        key_part(part, out);
+    }
+}
+
+fn key_part(part: &Datum<'_>, out: &mut Vec<u8>) {
+    if let Datum::Tuple(parts) = part {
+        out.push(b'(');
+        key_parts(parts, out);
+        out.push(b')');
+    } else {
+        value::write(part, out);
+    }
 }
 
 fn object<'d>(members: impl Iterator<Item = (Vec<u8>, &'d Datum<'d>)>, out: &mut Vec<u8>) {
@@ -170,14 +190,8 @@ fn datum(value: &Datum<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Readers keep numbers as doubles; one that doesn't fit is a string (RFC 8259, section 6).
 fn integer(number: i128, out: &mut Vec<u8>) {
-    let fits = number as f64 as i128 == number;
-    if fits {
-        raw(out, format_args!("{number}"));
-    } else {
-        raw(out, format_args!("\"{number}\""));
-    }
+    raw(out, format_args!("{number}"));
 }
 
 fn list<T>(items: impl Iterator<Item = T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
@@ -240,7 +254,8 @@ mod tests {
     fn values() {
         assert_eq!(text(&Datum::text("a\"b\\\n\u{1}é")), r#""a\"b\\\n\u0001é""#);
         assert_eq!(text(&Datum::Text(b"\xff"[..].into())), "\"\u{fffd}\"");
-        assert_eq!(text(&Datum::Unsigned(u64::MAX)), "\"18446744073709551615\"");
+        // As bpftrace does: a member that is a number stays one, whatever its value.
+        assert_eq!(text(&Datum::Unsigned(u64::MAX)), "18446744073709551615");
         assert_eq!(text(&Datum::Unsigned(1 << 60)), "1152921504606846976");
         let tuple = Datum::Tuple(vec![Datum::Signed(-1), Datum::Bool(true)]);
         assert_eq!(
@@ -259,8 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_no_blanks() {
-        let key = Datum::Tuple(vec![Datum::Signed(1), Datum::text("a b")]);
-        assert_eq!(key_text(&Some(key)), b"1,ab");
+    fn parts_of_keys_are_joined() {
+        let inner = Datum::Tuple(vec![Datum::Signed(2), Datum::text("c")]);
+        let key = Datum::Tuple(vec![Datum::Signed(1), Datum::text("a b"), inner]);
+        assert_eq!(key_text(&Some(key)), b"1,a b,(2,c)");
+        assert_eq!(key_text(&Some(Datum::text("a b"))), b"a b");
     }
 }
