@@ -284,6 +284,11 @@ fn excerpt(log: &str, log_size: u64) -> String {
 /// Why this process may not load, if it may not.
 #[must_use]
 pub fn privileges() -> Option<String> {
+    if target::in_user_namespace() {
+        return Some(
+            "tracing needs the host's root, and this process is in a user namespace".into(),
+        );
+    }
     let missing = target::missing_capabilities();
     (!missing.is_empty()).then(|| {
         format!(

@@ -118,12 +118,13 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
     }
 
     /// Sleeps and handles records until something ends the run. `process` is a pidfd; `followed` the process whose
-    /// mappings the symbolizer follows.
+    /// mappings the symbolizer follows; `pipe` what the output is written to, if that is a pipe.
     pub fn poll(
         &self,
         signals: &Signals,
         process: Option<&OwnedFd>,
         followed: Option<Followed>,
+        pipe: Option<RawFd>,
     ) -> Result<Ending, Error> {
         let mut waiting = vec![pollfd(signals.fd())];
         waiting.extend(process.map(|process| pollfd(process.as_raw_fd())));
@@ -133,6 +134,12 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         waiting.extend(followed.as_ref().map(|followed| pollfd(followed.fd)));
         let rest = self.rest();
         let mut last = 0;
+        // A pipe has an error where its reader is gone, which is also seen while there is nothing to write.
+        let reader = waiting.len();
+        waiting.extend(pipe.map(|fd| libc::pollfd {
+            events: 0,
+            ..pollfd(fd)
+        }));
         let mut empty = false;
         loop {
             if empty {
@@ -155,6 +162,9 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
             }
             if waiting[0].revents != 0 {
                 return Ok(Ending::Signal);
+            }
+            if waiting.get(reader).is_some_and(|pipe| pipe.revents != 0) {
+                return Err(Error::broken_pipe());
             }
             if let (Some(followed), Some(ready)) = (&followed, waiting.get(mappings))
                 && ready.revents != 0
@@ -268,6 +278,16 @@ fn pollfd(fd: i32) -> libc::pollfd {
     }
 }
 
+/// Standard output, if it is a pipe.
+pub fn piped_output() -> Option<RawFd> {
+    // SAFETY: all zeroes is a value, and a valid place for the result.
+    unsafe {
+        let mut about: libc::stat = std::mem::zeroed();
+        let found = libc::fstat(libc::STDOUT_FILENO, &mut about) == 0;
+        (found && about.st_mode & libc::S_IFMT == libc::S_IFIFO).then_some(libc::STDOUT_FILENO)
+    }
+}
+
 /// A descriptor that becomes readable when the process ends (Linux 5.3).
 pub fn watch_process(pid: i32) -> Result<OwnedFd, Error> {
     // SAFETY: plain integers.
@@ -275,6 +295,22 @@ pub fn watch_process(pid: i32) -> Result<OwnedFd, Error> {
     match i32::try_from(fd) {
         // SAFETY: the call succeeded, so the descriptor is open and ours alone.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(Error::last_os(format!("watch process {pid}"))),
+        _ => {
+            let error = std::io::Error::last_os_error();
+            Err(Error::with_source(
+                format!("process {pid}{}", leader(pid)),
+                error,
+            ))
+        }
     }
+}
+
+/// What `pid` is, where it is a thread and not a process.
+fn leader(pid: i32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    (status.lines())
+        .find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
+        .filter(|leader: &i32| *leader != pid)
+        .map(|leader| format!(" is a thread of process {leader}"))
+        .unwrap_or_default()
 }

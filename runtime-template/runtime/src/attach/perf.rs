@@ -7,7 +7,7 @@ use perf_event_open_sys as sys;
 use sys::bindings::perf_event_attr;
 
 use super::Attachment;
-use crate::Error;
+use crate::{Error, target};
 
 /// Which tasks and which CPU an event is of.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ pub fn attach(
     // SAFETY: `attribute` is valid and says its own size; pointers inside it live as long as the call.
     let event = unsafe { sys::perf_event_open(attribute, scope.pid, scope.cpu, -1, flags) };
     if event < 0 {
-        return Err(std::io::Error::last_os_error());
+        return Err(explained(std::io::Error::last_os_error()));
     }
     // SAFETY: the call succeeded, so the descriptor is open and ours alone.
     let event = unsafe { OwnedFd::from_raw_fd(event) };
@@ -61,6 +61,17 @@ pub fn attach(
         return Err(std::io::Error::last_os_error());
     }
     Ok(Attachment::Perf { link, event })
+}
+
+/// Some kernels let CAP_PERFMON open all events but those of uprobes.
+fn explained(error: std::io::Error) -> std::io::Error {
+    if error.kind() == std::io::ErrorKind::PermissionDenied
+        && !target::is_capable(target::SYS_ADMIN)
+    {
+        let text = format!("{error}; it may be CAP_SYS_ADMIN that is missing");
+        return std::io::Error::new(error.kind(), text);
+    }
+    error
 }
 
 fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Result<Option<OwnedFd>> {
@@ -83,7 +94,7 @@ fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Resul
         return Ok(Some(unsafe { OwnedFd::from_raw_fd(link) }));
     }
     let error = std::io::Error::from_raw_os_error(-link);
-    if error.raw_os_error() != Some(libc::EINVAL) || crate::target::kernel_at_least(5, 15) {
+    if error.raw_os_error() != Some(libc::EINVAL) || target::kernel_at_least(5, 15) {
         return Err(error);
     }
     if cookie != 0 {
