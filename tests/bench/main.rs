@@ -15,6 +15,9 @@ use btc_tests::{compile, work_directory};
 use compare::least_of;
 use tracer::Tracer;
 
+/// Measures and prints; gets the load program.
+type Part = fn(&Path) -> Result<()>;
+
 fn main() -> Result<()> {
     mounts::add_missing()?;
     let load = compile::load_in(&work_directory().join("bench"))?;
@@ -22,7 +25,7 @@ fn main() -> Result<()> {
         .skip(1)
         .filter(|word| !word.starts_with('-'))
         .collect();
-    let parts: &[(&str, fn(&Path) -> Result<()>)] = &[
+    let parts: &[(&str, Part)] = &[
         ("first-build", first_build),
         ("compile", compile_times),
         ("start", start),
