@@ -59,12 +59,12 @@ fn is_good(output: &Output) {
 fn two_builds_are_the_same_bytes_and_hold_no_path() {
     let (one, two) = (directory("one"), directory("two"));
     is_good(&run(&["-e", PROGRAM, "-o", "tool"], &one));
-    // Something else in between, so that nothing is merely left over.
+    // Anew, with something else in between, so that nothing is merely left over.
     is_good(&run(
         &["-e", "end { printf(\"x\\n\"); }", "-o", "other"],
         &one,
     ));
-    is_good(&run(&["-e", PROGRAM, "-o", "tool"], &two));
+    is_good(&run(&["-e", PROGRAM, "-o", "tool", "--rebuild"], &two));
     let bytes = fs::read(one.join("tool")).unwrap();
     assert!(bytes == fs::read(two.join("tool")).unwrap());
     let text = String::from_utf8_lossy(&bytes);

@@ -71,6 +71,9 @@ pub struct Build {
     /// Say how long each step took
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
+    /// Build anew what the cache has an executable of
+    #[arg(long)]
+    pub rebuild: bool,
     #[command(flatten)]
     pub language: Language,
 }

@@ -59,18 +59,20 @@ fn first_build(load: &Path) -> Result<()> {
 fn compile_times(load: &Path) -> Result<()> {
     let script = scripts::START;
     compare::compile(script, "warm-up")?;
-    let mut n = 0;
-    let both = least_of(
-        9,
-        || {
-            n += 1;
-            // Another script each time.
-            let script = script.replace("hit\\n", &format!("hit {n}\\n"));
-            Ok(compare::compile(&script, "warm")?.1)
-        },
-        || compare::start(load, &Tracer::Bpftrace(script)),
-    )?;
-    line("script to executable : bpftrace's start", both, "s");
+    for (what, flags) in [
+        (
+            "script to executable : bpftrace's start",
+            &["--rebuild"][..],
+        ),
+        ("unchanged script to executable : the same", &[]),
+    ] {
+        let both = least_of(
+            9,
+            || Ok(compare::compile_with(flags, script, "warm")?.1),
+            || compare::start(load, &Tracer::Bpftrace(script)),
+        )?;
+        line(what, both, "s");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod cargo;
 mod emit;
 mod hash;
 mod input;
+mod kept;
 pub mod output;
 mod project;
 mod requirements;
@@ -17,15 +18,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use btc_abi::Manifest;
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
 use crate::Compiled;
 use crate::diagnostic::{self, Diagnostics};
 use crate::options::{Build, Check, Command, Language, Options};
-use crate::skeleton;
 use crate::source::SourceMap;
 use input::Script;
+use kept::Reuse;
 use workspace::Workspace;
 
 /// Wrong usage, as clap has it.
@@ -179,7 +179,11 @@ fn build_one(build: &Build, script: &Script) -> Result<bool> {
         return Ok(false);
     };
     let compiled_at = start.elapsed();
-    build_executable(&compiled.manifest, &compiled.object, &path)?;
+    let reuse = match build.rebuild {
+        true => Reuse::Never,
+        false => Reuse::Kept,
+    };
+    build_executable(&compiled, reuse, &path)?;
     if build.verbose > 0 {
         eprintln!(
             "btc: {}: compiled in {:.0} ms, built in {:.0} ms",
@@ -191,19 +195,12 @@ fn build_one(build: &Build, script: &Script) -> Result<bool> {
     Ok(true)
 }
 
-/// Builds the executable of a manifest and its object, and puts it at `path`.
-///
-/// # Errors
-/// This machine's fault: what is missing, what can't be written, or what cargo said.
-pub fn build_executable(manifest: &Manifest, object: &[u8], path: &Path) -> Result<()> {
+/// Builds the executable of a script, and puts it at `path`.
+fn build_executable(compiled: &Compiled, reuse: Reuse, path: &Path) -> Result<()> {
     output::check(path)?;
     let workspace = Workspace::open()?;
-    let project = project::of(manifest, object, &workspace)?;
-    build_project(&workspace, &project, path)
-}
-
-fn build_project(workspace: &Workspace, project: &skeleton::Project, path: &Path) -> Result<()> {
-    let built = cargo::build(workspace, project)?;
+    let project = project::of(&compiled.manifest, &compiled.object, &workspace)?;
+    let built = kept::executable(&workspace, &project, "tool", reuse)?;
     let bytes = std::fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
     output::write(path, &bytes, output::Kind::Executable)
 }
