@@ -60,8 +60,8 @@ demo: deps build
 test: test-deps
 	@.ci/test
 
-bench: test-deps build
-	$(CARGO) bench --locked --package btc-tests
+bench: deps test-deps build
+	$(CARGO) bench --profile dev --locked --package btc-tests --bench ratios -- $(PARTS)
 
 install: build
 	install -D -m 755 $(BTC) $(DESTDIR)$(PREFIX)/bin/btc

@@ -107,6 +107,14 @@ impl Case {
         Ok(case)
     }
 
+    /// Its script is one that we ship: it knows nothing of the known load.
+    #[must_use]
+    pub fn is_of_the_whole_machine(&self) -> bool {
+        ["tools", "examples"]
+            .iter()
+            .any(|folder| self.script.starts_with(crate::root().join(folder)))
+    }
+
     fn directive(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "about" => {}

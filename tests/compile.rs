@@ -76,26 +76,27 @@ pub fn load() -> Result<&'static Path> {
 }
 
 fn build_load() -> Result<PathBuf> {
-    let directory = crate::work_directory();
-    std::fs::create_dir_all(&directory)?;
+    let built = load_in(&crate::work_directory())?;
+    // Scripts name it in their uprobes, so it has the same place here and in guests.
+    std::fs::rename(&built, crate::guest::LOAD).or_else(|_| {
+        std::fs::copy(&built, format!("{}.new", crate::guest::LOAD))?;
+        std::fs::rename(format!("{}.new", crate::guest::LOAD), crate::guest::LOAD)
+    })?;
+    Ok(PathBuf::from(crate::guest::LOAD))
+}
+
+/// Compiles the load into a directory, under its name.
+///
+/// # Errors
+/// When rustc can't compile it.
+pub fn load_in(directory: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
     let built = directory.join(format!("load-{}", std::process::id()));
     let status = Command::new("rustc")
-        .args([
-            "--edition",
-            "2024",
-            "-C",
-            "opt-level=1",
-            "-C",
-            "target-feature=+crt-static",
-        ])
-        .args([
-            "-C",
-            "force-frame-pointers=yes",
-            "-C",
-            "relocation-model=static",
-            "-g",
-            "-o",
-        ])
+        .args(["--edition", "2024", "-C", "opt-level=1"])
+        .args(["-C", "target-feature=+crt-static"])
+        .args(["-C", "force-frame-pointers=yes"])
+        .args(["-C", "relocation-model=static", "-g", "-o"])
         .arg(&built)
         .arg(crate::root().join("tests/programs/load.rs"))
         .status()
@@ -103,10 +104,7 @@ fn build_load() -> Result<PathBuf> {
     if !status.success() {
         bail!("rustc could not compile the load");
     }
-    // Scripts name it in their uprobes, so it has the same place here and in guests.
-    std::fs::rename(&built, crate::guest::LOAD).or_else(|_| {
-        std::fs::copy(&built, format!("{}.new", crate::guest::LOAD))?;
-        std::fs::rename(format!("{}.new", crate::guest::LOAD), crate::guest::LOAD)
-    })?;
-    Ok(PathBuf::from(crate::guest::LOAD))
+    let load = directory.join("btc-load");
+    std::fs::rename(&built, &load)?;
+    Ok(load)
 }

@@ -8,65 +8,73 @@ pub const STACKS: &str = "profile:hz:99 { @[kstack, ustack] = count(); }\n";
 pub const PRINTF: &str =
     "tracepoint:syscalls:sys_enter_getppid { printf(\"%d %s %d\\n\", pid, comm, nsecs); }\n";
 
-const OPENS: &str = "open 200000 /etc/passwd";
-const CALLS: &str = "getppid 400000";
+const CALLS: &str = "getppid 100000";
+const OPENS: &str = "open 30000 /etc/passwd";
+const READS: &str = "read 100000 100";
 
-/// Name, script, load.
+/// Name, script, load: what tracing scripts are made of.
 pub const PER_EVENT: &[(&str, &str, &str)] = &[
-    (
-        "count",
-        "tracepoint:syscalls:sys_enter_getppid { @ = count(); }",
-        CALLS,
-    ),
-    (
-        "count by pid",
-        "tracepoint:syscalls:sys_enter_getppid { @[pid] = count(); }",
-        CALLS,
-    ),
     (
         "count by comm",
         "tracepoint:syscalls:sys_enter_getppid { @[comm] = count(); }",
         CALLS,
     ),
     (
-        "count by file name",
-        "tracepoint:syscalls:sys_enter_openat { @[str(args->filename)] = count(); }",
-        OPENS,
+        "sum by pid",
+        "tracepoint:syscalls:sys_exit_read /args->ret > 0/ { @[pid] = sum(args->ret); }",
+        READS,
     ),
     (
-        "hist",
-        "tracepoint:syscalls:sys_enter_getppid { @ = hist(nsecs); }",
+        "count by tuple",
+        "tracepoint:syscalls:sys_enter_getppid { @[pid, comm, cpu] = count(); }",
         CALLS,
     ),
     (
-        "sum by pid and cpu",
-        "tracepoint:syscalls:sys_enter_getppid { @[pid, cpu] = sum(1); }",
-        CALLS,
-    ),
-    (
-        "timestamp into a map",
-        "tracepoint:syscalls:sys_enter_getppid { @t[tid] = nsecs; }",
-        CALLS,
-    ),
-    (
-        "predicate on comm",
-        "tracepoint:syscalls:sys_enter_getppid /comm == \"nobody\"/ { @ = count(); }",
-        CALLS,
+        "stats by comm",
+        "tracepoint:syscalls:sys_exit_read { @[comm] = stats(args->ret); }",
+        READS,
     ),
     (
         "lhist",
-        "tracepoint:syscalls:sys_enter_openat { @ = lhist(args->flags, 0, 1000, 100); }",
+        "tracepoint:syscalls:sys_exit_read { @ = lhist(args->ret, 0, 10000, 1000); }",
+        READS,
+    ),
+    (
+        "hist of latency, two probes",
+        "tracepoint:syscalls:sys_enter_getppid { @start[tid] = nsecs; }
+         tracepoint:syscalls:sys_exit_getppid /@start[tid]/ {
+           @ns = hist(nsecs - @start[tid]); delete(@start[tid]); }",
+        CALLS,
+    ),
+    (
+        "predicate on pid and comm",
+        "tracepoint:syscalls:sys_enter_getppid /pid != 1 && comm == \"nobody\"/ { @ = count(); }",
+        CALLS,
+    ),
+    (
+        "predicate on a file name",
+        "tracepoint:syscalls:sys_enter_openat /str(args->filename) == \"/etc/shadow\"/ { @ = count(); }",
         OPENS,
     ),
     (
-        "kernel stack count",
+        "count by parent through curtask",
+        "tracepoint:syscalls:sys_enter_getppid { @[curtask->real_parent->tgid] = count(); }",
+        CALLS,
+    ),
+    (
+        "printf of opens",
+        "tracepoint:syscalls:sys_enter_openat { printf(\"%d %s %s\\n\", pid, comm, str(args->filename)); }",
+        // So few that nothing is lost: a lost event costs less.
+        "open 2000 /etc/passwd",
+    ),
+    (
+        "count by kernel stack",
         "tracepoint:syscalls:sys_enter_getppid { @[kstack] = count(); }",
         CALLS,
     ),
     (
-        "string compare of an argument",
-        "tracepoint:syscalls:sys_enter_openat /str(args->filename) == \"/etc/shadow\"/ { @ = count(); }",
-        OPENS,
+        "count by user stack",
+        "tracepoint:syscalls:sys_enter_getppid { @[ustack] = count(); }",
+        CALLS,
     ),
-    ("printf", PRINTF, "getppid 2000"),
 ];

@@ -2,7 +2,9 @@
 //! standard library only, linked statically: it runs on the host and in guests.
 //!
 //! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
-//! until it says that it has attached, does the work, interrupts the tracer and ends with its status.
+//! until it says that it has attached, does the work, interrupts the tracer and ends with its status; `load peak COMMAND…`
+//! runs a command and prints its peak resident kilobytes; `load start COMMAND…` prints the microseconds until its line `hit`,
+//! with the event of its probe happening all the time.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io::{BufRead, BufReader, Write};
@@ -18,6 +20,7 @@ unsafe extern "C" {
     fn write(fd: c_int, buffer: *const c_void, size: usize) -> isize;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn getpid() -> c_int;
+    fn getpgid(pid: c_int) -> c_int;
     fn fsync(fd: c_int) -> c_int;
     fn mmap(
         at: *mut c_void,
@@ -28,6 +31,7 @@ unsafe extern "C" {
         offset: c_long,
     ) -> *mut c_void;
     fn syscall(number: c_long, ...) -> c_long;
+    fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -96,6 +100,12 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|w| w == "beside") {
         exit(beside(&words[1..]));
+    }
+    if words.first().is_some_and(|w| w == "peak") {
+        exit(peak(&words[1..]));
+    }
+    if words.first().is_some_and(|w| w == "start") {
+        exit(start(&words[1..]));
     }
     perform(&words);
 }
@@ -322,6 +332,43 @@ fn threads(count: u64, calls: u64) {
     for thread in all {
         let _ = thread.join();
     }
+}
+
+/// The event that a tracer's first line waits for, every 50 microseconds.
+fn events() {
+    loop {
+        // SAFETY: takes no memory.
+        unsafe { getpgid(0) };
+        std::thread::sleep(Duration::from_micros(1));
+    }
+}
+
+fn start(words: &[String]) -> i32 {
+    let Some((program, arguments)) = words.split_first() else { usage("a command") };
+    std::thread::spawn(events);
+    let start = Instant::now();
+    let child = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn();
+    let Ok(mut child) = child else { return 1 };
+    let stdout = child.stdout.take().map(BufReader::new);
+    let mut lines = stdout.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+    let hit = lines.any(|line| line == "hit");
+    let microseconds = start.elapsed().as_micros();
+    let _ = child.wait();
+    println!("start {microseconds}");
+    i32::from(!hit)
+}
+
+/// A child's peak includes that of the process that it was forked from: this one is smaller than any tracer.
+fn peak(words: &[String]) -> i32 {
+    let Some((program, arguments)) = words.split_first() else { usage("a command") };
+    std::thread::spawn(events);
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+    // struct rusage: two times of two words, then ru_maxrss, in all 18 words.
+    let mut usage = [0 as c_long; 18];
+    // SAFETY: the room is as large as the struct; -1 is RUSAGE_CHILDREN.
+    unsafe { getrusage(-1, usage.as_mut_ptr()) };
+    println!("peak {}", usage[4]);
+    status.ok().and_then(|s| s.code()).unwrap_or(1)
 }
 
 fn beside(words: &[String]) -> i32 {

@@ -18,7 +18,7 @@ pub struct Marker {
     pub field: String,
     pub size: u8,
     pub addend: u32,
-    pub located: bool,
+    pub location: abi::DataLocation,
 }
 
 /// Marked loads have offsets from here down; BPF programs never use offsets below the stack's 512 bytes.
@@ -37,15 +37,15 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             field: field.to_owned(),
             size: size as u8,
             addend,
-            located: self.is_located(field),
+            location: self.location(field),
         });
         Ok(index as i32)
     }
 
-    /// Whether the member says where the data is.
-    fn is_located(&self, field: &str) -> bool {
+    /// Where the member's data is on the build machine.
+    fn location(&self, field: &str) -> abi::DataLocation {
         let abi::Attach::Tracepoint { category, event } = &self.probe.attach else {
-            return false;
+            return abi::DataLocation::Inline;
         };
         let origin = Origin::Tracepoint {
             category: category.to_string(),
@@ -55,7 +55,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let members = records.iter().filter(|record| record.origin == origin);
         members
             .flat_map(|record| &record.members)
-            .any(|member| member.name == field && member.located)
+            .find(|member| member.name == field)
+            .map_or(abi::DataLocation::Inline, |member| member.location.clone())
     }
 
     fn marked(&mut self, assembly: String) -> Result<IntValue<'ctx>, Bug> {
@@ -64,7 +65,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let code = self.unit.context.create_inline_asm(
             ty,
             assembly,
-            "=r,r".to_owned(),
+            // Registers of their own: the runtime may rewrite the first instruction and still need the context.
+            "=&r,r".to_owned(),
             true,
             false,
             None,
@@ -167,7 +169,7 @@ pub fn locate(
             field: marker.field.clone().into(),
             size: marker.size,
             addend: marker.addend,
-            located: marker.located,
+            location: marker.location.clone(),
         });
     }
     Ok(found)

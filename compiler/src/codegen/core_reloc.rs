@@ -330,10 +330,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let Some(ty) = self.unit.core.enums.get(&of) else {
             return Err(Bug::new("a kernel enum without a BTF type"));
         };
+        // The value in our made-up enum, which libbpf wants to see in the instruction that it overwrites.
+        let values = &self.unit.program.types.enumeration(of).values;
+        let value = values.iter().position(|(known, _)| known == name);
+        let value = value.ok_or_else(|| Bug::new("a constant of no such enum"))?;
         let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
         let text = self
             .builder
-            .build_global_string_ptr(&format!("{name}:0"), "enum")?;
+            .build_global_string_ptr(&format!("{name}:{value}"), "enum")?;
         let kind = self.i64(1);
         let call = self.core_call(
             "llvm.bpf.preserve.enum.value",

@@ -20,15 +20,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         from: IntValue<'ctx>,
         space: Space,
     ) -> Result<IntValue<'ctx>, Bug> {
-        let helper = match space {
-            Space::User => number::READ_USER,
-            Space::Kernel | Space::Context | Space::Bpf => number::READ_KERNEL,
-        };
-        let result = self.helper(helper, &[to.at.into(), size.into(), from.into()])?;
-        if matches!(space, Space::User | Space::Kernel) {
-            self.count_if_failed(result)?;
-        }
-        Ok(result)
+        let helpers = (number::READ_USER, number::READ_KERNEL);
+        self.read_by(helpers, to, size, from, space)
     }
 
     /// Reads a C string of at most `room` bytes with its NUL; what the helper returned.
@@ -39,11 +32,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         from: IntValue<'ctx>,
         space: Space,
     ) -> Result<IntValue<'ctx>, Bug> {
+        let helpers = (number::READ_USER_STRING, number::READ_KERNEL_STRING);
+        self.read_by(helpers, to, room, from, space)
+    }
+
+    /// Reads by one of two helpers, that for user memory or that for the kernel's. Memory of BPF's own is the kernel's,
+    /// and always there.
+    fn read_by(
+        &mut self,
+        (user, kernel): (u32, u32),
+        to: Mem<'ctx>,
+        size: IntValue<'ctx>,
+        from: IntValue<'ctx>,
+        space: Space,
+    ) -> Result<IntValue<'ctx>, Bug> {
         let helper = match space {
-            Space::User => number::READ_USER_STRING,
-            Space::Kernel | Space::Context | Space::Bpf => number::READ_KERNEL_STRING,
+            Space::User => user,
+            Space::Kernel | Space::Context | Space::Bpf => kernel,
         };
-        let result = self.helper(helper, &[to.at.into(), room.into(), from.into()])?;
+        let result = self.helper(helper, &[to.at.into(), size.into(), from.into()])?;
         if matches!(space, Space::User | Space::Kernel) {
             self.count_if_failed(result)?;
         }
@@ -199,7 +206,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         literal: &[u8],
         limit: Option<u32>,
     ) -> Result<IntValue<'ctx>, Bug> {
-        let from = self.mem(value)?;
         let size = self.unit.shapes.size(&value.ty) as usize;
         let end = literal.iter().position(|b| *b == 0);
         let mut bytes = literal[..end.unwrap_or(literal.len())].to_vec();
@@ -207,9 +213,37 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         bytes.truncate(limit.unwrap_or(u32::MAX) as usize);
         if bytes.len() > size {
             // No value of that size can hold it.
+            self.mem(value)?;
             return Ok(self.bool(false));
         }
+        let from = match &value.kind {
+            ExprKind::ReadString {
+                address,
+                space,
+                length: None,
+            } => {
+                let address = self.int64(address)?;
+                self.read_head(address, *space, size, bytes.len())?
+            }
+            _ => self.mem(value)?,
+        };
         self.starts_with(from, &bytes)
+    }
+
+    /// The first bytes of a string value of `size` bytes, without the zeroes of the rest. What follows its NUL is not set.
+    fn read_head(
+        &mut self,
+        address: IntValue<'ctx>,
+        space: Space,
+        size: usize,
+        bytes: usize,
+    ) -> Result<Mem<'ctx>, Bug> {
+        // One more than is looked at: a string that is cut ends in a NUL that it doesn't have.
+        let room = (bytes + 1).min(size) as u32;
+        let to = self.temporary(room)?;
+        let room = self.i64(u64::from(room));
+        self.read_c_string(to, room, address, space)?;
+        Ok(to)
     }
 
     /// -1, 0 or 1 as memcmp.

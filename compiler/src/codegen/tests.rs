@@ -399,7 +399,7 @@ fn task_types() -> Types {
         ty,
         bit_offset,
         bitfield: None,
-        located: false,
+        location: abi::DataLocation::Inline,
     };
     let task = Type::Pointer {
         to: Box::new(Type::CRecord(CRecordId(0))),
@@ -484,14 +484,14 @@ fn root_tracepoint_members_are_listed() {
                     ty: Type::Int(IntType::I64),
                     bit_offset: 128,
                     bitfield: None,
-                    located: false,
+                    location: abi::DataLocation::Inline,
                 },
                 Member {
                     name: "args".to_owned(),
                     ty: Type::String { size: 16 },
                     bit_offset: 192,
                     bitfield: None,
-                    located: false,
+                    location: abi::DataLocation::Inline,
                 },
             ],
             loaded: true,

@@ -10,11 +10,23 @@ use crate::source::Source;
 /// One script to compile.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The tool's name: the file's stem, or `btc`.
+    /// The tool's name: the file's stem; without a file that of the executable, or `btc`.
     pub name: String,
     pub source: Source,
     /// Whether there is a file that an executable can be named after.
     pub is_file: bool,
+}
+
+impl Script {
+    /// A program without a file is called as its executable is.
+    #[must_use]
+    pub fn named_after(&self, executable: &Path) -> Self {
+        let mut script = self.clone();
+        if let (false, Some(name)) = (self.is_file, executable.file_name()) {
+            script.name = name.to_string_lossy().into_owned();
+        }
+        script
+    }
 }
 
 /// The scripts of a command line, each read or refused by itself.

@@ -174,6 +174,7 @@ fn build_one(build: &Build, script: &Script) -> Result<bool> {
     }
     output::check(&path)?;
     let start = Instant::now();
+    let script = &script.named_after(&path);
     let Some((compiled, _)) = compile(script, &build.language)? else {
         return Ok(false);
     };

@@ -172,8 +172,8 @@ pub struct Member {
     pub bit_offset: u32,
     /// Width in bits where it is a bitfield.
     pub bitfield: Option<u8>,
-    /// Of a tracepoint's record: a word that says where the data is (`__data_loc`, `__rel_loc`).
-    pub located: bool,
+    /// Of a tracepoint's record: where the data is; elsewhere inline.
+    pub location: btc_abi::DataLocation,
 }
 
 #[derive(Clone, Debug, PartialEq)]

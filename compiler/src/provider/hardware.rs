@@ -25,25 +25,17 @@ pub(super) const HARDWARE: Provider = Provider {
 
 /// PERF_COUNT_HW_* of linux/perf_event.h.
 const EVENTS: &[Event] = &[
-    row(&["cpu-cycles", "cycles"], 0, 1_000_000),
-    row(&["instructions"], 1, 1_000_000),
-    row(&["cache-references"], 2, 1_000_000),
-    row(&["cache-misses"], 3, 1_000_000),
-    row(&["branch-instructions", "branches"], 4, 100_000),
-    row(&["branch-misses"], 5, 100_000),
-    row(&["bus-cycles"], 6, 100_000),
-    row(&["frontend-stalls"], 7, 1_000_000),
-    row(&["backend-stalls"], 8, 1_000_000),
-    row(&["ref-cycles"], 9, 1_000_000),
+    Event::new(&["cpu-cycles", "cycles"], 0, 1_000_000),
+    Event::new(&["instructions"], 1, 1_000_000),
+    Event::new(&["cache-references"], 2, 1_000_000),
+    Event::new(&["cache-misses"], 3, 1_000_000),
+    Event::new(&["branch-instructions", "branches"], 4, 100_000),
+    Event::new(&["branch-misses"], 5, 100_000),
+    Event::new(&["bus-cycles"], 6, 100_000),
+    Event::new(&["frontend-stalls"], 7, 1_000_000),
+    Event::new(&["backend-stalls"], 8, 1_000_000),
+    Event::new(&["ref-cycles"], 9, 1_000_000),
 ];
-
-const fn row(names: &'static [&'static str], config: u64, default_count: u64) -> Event {
-    Event {
-        names,
-        config,
-        default_count,
-    }
-}
 
 fn parse(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
     let (event, count) = event(parts, EVENTS)?;

@@ -11,6 +11,16 @@ pub struct Event {
     pub default_count: u64,
 }
 
+impl Event {
+    pub const fn new(names: &'static [&'static str], config: u64, default_count: u64) -> Self {
+        Event {
+            names,
+            config,
+            default_count,
+        }
+    }
+}
+
 /// Reads `event[:count]`.
 pub fn event(parts: &Parts, table: &[Event]) -> Result<(u64, u64), Diagnostic> {
     let given = parts.between(1, 2)?;

@@ -25,27 +25,19 @@ pub(super) const SOFTWARE: Provider = Provider {
 
 /// PERF_COUNT_SW_* of linux/perf_event.h.
 const EVENTS: &[Event] = &[
-    row(&["cpu-clock", "cpu"], 0, 1_000_000),
-    row(&["task-clock"], 1, 1_000_000),
-    row(&["page-faults", "faults"], 2, 100),
-    row(&["context-switches", "cs"], 3, 1000),
-    row(&["cpu-migrations"], 4, 1),
-    row(&["minor-faults"], 5, 100),
-    row(&["major-faults"], 6, 1),
-    row(&["alignment-faults"], 7, 1),
-    row(&["emulation-faults"], 8, 1),
-    row(&["dummy"], 9, 1),
-    row(&["bpf-output"], 10, 1),
-    row(&["cgroup-switches"], 11, 1),
+    Event::new(&["cpu-clock", "cpu"], 0, 1_000_000),
+    Event::new(&["task-clock"], 1, 1_000_000),
+    Event::new(&["page-faults", "faults"], 2, 100),
+    Event::new(&["context-switches", "cs"], 3, 1000),
+    Event::new(&["cpu-migrations"], 4, 1),
+    Event::new(&["minor-faults"], 5, 100),
+    Event::new(&["major-faults"], 6, 1),
+    Event::new(&["alignment-faults"], 7, 1),
+    Event::new(&["emulation-faults"], 8, 1),
+    Event::new(&["dummy"], 9, 1),
+    Event::new(&["bpf-output"], 10, 1),
+    Event::new(&["cgroup-switches"], 11, 1),
 ];
-
-const fn row(names: &'static [&'static str], config: u64, default_count: u64) -> Event {
-    Event {
-        names,
-        config,
-        default_count,
-    }
-}
 
 fn parse(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
     let (event, count) = event(parts, EVENTS)?;

@@ -362,6 +362,9 @@ fn pid_filter(l: &mut Lowering) {
     let wanted = l.slot(abi::TargetValue::PidFilter, wide.clone(), span);
     let zero = l.integer(0, IntType::U64, span);
     let set = l.binary(BinaryOp::NotEqual, wanted.clone(), zero, wide.clone(), span);
+    // `-p` counts as the executable's pid namespace does.
+    let _ = l.slot(abi::TargetValue::PidNamespaceDevice, wide.clone(), span);
+    let _ = l.slot(abi::TargetValue::PidNamespaceInode, wide.clone(), span);
     let both = l.helper(Helper::CurrentPidTgid, vec![], wide.clone(), span);
     let half = l.integer(32, IntType::U64, span);
     let tgid = l.binary(BinaryOp::ShiftRight, both, half, wide.clone(), span);

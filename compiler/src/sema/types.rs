@@ -122,7 +122,7 @@ impl TypeTable {
                 ty: self.of_c(&m.ty),
                 bit_offset: m.bit_offset,
                 bitfield: m.bitfield,
-                located: false,
+                location: btc_abi::DataLocation::Inline,
             })
             .collect();
         let record = &mut self.types.records[at];
@@ -175,7 +175,11 @@ impl TypeTable {
                     ty,
                     bit_offset: m.offset * 8,
                     bitfield: None,
-                    located: m.location != DataLocation::Inline,
+                    location: match m.location {
+                        DataLocation::Inline => btc_abi::DataLocation::Inline,
+                        DataLocation::FromStart => btc_abi::DataLocation::FromStart,
+                        DataLocation::FromMember => btc_abi::DataLocation::FromMember,
+                    },
                 }
             })
             .collect();

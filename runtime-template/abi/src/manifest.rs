@@ -35,8 +35,8 @@ describe! {
     /// Names of an enum's values, for printing.
     pub struct Enum {
         pub name: Text,
-        /// Sorted by value; the first name of a value wins. For kernel enums the runtime reads the target's BTF and
-        /// falls back to these.
+        /// Sorted by value; the first name of a value wins. Of a kernel's enum the runtime reads the target's BTF, where
+        /// it finds an anonymous one by these names; a value that the target has no name for is a number.
         pub values: List<(u64, Text)>,
         pub kernel: bool,
     }

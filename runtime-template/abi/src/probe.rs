@@ -26,8 +26,19 @@ describe! {
         pub size: u8,
         /// Where the access starts within the member (an array's element).
         pub addend: u32,
-        /// The member was a word that says where the data is (`__data_loc`, `__rel_loc`) where the script was compiled.
-        pub located: bool,
+        /// Where the member's data was where the script was compiled.
+        pub location: DataLocation,
+    }
+}
+
+describe! {
+    /// Where the data of a tracepoint's member is.
+    pub enum DataLocation {
+        Inline,
+        /// `__data_loc`: a word whose low half is the offset from the record's start.
+        FromStart,
+        /// `__rel_loc`: a word whose low half is the offset from the word's end.
+        FromMember,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{Context, Error};
 /// The child, held back until [`Child::release`].
 pub struct Child {
     pub pid: i32,
+    program: String,
     gate: Option<File>,
     failure: File,
     ended: bool,
@@ -19,6 +20,7 @@ pub struct Child {
 /// Forks the child. The process has no other threads yet, so that the child may allocate.
 pub fn start(command: &str) -> Result<Child, Error> {
     let words = split(command)?;
+    let program = words.first().cloned().unwrap_or_default();
     let arguments: Vec<CString> = words.into_iter().map(c_string).collect::<Result<_, _>>()?;
     let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     pointers.push(std::ptr::null());
@@ -50,6 +52,7 @@ pub fn start(command: &str) -> Result<Child, Error> {
     }
     Ok(Child {
         pid,
+        program,
         gate: Some(gate.into()),
         failure: failure.into(),
         ended: false,
@@ -70,7 +73,10 @@ impl Child {
             .is_ok_and(|count| count == code.len())
         {
             let source = std::io::Error::from_raw_os_error(i32::from_ne_bytes(code));
-            return Err(Error::with_source("-c: run the command", source));
+            return Err(Error::with_source(
+                format!("-c: run `{}`", self.program),
+                source,
+            ));
         }
         Ok(())
     }

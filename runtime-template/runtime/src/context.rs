@@ -5,26 +5,25 @@ use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 
-use btc_abi::Probe;
+use btc_abi::{ContextRelocation, DataLocation, Probe};
 use libbpf_sys::bpf_insn;
 
 use crate::attach::{Place, Site};
 use crate::{Context, Error};
 
 /// A member of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Member {
     name: String,
     offset: u32,
     size: u32,
     signed: bool,
     array: bool,
-    /// A word that says where the data is.
-    located: bool,
+    location: DataLocation,
 }
 
 /// Where the members that a program reads are, in order of its relocations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layout(Vec<Member>);
 
 /// Sites (by index) that share a layout.
@@ -46,7 +45,7 @@ pub fn groups(probe: &Probe, sites: &[Site], tracefs: &Path) -> Result<Vec<Group
             .join(event)
             .join("format");
         let format =
-            crate::target::read_tracefs(&path).context(|| format!("read {}", path.display()))?;
+            crate::target::read_at_once(&path).context(|| format!("read {}", path.display()))?;
         let members = members(&format);
         let mut layout = Vec::new();
         for relocation in probe.context.iter() {
@@ -59,19 +58,6 @@ pub fn groups(probe: &Probe, sites: &[Site], tracefs: &Path) -> Result<Vec<Group
                         probe.place, site.name, relocation.field
                     ))
                 })?;
-            if member.located != relocation.located {
-                return Err(Error::new(format!(
-                    "{}: {}: `{}` is a string of another kind on this kernel ({}) than where the script was compiled",
-                    probe.place,
-                    site.name,
-                    relocation.field,
-                    if member.located {
-                        "of any length"
-                    } else {
-                        "an array"
-                    },
-                )));
-            }
             layout.push(member.clone());
         }
         let layout = Layout(layout);
@@ -109,8 +95,11 @@ fn members(format: &str) -> Vec<Member> {
                 size: value(parts.next(), "size:")?,
                 signed: value(parts.next(), "signed:") == Some(1),
                 array,
-                located: declaration.starts_with("__data_loc")
-                    || declaration.starts_with("__rel_loc"),
+                location: match declaration.split(' ').next() {
+                    Some("__data_loc") => DataLocation::FromStart,
+                    Some("__rel_loc") => DataLocation::FromMember,
+                    _ => DataLocation::Inline,
+                },
             })
         })
         .collect()
@@ -122,6 +111,8 @@ const LDX: u8 = 0x01;
 const ALU: u8 = 0x04;
 const ALU64: u8 = 0x07;
 const SIZE: u8 = 0x18;
+const WORD: u8 = 0x00;
+const HALF: u8 = 0x08;
 const MODE: u8 = 0xe0;
 const MEM: u8 = 0x60;
 const MEMSX: u8 = 0x80;
@@ -133,39 +124,111 @@ const SOURCE_REGISTER: u8 = 0x08;
 /// Writes the layout into the instructions that read it.
 pub fn patch(probe: &Probe, layout: &Layout, instructions: &mut [bpf_insn]) -> Result<(), Error> {
     for (relocation, member) in probe.context.iter().zip(&layout.0) {
-        let bug = || {
-            Error::new(format!(
-                "{}: instruction {} of {} does not read `{}`: a bug of btc",
-                probe.place, relocation.instruction, probe.program, relocation.field
-            ))
+        let at = relocation.instruction as usize;
+        let patched = match (&relocation.location, &member.location) {
+            (compiled, here) if compiled == here => {
+                patch_offset(probe, relocation, member, instructions)?
+            }
+            (DataLocation::FromStart, DataLocation::Inline) => instructions
+                .get_mut(at)
+                .and_then(|instruction| inline(instruction, member)),
+            (DataLocation::Inline, DataLocation::FromStart) => (at.checked_sub(1))
+                .and_then(|before| instructions.get_mut(before..=at))
+                .and_then(|pair| follow(pair, member, relocation.addend)),
+            _ => None,
         };
-        let instruction = instructions
-            .get_mut(relocation.instruction as usize)
-            .ok_or_else(bug)?;
-        let offset = member.offset + relocation.addend;
-        let operation = instruction.code & OPERATION;
-        match instruction.code & CLASS {
-            LDX if matches!(instruction.code & MODE, MEM | MEMSX) => {
-                instruction.off = i16::try_from(offset).map_err(|_| bug())?;
-                let scalar = !member.array && matches!(member.size, 1 | 2 | 4 | 8);
-                if scalar && relocation.addend == 0 && member.size != u32::from(relocation.size) {
-                    resize(probe, member, u32::from(relocation.size), instruction)?;
-                } else if relocation.addend + u32::from(relocation.size) > member.size {
-                    return Err(Error::new(format!(
-                        "{}: `{}` has {} bytes on this kernel, fewer than the script reads",
-                        probe.place, relocation.field, member.size
-                    )));
-                }
-            }
-            ALU | ALU64
-                if matches!(operation, ADD | MOV) && instruction.code & SOURCE_REGISTER == 0 =>
-            {
-                instruction.imm = i32::try_from(offset).map_err(|_| bug())?;
-            }
-            _ => return Err(bug()),
+        if patched.is_none() {
+            return Err(unlike(probe, relocation, member));
         }
     }
     Ok(())
+}
+
+/// The error of an access that can't be made to fit.
+fn unlike(probe: &Probe, relocation: &ContextRelocation, member: &Member) -> Error {
+    if relocation.location == member.location {
+        return Error::new(format!(
+            "{}: instruction {} of {} does not read `{}`: a bug of btc",
+            probe.place, relocation.instruction, probe.program, relocation.field
+        ));
+    }
+    Error::new(format!(
+        "{}: `{}` of this kernel's tracepoint is {}, unlike where the script was compiled, and is read in a way that fits only that; `str()` around it fits both",
+        probe.place,
+        relocation.field,
+        match member.location {
+            DataLocation::Inline => "an array",
+            DataLocation::FromStart | DataLocation::FromMember => "a string of any length",
+        }
+    ))
+}
+
+/// Another offset, and another size where that is all that differs. `None`: no such instruction.
+fn patch_offset(
+    probe: &Probe,
+    relocation: &ContextRelocation,
+    member: &Member,
+    instructions: &mut [bpf_insn],
+) -> Result<Option<()>, Error> {
+    let Some(instruction) = instructions.get_mut(relocation.instruction as usize) else {
+        return Ok(None);
+    };
+    let offset = member.offset + relocation.addend;
+    let operation = instruction.code & OPERATION;
+    match instruction.code & CLASS {
+        LDX if matches!(instruction.code & MODE, MEM | MEMSX) => {
+            let Ok(offset) = i16::try_from(offset) else {
+                return Ok(None);
+            };
+            instruction.off = offset;
+            let scalar = !member.array && matches!(member.size, 1 | 2 | 4 | 8);
+            if scalar && relocation.addend == 0 && member.size != u32::from(relocation.size) {
+                resize(probe, member, u32::from(relocation.size), instruction)?;
+            } else if relocation.addend + u32::from(relocation.size) > member.size {
+                return Err(Error::new(format!(
+                    "{}: `{}` has {} bytes on this kernel, fewer than the script reads",
+                    probe.place, relocation.field, member.size
+                )));
+            }
+        }
+        ALU | ALU64
+            if matches!(operation, ADD | MOV) && instruction.code & SOURCE_REGISTER == 0 =>
+        {
+            let Ok(offset) = i32::try_from(offset) else {
+                return Ok(None);
+            };
+            instruction.imm = offset;
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(()))
+}
+
+/// The program loads a word that says where the data is; here the data is in the record, at an offset that is known.
+fn inline(instruction: &mut bpf_insn, member: &Member) -> Option<()> {
+    if instruction.code != LDX | MEM | WORD {
+        return None;
+    }
+    instruction.code = ALU64 | MOV;
+    instruction.set_src_reg(0);
+    instruction.off = 0;
+    instruction.imm = i32::try_from(member.offset).ok()?;
+    Some(())
+}
+
+/// The program adds an offset to a copy of the context; here the offset is in the low half of a word of the record.
+fn follow(pair: &mut [bpf_insn], member: &Member, addend: u32) -> Option<()> {
+    let [copy, add] = pair else { return None };
+    let copies = copy.code == ALU64 | MOV | SOURCE_REGISTER;
+    if !copies || add.code != ALU64 | ADD || add.dst_reg() != copy.dst_reg() || addend != 0 {
+        return None;
+    }
+    copy.code = LDX | MEM | HALF;
+    copy.off = i16::try_from(member.offset).ok()?;
+    add.code = ALU64 | ADD | SOURCE_REGISTER;
+    add.set_src_reg(copy.src_reg());
+    add.imm = 0;
+    Some(())
 }
 
 /// The member has another size here: the load takes that size, with its sign where it is the narrower one.
@@ -284,7 +347,7 @@ mod tests {
             field: field.into(),
             size,
             addend,
-            located: false,
+            location: DataLocation::Inline,
         };
         let probe = Probe {
             program: "p".into(),
@@ -314,5 +377,33 @@ mod tests {
         assert_eq!((instructions[2].code, instructions[2].off), (0x79, 32));
         instructions[0] = instruction(0x95);
         assert!(patch(&probe, &layout, &mut instructions).is_err());
+    }
+
+    #[test]
+    fn strings_of_the_other_kind_are_read_all_the_same() {
+        let all = members(FORMAT);
+        let (array, located) = (&all[2], &all[3]);
+        // r3 = *(u32 *)(r6 + …) becomes r3 = 12.
+        let mut load = bpf_insn {
+            code: 0x61,
+            ..Default::default()
+        };
+        load.set_dst_reg(3);
+        load.set_src_reg(6);
+        inline(&mut load, array).unwrap();
+        assert_eq!((load.code, load.dst_reg(), load.src_reg()), (0xb7, 3, 0));
+        assert_eq!((load.off, load.imm), (0, 12));
+        // r3 = r6; r3 += … becomes r3 = *(u16 *)(r6 + 28); r3 += r6.
+        let mut pair = [0xbf, 0x07].map(|code| bpf_insn {
+            code,
+            ..Default::default()
+        });
+        pair[0].set_dst_reg(3);
+        pair[0].set_src_reg(6);
+        pair[1].set_dst_reg(3);
+        assert!(follow(&mut pair.clone(), located, 4).is_none());
+        follow(&mut pair, located, 0).unwrap();
+        assert_eq!((pair[0].code, pair[0].off), (0x69, 28));
+        assert_eq!((pair[1].code, pair[1].src_reg()), (0x0f, 6));
     }
 }

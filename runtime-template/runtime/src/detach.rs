@@ -57,7 +57,7 @@ impl Idle {
             return;
         }
         // SAFETY: the child makes only async-signal-safe calls.
-        let pid = unsafe { libc::fork() };
+        let (parent, pid) = unsafe { (libc::getpid(), libc::fork()) };
         if pid != 0 {
             // The parent's descriptors close with it (or, without a child, right here, slowly).
             if pid > 0 {
@@ -67,7 +67,8 @@ impl Idle {
         }
         let mut kept: Vec<i32> = self.0.iter().map(AsRawFd::as_raw_fd).collect();
         kept.sort_unstable();
-        // SAFETY: closes what this process does not need, so that no reader waits for it, then ends.
+        // SAFETY: closes what this process does not need, so that no reader waits for it, then ends: killed when the
+        // parent is gone, for whoever closes a descriptor last is the one who waits.
         unsafe {
             libc::setsid();
             let mut first: i64 = 0;
@@ -78,6 +79,10 @@ impl Idle {
                 first = i64::from(fd) + 1;
             }
             libc::syscall(libc::SYS_close_range, first, i64::from(u32::MAX), 0);
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            while libc::getppid() == parent {
+                libc::pause();
+            }
             libc::_exit(0)
         }
     }

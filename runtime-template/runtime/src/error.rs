@@ -86,6 +86,21 @@ impl Error {
         matches!(self.0, Kind::BrokenPipe)
     }
 
+    /// Whether it is for want of descriptors or memory, and not for what was asked.
+    #[must_use]
+    pub fn is_exhaustion(&self) -> bool {
+        let mut next = std::error::Error::source(self);
+        while let Some(source) = next {
+            let code =
+                (source.downcast_ref::<std::io::Error>()).and_then(std::io::Error::raw_os_error);
+            if matches!(code, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) {
+                return true;
+            }
+            next = source.source();
+        }
+        false
+    }
+
     /// The exit status that stands for this error.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

@@ -17,7 +17,7 @@
 //! }
 //! ```
 //!
-//! There are no globals but libbpf's own log hook: an executable may hold several tracers.
+//! There are no globals but for libbpf's log hook and a signal handler: an executable may hold several tracers.
 
 pub mod aggregate;
 pub mod attach;

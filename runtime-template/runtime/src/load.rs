@@ -146,8 +146,8 @@ fn set_up_map(
     Ok(())
 }
 
-/// Bytes: a power of two of pages. By default 1 MiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
-/// own memory.
+/// Bytes: a power of two of pages. By default 512 KiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
+/// own memory, where all of it counts as resident.
 fn ring_buffer_size(pages: u64) -> u32 {
     // SAFETY: both only ask for a number.
     let (page, all) = unsafe {
@@ -159,7 +159,7 @@ fn ring_buffer_size(pages: u64) -> u32 {
     let page = page.max(4096).cast_unsigned();
     let large = all.cast_unsigned().saturating_mul(page) >= 2 << 30;
     let bytes = match pages {
-        0 if large => 1 << 20,
+        0 if large => 512 << 10,
         0 => 256 << 10,
         pages => pages.saturating_mul(page),
     };
@@ -284,6 +284,11 @@ fn excerpt(log: &str, log_size: u64) -> String {
 /// Why this process may not load, if it may not.
 #[must_use]
 pub fn privileges() -> Option<String> {
+    if target::in_user_namespace() {
+        return Some(
+            "tracing needs the host's root, and this process is in a user namespace".into(),
+        );
+    }
     let missing = target::missing_capabilities();
     (!missing.is_empty()).then(|| {
         format!(

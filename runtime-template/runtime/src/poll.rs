@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, Map, RingBuffer, RingBufferBuilder};
 
 use crate::report::{Flow, Session};
 use crate::signal::Signals;
+use crate::target::clock_ns;
 use crate::{Context, Error};
 
 /// What ended the polling.
@@ -21,6 +23,9 @@ pub enum Ending {
 
 /// Records between two looks at signals and processes.
 const BATCH: usize = 4096;
+
+/// Records that follow one another faster than this, in nanoseconds, are left to gather.
+const CLOSE: u64 = 1_000_000;
 
 /// What the ring buffer's callback works on.
 pub struct State<'s, 'o> {
@@ -113,12 +118,13 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
     }
 
     /// Sleeps and handles records until something ends the run. `process` is a pidfd; `followed` the process whose
-    /// mappings the symbolizer follows.
+    /// mappings the symbolizer follows; `pipe` what the output is written to, if that is a pipe.
     pub fn poll(
         &self,
         signals: &Signals,
         process: Option<&OwnedFd>,
         followed: Option<Followed>,
+        pipe: Option<RawFd>,
     ) -> Result<Ending, Error> {
         let mut waiting = vec![pollfd(signals.fd())];
         waiting.extend(process.map(|process| pollfd(process.as_raw_fd())));
@@ -126,10 +132,23 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         waiting.extend(self.buffer.as_ref().map(|buffer| pollfd(buffer.epoll_fd())));
         let mappings = waiting.len();
         waiting.extend(followed.as_ref().map(|followed| pollfd(followed.fd)));
+        let rest = self.rest();
+        let mut last = 0;
+        // A pipe has an error where its reader is gone, which is also seen while there is nothing to write.
+        let reader = waiting.len();
+        waiting.extend(pipe.map(|fd| libc::pollfd {
+            events: 0,
+            ..pollfd(fd)
+        }));
         let mut empty = false;
         loop {
             if empty {
                 self.state.borrow_mut().session.flush()?;
+                let now = clock_ns(libc::CLOCK_MONOTONIC);
+                if now - last < CLOSE {
+                    pause(&mut waiting[..sources], rest)?;
+                }
+                last = now;
             }
             let timeout = if empty { -1 } else { 0 };
             // SAFETY: the list is valid and of this length.
@@ -143,6 +162,9 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
             }
             if waiting[0].revents != 0 {
                 return Ok(Ending::Signal);
+            }
+            if waiting.get(reader).is_some_and(|pipe| pipe.revents != 0) {
+                return Err(Error::broken_pipe());
             }
             if let (Some(followed), Some(ready)) = (&followed, waiting.get(mappings))
                 && ready.revents != 0
@@ -161,6 +183,20 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
                 return Ok(Ending::Process);
             }
         }
+    }
+
+    /// How long records may gather: a program that finds the reader asleep wakes it, which costs more than all else that
+    /// it does. In this time 1 GB a second fills half of the buffer.
+    fn rest(&self) -> Duration {
+        let Some(buffer) = &self.buffer else {
+            return Duration::ZERO;
+        };
+        // SAFETY: as in `produced`.
+        let bytes = unsafe {
+            let ring = libbpf_sys::ring_buffer__ring(buffer.as_libbpf_object().as_ptr(), 0);
+            libbpf_sys::ring__size(ring)
+        };
+        Duration::from_nanos(bytes as u64 / 2).min(Duration::from_nanos(CLOSE / 2))
     }
 
     /// Where the producers are: records up to there came before now.
@@ -212,11 +248,43 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
     }
 }
 
+/// Sleeps; a signal or the end of a process ends it early.
+fn pause(sources: &mut [libc::pollfd], rest: Duration) -> Result<(), Error> {
+    let rest = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: rest.subsec_nanos().into(),
+    };
+    // SAFETY: the list is valid and of this length; no mask of signals.
+    let ready = unsafe {
+        libc::ppoll(
+            sources.as_mut_ptr(),
+            sources.len() as _,
+            &rest,
+            std::ptr::null(),
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    if ready < 0 && error.kind() != std::io::ErrorKind::Interrupted {
+        return Err(Error::with_source("poll", error));
+    }
+    Ok(())
+}
+
 fn pollfd(fd: i32) -> libc::pollfd {
     libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
+    }
+}
+
+/// Standard output, if it is a pipe.
+pub fn piped_output() -> Option<RawFd> {
+    // SAFETY: all zeroes is a value, and a valid place for the result.
+    unsafe {
+        let mut about: libc::stat = std::mem::zeroed();
+        let found = libc::fstat(libc::STDOUT_FILENO, &mut about) == 0;
+        (found && about.st_mode & libc::S_IFMT == libc::S_IFIFO).then_some(libc::STDOUT_FILENO)
     }
 }
 
@@ -227,6 +295,22 @@ pub fn watch_process(pid: i32) -> Result<OwnedFd, Error> {
     match i32::try_from(fd) {
         // SAFETY: the call succeeded, so the descriptor is open and ours alone.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(Error::last_os(format!("watch process {pid}"))),
+        _ => {
+            let error = std::io::Error::last_os_error();
+            Err(Error::with_source(
+                format!("process {pid}{}", leader(pid)),
+                error,
+            ))
+        }
     }
+}
+
+/// What `pid` is, where it is a thread and not a process.
+fn leader(pid: i32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    (status.lines())
+        .find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
+        .filter(|leader: &i32| *leader != pid)
+        .map(|leader| format!(" is a thread of process {leader}"))
+        .unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use crate::poll::{self, Ending, Followed, Records, State};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
-use crate::target::{Target, clock_ns};
+use crate::target::{self, Target, clock_ns};
 use crate::{Context, Error, Tracer, config, detach, load};
 
 /// The phases of a run.
@@ -30,13 +30,15 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     };
     let config = config::from_environment(&manifest.config)?;
     if let Some(pid) = options.pid {
-        poll::watch_process(pid).context(|| format!("-p {pid}"))?;
+        poll::watch_process(pid)?;
     }
     if !options.dry_run {
         if let Some(reason) = load::privileges() {
             return Err(Error::new(reason));
         }
         plan::check_btf(manifest)?;
+        // What per-CPU values are read by; better missed now than when results are printed.
+        target::cpu_ids()?;
     }
     let mut child = match &options.command {
         Some(command) if !options.dry_run => Some(child::start(command)?),
@@ -53,7 +55,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
             "no probe of the script can be attached on this machine",
         ));
     }
-    raise_file_limit();
+    raise_file_limit(plan.sites());
     load::capture_log(options.verbose);
     let facts = Facts {
         parameters: &options.parameters,
@@ -111,6 +113,10 @@ fn trace(
     options: &Options,
     signals: Signals,
 ) -> Result<(Ending, detach::Idle), Error> {
+    let pipe = match options.output {
+        Some(_) => None,
+        None => poll::piped_output(),
+    };
     let pid = child.as_ref().map(|child| child.pid).or(options.pid);
     let process = pid.map(poll::watch_process).transpose()?;
     let followed = pid.and_then(|pid| {
@@ -128,7 +134,7 @@ fn trace(
     let (ending, idle) = {
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = records.poll(&signals, process.as_ref(), followed)?;
+        let mut ending = records.poll(&signals, process.as_ref(), followed, pipe)?;
         signals.end_at_once();
         let idle = detach::stop(std::mem::take(&mut attach.attachments));
         if matches!(ending, Ending::Exit(_)) {
@@ -164,6 +170,13 @@ struct AttachPhase<'a> {
     sites: usize,
 }
 
+impl Drop for AttachPhase<'_> {
+    /// After an error: nothing stays attached, and nobody waits for hundreds of probes one by one.
+    fn drop(&mut self) {
+        detach::stop(std::mem::take(&mut self.attachments)).release();
+    }
+}
+
 impl AttachPhase<'_> {
     fn attach(&mut self, plan: &Plan, groups: &[Vec<Group>], phase: Phase) -> Result<(), Error> {
         for (planned, groups) in plan.probes.iter().zip(groups) {
@@ -181,6 +194,19 @@ impl AttachPhase<'_> {
             }
             self.sites += attached.sites;
             self.attachments.extend(attached.attachments);
+            if let Some(at) = (attached.failures.iter()).position(Error::is_exhaustion) {
+                let failure = attached.failures.into_iter().nth(at);
+                return Err(Error::with_source(
+                    format!(
+                        "{}: attached to {} of {} places (`ulimit -n` is {})",
+                        planned.probe.place,
+                        attached.sites,
+                        planned.sites.len(),
+                        file_limit().rlim_cur
+                    ),
+                    failure.unwrap_or_else(|| Error::new("out of descriptors")),
+                ));
+            }
             // What a pattern matched beyond what can be probed is left out, as long as something is left.
             let pattern = planned
                 .sites
@@ -288,17 +314,27 @@ fn print(text: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A pattern may match more events than the 1024 descriptors that a process has by default.
-fn raise_file_limit() {
+/// A pattern may match more events than the descriptors that a process has by default: each takes two.
+fn raise_file_limit(sites: usize) {
+    let mut limit = file_limit();
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid value; a failure leaves the limit as it was.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    let wanted = sites as libc::rlim_t * 2 + 256;
+    if limit.rlim_max < wanted {
+        // With CAP_SYS_RESOURCE.
+        (limit.rlim_cur, limit.rlim_max) = (wanted, wanted);
+        // SAFETY: as above.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    }
+}
+
+fn file_limit() -> libc::rlimit {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: `limit` is a valid place; a failure leaves the limit as it was.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
-    }
+    // SAFETY: `limit` is a valid place.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit
 }

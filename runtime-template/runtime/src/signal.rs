@@ -1,18 +1,22 @@
 //! SIGINT, SIGTERM, SIGHUP → a descriptor that the poll loop waits on.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Error;
+use crate::target::clock_ns;
 
 /// The signals that end a run, blocked and readable.
 pub struct Signals {
     fd: OwnedFd,
+    signals: Vec<libc::c_int>,
 }
 
 impl Signals {
     /// Blocks the signals; to be called after a child was forked, which inherits the mask.
     pub fn block() -> Result<Self, Error> {
-        let set = ending();
+        let signals = ending();
+        let set = set_of(&signals);
         // SAFETY: `set` is a valid set.
         let fd = unsafe {
             libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
@@ -23,7 +27,7 @@ impl Signals {
         }
         // SAFETY: the call succeeded, so the descriptor is open and ours alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Signals { fd })
+        Ok(Signals { fd, signals })
     }
 
     #[must_use]
@@ -31,33 +35,55 @@ impl Signals {
         self.fd.as_raw_fd()
     }
 
-    /// From here on another signal ends the process at once, with status 130: results are being printed.
+    /// From here on another signal ends the process at once, with status 130: results are being printed. Not in the
+    /// first half second: `timeout` signals its child and then the group that the child is in.
     pub fn end_at_once(self) {
+        const GRACE: u64 = 500_000_000;
+        static FIRST: AtomicU64 = AtomicU64::new(0);
         extern "C" fn leave(_: libc::c_int) {
-            // SAFETY: _exit may be called in a signal handler.
-            unsafe { libc::_exit(130) }
+            if clock_ns(libc::CLOCK_MONOTONIC) - FIRST.load(Ordering::Relaxed) > GRACE {
+                // SAFETY: _exit may be called in a signal handler, as clock_gettime may.
+                unsafe { libc::_exit(130) }
+            }
         }
+        FIRST.store(clock_ns(libc::CLOCK_MONOTONIC), Ordering::Relaxed);
         let handler: extern "C" fn(libc::c_int) = leave;
         // What has come so far is what ended the run.
         let mut waiting = [0u8; 1024];
         // SAFETY: `waiting` has room for whole records; the handler only calls _exit.
         unsafe {
             while libc::read(self.fd(), waiting.as_mut_ptr().cast(), waiting.len()) > 0 {}
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-                libc::signal(signal, handler as libc::sighandler_t);
+            for signal in &self.signals {
+                libc::signal(*signal, handler as libc::sighandler_t);
             }
-            libc::sigprocmask(libc::SIG_UNBLOCK, &ending(), std::ptr::null_mut());
+            let set = set_of(&self.signals);
+            libc::sigprocmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
         }
     }
 }
 
-fn ending() -> libc::sigset_t {
+/// SIGHUP is left ignored where it is (`nohup`). SIGINT is not: a shell ignores it for whatever runs in the background.
+fn ending() -> Vec<libc::c_int> {
+    // SAFETY: a null pointer asks for the present action, for which all zeroes is a valid place.
+    let hangup_ignored = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    };
+    let mut signals = vec![libc::SIGINT, libc::SIGTERM];
+    if !hangup_ignored {
+        signals.push(libc::SIGHUP);
+    }
+    signals
+}
+
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
     // SAFETY: a set is plain bits, and sigemptyset makes it valid.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(&mut set, signal);
+        for signal in signals {
+            libc::sigaddset(&mut set, *signal);
         }
         set
     }

@@ -34,6 +34,21 @@ impl Target {
             Some(root) => Tracefs { root, _mount: None },
             None => Tracefs::mount()?,
         };
+        let events = found.root.join("events");
+        if let Err(error) = std::fs::read_dir(&events) {
+            let what = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => format!(
+                    "{}: tracepoints need root or CAP_DAC_READ_SEARCH too",
+                    TRACEFS[0]
+                ),
+                // Our own mount is reached through /proc.
+                _ if found._mount.is_some() => {
+                    "tracefs is not mounted, and neither is /proc".to_owned()
+                }
+                _ => format!("list {}", events.display()),
+            };
+            return Err(Error::with_source(what, error));
+        }
         Ok(&self.tracefs.get_or_init(|| found).root)
     }
 }
@@ -84,17 +99,21 @@ fn owned(result: libc::c_long, what: impl Fn() -> &'static str) -> Result<OwnedF
     }
 }
 
-/// Where tracefs is mounted, if it is where it belongs.
+/// Where tracefs belongs; the first is what debugfs mounts by itself too.
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// Where tracefs is mounted, if it is where it belongs; we may not be allowed to look inside.
 #[must_use]
 pub fn mounted_tracefs() -> Option<PathBuf> {
-    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|root| root.join("events").exists())
+    let found = |root: &PathBuf| match root.join("events").try_exists() {
+        Ok(exists) => exists,
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    };
+    TRACEFS.map(PathBuf::from).into_iter().find(found)
 }
 
-/// A file of tracefs, in one read: each one waits for a lock that detaching tracers hold.
-pub fn read_tracefs(path: &Path) -> std::io::Result<String> {
+/// A file that the kernel makes up, in one read: in tracefs each one waits for a lock that detaching tracers hold.
+pub fn read_at_once(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::with_capacity(16 << 10);
     std::fs::File::open(path)?.read_to_string(&mut text)?;
@@ -176,22 +195,42 @@ pub fn has_btf() -> bool {
 /// The capabilities that loading and attaching need and that this process lacks.
 #[must_use]
 pub fn missing_capabilities() -> Vec<&'static str> {
-    const SYS_ADMIN: u32 = 21;
     const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = (status.lines())
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
-    let Some(effective) = effective else {
+    let Some(effective) = effective_capabilities() else {
         return Vec::new();
     };
-    if effective & (1 << SYS_ADMIN) != 0 {
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    if has(SYS_ADMIN) {
         return Vec::new();
     }
     (NEEDED.into_iter())
-        .filter(|(bit, _)| effective & (1 << bit) == 0)
+        .filter(|(bit, _)| !has(*bit))
         .map(|(_, name)| name)
         .collect()
+}
+
+/// Linux's number of CAP_SYS_ADMIN.
+pub const SYS_ADMIN: u32 = 21;
+
+/// Whether this process has a capability, in whatever user namespace it is; yes where /proc does not tell.
+#[must_use]
+pub fn is_capable(bit: u32) -> bool {
+    effective_capabilities().is_none_or(|effective| effective & (1 << bit) != 0)
+}
+
+/// One bit a capability; `None` where /proc does not tell.
+fn effective_capabilities() -> Option<u64> {
+    let status = read_at_once(Path::new("/proc/self/status")).ok()?;
+    let digits = (status.lines()).find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(digits.trim(), 16).ok()
+}
+
+/// Whether this process is in a user namespace of its own, whose capabilities are none to the kernel's tracing.
+#[must_use]
+pub fn in_user_namespace() -> bool {
+    // The first namespace's number is the same on every kernel (PROC_USER_INIT_INO).
+    const FIRST: &str = "user:[4026531837]";
+    std::fs::read_link("/proc/self/ns/user").is_ok_and(|name| name.as_os_str() != FIRST)
 }
 
 /// A path or name for a system call.

@@ -61,27 +61,16 @@ impl Provider for Kprobe {
     }
 
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
-        let (kind, returns) = match perf::dynamic("kprobe") {
-            Ok(found) => found,
-            Err(error) => {
-                let error = Error::with_source(format!("attach {}", attaching.probe.name), error);
-                return Attached {
-                    failures: vec![error],
-                    ..Attached::default()
-                };
-            }
-        };
-        let config = if matches!(attaching.probe.attach, Attach::Kretprobe { .. }) {
-            returns
-        } else {
-            0
+        let returns = matches!(attaching.probe.attach, Attach::Kretprobe { .. });
+        let mut attribute = match perf::dynamic("kprobe", returns) {
+            Ok(attribute) => attribute,
+            Err(error) => return Attached::nowhere(attaching.probe, error),
         };
         Attached::each(sites, |site| {
             let Place::Kernel { function, offset } = &site.place else {
                 return Ok(Vec::new());
             };
             let name = c_string(function.as_str())?;
-            let mut attribute = perf::attribute(kind, config);
             attribute.__bindgen_anon_3.kprobe_func = name.as_ptr() as u64;
             attribute.__bindgen_anon_4.probe_offset = *offset;
             let scope = Scope { pid: -1, cpu: 0 };

@@ -107,6 +107,14 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// Nothing of this kind can be attached here.
+    pub fn nowhere(probe: &Probe, error: Error) -> Self {
+        Attached {
+            failures: vec![Error::with_source(format!("attach {}", probe.name), error)],
+            ..Attached::default()
+        }
+    }
+
     /// Attaches site by site.
     pub fn each(
         sites: &[Site],

@@ -7,7 +7,7 @@ use perf_event_open_sys as sys;
 use sys::bindings::perf_event_attr;
 
 use super::Attachment;
-use crate::Error;
+use crate::{Error, target};
 
 /// Which tasks and which CPU an event is of.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ pub fn attach(
     // SAFETY: `attribute` is valid and says its own size; pointers inside it live as long as the call.
     let event = unsafe { sys::perf_event_open(attribute, scope.pid, scope.cpu, -1, flags) };
     if event < 0 {
-        return Err(std::io::Error::last_os_error());
+        return Err(explained(std::io::Error::last_os_error()));
     }
     // SAFETY: the call succeeded, so the descriptor is open and ours alone.
     let event = unsafe { OwnedFd::from_raw_fd(event) };
@@ -61,6 +61,17 @@ pub fn attach(
         return Err(std::io::Error::last_os_error());
     }
     Ok(Attachment::Perf { link, event })
+}
+
+/// Some kernels let CAP_PERFMON open all events but those of uprobes.
+fn explained(error: std::io::Error) -> std::io::Error {
+    if error.kind() == std::io::ErrorKind::PermissionDenied
+        && !target::is_capable(target::SYS_ADMIN)
+    {
+        let text = format!("{error}; it may be CAP_SYS_ADMIN that is missing");
+        return std::io::Error::new(error.kind(), text);
+    }
+    error
 }
 
 fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Result<Option<OwnedFd>> {
@@ -83,7 +94,7 @@ fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Resul
         return Ok(Some(unsafe { OwnedFd::from_raw_fd(link) }));
     }
     let error = std::io::Error::from_raw_os_error(-link);
-    if error.raw_os_error() != Some(libc::EINVAL) || crate::target::kernel_at_least(5, 15) {
+    if error.raw_os_error() != Some(libc::EINVAL) || target::kernel_at_least(5, 15) {
         return Err(error);
     }
     if cookie != 0 {
@@ -106,16 +117,17 @@ fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Resul
     Ok(None)
 }
 
-/// The type number of a dynamic PMU (`kprobe`, `uprobe`) and the configuration bit that makes it a return probe.
-pub fn dynamic(pmu: &str) -> Result<(u32, u64), Error> {
+/// An event of a dynamic PMU: `kprobe` or `uprobe`, at the function's entry or its return.
+pub fn dynamic(pmu: &str, returns: bool) -> Result<sys::bindings::perf_event_attr, Error> {
     let root = format!("/sys/bus/event_source/devices/{pmu}");
     let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}"));
     let kind = read("type").ok().and_then(|text| text.trim().parse().ok());
     let kind =
         kind.ok_or_else(|| Error::new(format!("this kernel has no {pmu}s (no {root}/type)")))?;
+    // The configuration bit that makes it a return probe.
     let bit = read("format/retprobe").ok();
     let bit = bit
         .and_then(|text| text.trim().strip_prefix("config:")?.parse::<u32>().ok())
         .unwrap_or(0);
-    Ok((kind, 1 << bit))
+    Ok(attribute(kind, u64::from(returns) << bit))
 }

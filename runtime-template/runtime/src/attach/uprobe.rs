@@ -55,20 +55,10 @@ impl Provider for Uprobe {
     }
 
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
-        let (kind, returns) = match perf::dynamic("uprobe") {
-            Ok(found) => found,
-            Err(error) => {
-                let error = Error::with_source(format!("attach {}", attaching.probe.name), error);
-                return Attached {
-                    failures: vec![error],
-                    ..Attached::default()
-                };
-            }
-        };
-        let config = if matches!(attaching.probe.attach, Attach::Uretprobe { .. }) {
-            returns
-        } else {
-            0
+        let returns = matches!(attaching.probe.attach, Attach::Uretprobe { .. });
+        let mut attribute = match perf::dynamic("uprobe", returns) {
+            Ok(attribute) => attribute,
+            Err(error) => return Attached::nowhere(attaching.probe, error),
         };
         // An event of one process is of any CPU; one of all processes needs a CPU, and fires on all.
         let scope = match attaching.target.pid {
@@ -80,7 +70,6 @@ impl Provider for Uprobe {
                 return Ok(Vec::new());
             };
             let path = c_string(binary.as_os_str().as_bytes())?;
-            let mut attribute = perf::attribute(kind, config);
             attribute.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
             attribute.__bindgen_anon_4.probe_offset = *offset;
             let attachment = perf::attach(&mut attribute, scope, attaching.fd, site.cookie)

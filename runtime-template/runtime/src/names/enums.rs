@@ -29,9 +29,9 @@ impl Enums {
     /// The first name of a value.
     pub fn name(&mut self, index: usize, value: u64) -> Option<String> {
         let described = self.described.get(index)?;
-        if described.kernel
-            && let Some(values) = self.of_target(index, described)
-        {
+        if described.kernel {
+            // Not the names of the kernel that the script was compiled against.
+            let values = self.of_target(index, described)?;
             let named = values.iter().find(|(number, _)| *number == value);
             return named.map(|(_, name)| name.clone());
         }

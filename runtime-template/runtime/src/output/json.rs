@@ -190,8 +190,13 @@ fn datum(value: &Datum<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Readers keep numbers as doubles; as bpftrace does, one that is no double is a string (RFC 8259, section 6).
 fn integer(number: i128, out: &mut Vec<u8>) {
-    raw(out, format_args!("{number}"));
+    if number as f64 as i128 == number {
+        raw(out, format_args!("{number}"));
+    } else {
+        raw(out, format_args!("\"{number}\""));
+    }
 }
 
 fn list<T>(items: impl Iterator<Item = T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
@@ -254,8 +259,7 @@ mod tests {
     fn values() {
         assert_eq!(text(&Datum::text("a\"b\\\n\u{1}é")), r#""a\"b\\\n\u0001é""#);
         assert_eq!(text(&Datum::Text(b"\xff"[..].into())), "\"\u{fffd}\"");
-        // As bpftrace does: a member that is a number stays one, whatever its value.
-        assert_eq!(text(&Datum::Unsigned(u64::MAX)), "18446744073709551615");
+        assert_eq!(text(&Datum::Unsigned(u64::MAX)), "\"18446744073709551615\"");
         assert_eq!(text(&Datum::Unsigned(1 << 60)), "1152921504606846976");
         let tuple = Datum::Tuple(vec![Datum::Signed(-1), Datum::Bool(true)]);
         assert_eq!(

@@ -29,8 +29,8 @@ impl TextOutput {
 /// To standard error, which nothing else of ours buffers. Results reach their reader before what is said of them.
 fn say(sink: &mut Sink, line: std::fmt::Arguments<'_>) -> Result<(), Error> {
     sink.flush()?;
-    // Nowhere to say that standard error is closed.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // In one write. Nowhere to say that standard error is closed.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
     Ok(())
 }
 
