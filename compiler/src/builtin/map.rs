@@ -5,11 +5,12 @@ use btc_abi as abi;
 use super::argument::{self, ordinal, wrong};
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
-use crate::ir::{Expr, ExprKind, IntType, MapId, Type};
+use crate::ir::{Expr, ExprKind, IntType, MapId, StmtKind, Type};
 use crate::sema::{Lowering, MapArgument};
+use crate::syntax::ast;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::call("delete", (1, 2), "delete(@map, key)", delete),
+    Function::call("delete", (1, usize::MAX), "delete(@map, key)", delete),
     Function::call("has_key", (2, 2), "has_key(@map, key)", has_key),
     Function::call("len", (1, 1), "len(@map)", len),
     Function::call("clear", (1, 1), "clear(@map)", |l, call| {
@@ -43,36 +44,55 @@ fn map_and_key(l: &mut Lowering, call: &Call) -> Option<(MapId, Expr)> {
     Some((map, key))
 }
 
-/// `delete(@m, key)`, the older `delete(@m[key])`, and `delete(@m)` of a map without keys.
+/// `delete(@m, key)`, the older `delete(@m[key], …)`, and `delete(@m)` of a map without keys.
 fn delete(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let (map, key) = if call.arguments.len() == 2 {
+    let elements = matches!(
+        call.arguments.first().map(|a| &a.kind),
+        Some(ast::ExprKind::Map { key: Some(_), .. })
+    );
+    if !elements && call.arguments.len() == 2 {
         let (map, key) = map_and_key(l, call)?;
-        (map, Some(key))
-    } else {
-        let found = map_at(l, call, 0)?;
-        if found.key.is_none() && !l.map_is_scalar(found.map) && l.map_key_type(found.map).is_some()
-        {
-            let name = l.map_name(found.map);
-            l.report(
-                Diagnostic::error(
-                    Code::ArgumentCount,
-                    call.span,
-                    format!("`delete` needs to know which element of `{name}` to delete"),
-                )
-                .with_help(format!("`delete({name}, key)`, or `clear({name})` for all")),
-            );
-            return None;
-        }
-        (found.map, found.key)
-    };
-    Some(Expr {
+        return Some(deletion(map, Some(key), call));
+    }
+    let last = call.arguments.len() - 1;
+    if !elements && last > 0 {
+        return wrong(l, call, 2, "a map and a key", "more");
+    }
+    for at in 0..last {
+        let found = delete_one(l, call, at)?;
+        l.push(StmtKind::Eval(found), call.span);
+    }
+    delete_one(l, call, last)
+}
+
+/// An argument that names what to delete by itself.
+fn delete_one(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
+    let found = map_at(l, call, at)?;
+    let whole = found.key.is_none() && !l.map_is_scalar(found.map);
+    if whole && l.map_key_type(found.map).is_some() {
+        let name = l.map_name(found.map);
+        l.report(
+            Diagnostic::error(
+                Code::ArgumentCount,
+                call.span,
+                format!("`delete` needs to know which element of `{name}` to delete"),
+            )
+            .with_help(format!("`delete({name}, key)`, or `clear({name})` for all")),
+        );
+        return None;
+    }
+    Some(deletion(found.map, found.key, call))
+}
+
+fn deletion(map: MapId, key: Option<Expr>, call: &Call) -> Expr {
+    Expr {
         kind: ExprKind::MapDelete {
             map,
             key: key.map(Box::new),
         },
         ty: Type::Bool,
         span: call.span,
-    })
+    }
 }
 
 fn has_key(l: &mut Lowering, call: &Call) -> Option<Expr> {

@@ -66,6 +66,8 @@ pub fn c_macro(file: FileId, text: &str, definition: Range<usize>) -> Option<ast
         Some(rest) => rest.split_once(')')?,
         None => ("", after),
     };
+    let body = body.trim_start();
+    // No longer than the directive that it replaces, so that there is room for it in a file's first line.
     let header = format!("macro {name}({parameters}){{");
     let start = definition.end - body.len();
     // The body stays where it is in the file, so that diagnostics point there.

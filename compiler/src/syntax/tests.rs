@@ -497,3 +497,23 @@ fn the_whole_language_parses() {
         .collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }
+
+#[test]
+fn a_c_macro_keeps_its_place() {
+    for (text, name, parameters, value) in [
+        ("#define A b\n", "A", 0, "b"),
+        ("#define ADD(x, y) (x + \\\n y)\n", "ADD", 2, "(x + \\\n y)"),
+    ] {
+        let end = text.len() - 1;
+        let found = super::c_macro(FileId(0), text, 8..end).unwrap();
+        assert_eq!(found.name.text, name);
+        assert_eq!(
+            (found.parameters.len(), found.hygienic),
+            (parameters, false)
+        );
+        let span = found.body.value.unwrap().span.range();
+        let inner = value.trim_start_matches('(').trim_end_matches(')');
+        assert!([value, inner].contains(&&text[span]));
+    }
+    assert!(super::c_macro(FileId(0), "#define A for (;;)", 8..18).is_none());
+}
