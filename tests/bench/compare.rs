@@ -24,11 +24,6 @@ pub fn least_of(
 
 /// Compiles a script; the executable, and the seconds it took.
 pub fn compile(script: &str, name: &str) -> Result<(PathBuf, f64)> {
-    compile_with(&[], script, name)
-}
-
-/// The same, with further options of btc's.
-pub fn compile_with(flags: &[&str], script: &str, name: &str) -> Result<(PathBuf, f64)> {
     let directory = work_directory().join("bench");
     std::fs::create_dir_all(&directory)?;
     let executable = directory.join(name.replace(' ', "-"));
@@ -37,7 +32,6 @@ pub fn compile_with(flags: &[&str], script: &str, name: &str) -> Result<(PathBuf
     let output = Command::new(btc)
         .args(["-e", script, "-o"])
         .arg(&executable)
-        .args(flags)
         .output()?;
     let seconds = start.elapsed().as_secs_f64();
     if !output.status.success() {
