@@ -42,6 +42,7 @@ codes! {
     FormatString = "format-string",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
+    TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",
     UnsafeFunction = "unsafe-function",

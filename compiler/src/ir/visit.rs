@@ -1,6 +1,8 @@
 //! Walks the typed tree: every expression, statement and list of steps of a program, in order.
 
-use crate::ir::{AggregateUpdate, Expr, ExprKind, Place, Program, Step, Stmt, StmtKind};
+use std::collections::BTreeSet;
+
+use crate::ir::{AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind};
 
 /// What a walk meets, before its parts.
 pub enum Node<'n> {
@@ -21,6 +23,33 @@ pub fn statements<'n>(body: &'n [Stmt], visit: &mut dyn FnMut(Node<'n>)) {
     for stmt in body {
         statement(stmt, visit);
     }
+}
+
+/// The maps that statements name.
+#[must_use]
+pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
+    let mut found = BTreeSet::new();
+    statements(body, &mut |node| {
+        let map = match node {
+            Node::Stmt(stmt) => match &stmt.kind {
+                StmtKind::MapSet { map, .. }
+                | StmtKind::Aggregate { map, .. }
+                | StmtKind::ForMap { map, .. } => map,
+                _ => return,
+            },
+            Node::Expr(expr) => match &expr.kind {
+                ExprKind::MapGet { map, .. }
+                | ExprKind::MapHas { map, .. }
+                | ExprKind::MapLen { map }
+                | ExprKind::MapDelete { map, .. }
+                | ExprKind::MapStep { map, .. } => map,
+                _ => return,
+            },
+            Node::Steps(_) => return,
+        };
+        found.insert(*map);
+    });
+    found
 }
 
 fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {

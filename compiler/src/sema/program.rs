@@ -303,6 +303,9 @@ impl Context<'_> {
                 span: body.context.span,
             });
         }
+        for probe in &probes {
+            refuse_many_maps(&mut lowering, probe);
+        }
         let maps = finished_maps(&mut lowering);
         let program = ir::Program {
             name: self.options.name.clone(),
@@ -388,6 +391,21 @@ fn pid_filter(l: &mut Lowering) {
         otherwise: vec![],
     };
     l.push(kind, span);
+}
+
+/// The kernel lets a program use 64 maps; some are taken by records, counters, stacks, scratch memory and slots.
+const MOST_MAPS: usize = 56;
+
+fn refuse_many_maps(lowering: &mut Lowering, probe: &ir::Probe) {
+    let used = ir::visit::maps(&probe.body).len();
+    if used > MOST_MAPS {
+        let diagnostic = Diagnostic::error(
+            Code::TooManyMaps,
+            probe.span,
+            format!("this probe uses {used} maps, more than {MOST_MAPS}"),
+        );
+        lowering.report(diagnostic.with_help("split it into several probes of the same event"));
+    }
 }
 
 fn finished_maps(lowering: &mut Lowering) -> Vec<ir::Map> {
