@@ -96,14 +96,15 @@ fn locate(cache: &Path) -> Result<Kernel> {
 /// # Errors
 /// When the package has no such module.
 pub fn module(kernel: &Kernel, name: &str) -> Result<Vec<u8>> {
-    let file_name = format!("{name}.ko.xz");
+    // Packed since Debian 13.
+    let (plain, packed) = (format!("{name}.ko"), format!("{name}.ko.xz"));
     let path = crate::case::files(&kernel.modules)?
         .into_iter()
-        .find(|p| {
-            p.file_name()
-                .is_some_and(|n| n.to_string_lossy() == file_name)
-        })
+        .find(|p| p.file_name().is_some_and(|n| *n == *plain || *n == *packed))
         .with_context(|| format!("the kernel package has no module {name}"))?;
+    if path.extension().is_some_and(|e| e == "ko") {
+        return Ok(std::fs::read(path)?);
+    }
     let run = Command::new("xz")
         .args(["--decompress", "--stdout"])
         .arg(path)

@@ -9,8 +9,10 @@ use btc_tests::guest::{BIN, Job, LOAD};
 use btc_tests::{compile, guest, kernels, launch, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Debian's kernel that has kprobes, kprobe.multi, fentry and BTF.
-const SERIES: &str = "6.12";
+/// Debian's kernel that has kprobes, kprobe.multi, fentry and BTF; `BTC_KERNEL` tries another.
+fn series() -> String {
+    std::env::var("BTC_KERNEL").unwrap_or_else(|_| "6.12".into())
+}
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
@@ -40,7 +42,7 @@ fn main() -> Result<()> {
 }
 
 fn title(case: &Case) -> String {
-    format!("{SERIES}/{}", case.name)
+    format!("{}/{}", series(), case.name)
 }
 
 /// Compiles every case, boots once, and judges each. A guest that can't be had fails all of them.
@@ -65,7 +67,7 @@ fn verdicts(cases: &[Case]) -> BTreeMap<String, Result<(), String>> {
         return verdicts;
     }
     let outcomes: Result<Vec<Outcome>> =
-        kernels::fetch(SERIES).and_then(|kernel| guest::run(&kernel, &executables, &jobs));
+        kernels::fetch(&series()).and_then(|kernel| guest::run(&kernel, &executables, &jobs));
     for (index, case) in ready.iter().enumerate() {
         let verdict = match &outcomes {
             Ok(outcomes) => check(case, &outcomes[index]),

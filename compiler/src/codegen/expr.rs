@@ -145,9 +145,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 helper: Helper::CurrentComm,
                 ..
             } => {
-                if size > 16 {
-                    self.zero(to, size)?;
-                }
+                // Linux 5.17 to 6.4 leaves what follows the name's end as it was, and keys are compared whole.
+                self.zero(to, size)?;
                 let room = self.i64(u64::from(size.min(16)));
                 self.helper(number::COMM, &[to.at.into(), room.into()])?;
             }

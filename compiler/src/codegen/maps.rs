@@ -308,11 +308,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             } else {
                 self.builder.build_int_neg(operand, "")?
             };
+            // A stricter order would make it an instruction that gives the old value, which came with Linux 5.12.
             let old = self.builder.build_atomicrmw(
                 inkwell::AtomicRMWBinOp::Add,
                 slot.at,
                 by,
-                inkwell::AtomicOrdering::SequentiallyConsistent,
+                inkwell::AtomicOrdering::Monotonic,
             )?;
             (old, self.add(old, by)?)
         } else {

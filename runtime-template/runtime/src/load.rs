@@ -246,6 +246,13 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
         rest.contains("failed").then_some(name)
     });
     let probe = program.and_then(|name| manifest.probes.iter().find(|probe| probe.program == name));
+    if let Some(lacking) = lacking(&log) {
+        let place = probe.map_or(String::new(), |probe| {
+            format!("{}: {} ", probe.place, probe.name)
+        });
+        let release = target::kernel_release();
+        return Error::new(format!("{place}needs {lacking}; this is {release}"));
+    }
     let log = excerpt(&log, config.log_size);
     match probe {
         Some(probe) => Error::with_source(
@@ -259,6 +266,48 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
         None => Error::with_source(format!("{what}:\n{log}\n{what}"), error),
     }
 }
+
+/// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
+fn lacking(log: &str) -> Option<String> {
+    if !target::kernel_at_least(5, 11)
+        && let Some((before, _)) = log.split_once("failed to create: -E2BIG")
+    {
+        let map = before.rsplit("map '").next()?.split('\'').next()?;
+        return Some(format!(
+            "keys of more than 512 bytes in the map {map}, which came with Linux 5.11 (a smaller max_strlen makes them shorter)"
+        ));
+    }
+    if !target::kernel_at_least(5, 12) && log.contains("BPF_STX uses reserved fields") {
+        return Some(
+            "atomic operations that give the old value, which came with Linux 5.12".into(),
+        );
+    }
+    let (_, rest) = log.split_once("unknown#").or_else(|| {
+        let (_, rest) = log.split_once("unknown func ")?;
+        rest.split_once('#')
+    })?;
+    let number: u32 = (rest.split(|c: char| !c.is_ascii_digit()).next()?)
+        .parse()
+        .ok()?;
+    let (_, helper, version) = HELPERS.iter().find(|(known, _, _)| *known == number)?;
+    Some(format!("{helper}, which came with Linux {version}"))
+}
+
+/// Helpers newer than the oldest kernel that executables run on: number in linux/bpf.h, name, Linux version.
+const HELPERS: [(u32, &str, &str); 12] = [
+    (120, "bpf_get_ns_current_pid_tgid", "5.7"),
+    (125, "bpf_ktime_get_boot_ns", "5.8"),
+    (147, "bpf_d_path", "5.10"),
+    (158, "bpf_get_current_task_btf", "5.11"),
+    (164, "bpf_for_each_map_elem", "5.13"),
+    (173, "bpf_get_func_ip", "5.15"),
+    (174, "bpf_get_attach_cookie", "5.15"),
+    (175, "bpf_task_pt_regs", "5.15"),
+    (181, "bpf_loop", "5.17"),
+    (182, "bpf_strncmp", "5.17"),
+    (195, "bpf_map_lookup_percpu_elem", "5.19"),
+    (208, "bpf_ktime_get_tai_ns", "6.1"),
+];
 
 /// The last lines of the verifier's log, or of all that libbpf said.
 fn excerpt(log: &str, log_size: u64) -> String {
@@ -296,4 +345,20 @@ pub fn privileges() -> Option<String> {
             missing.join(" and ")
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lacking;
+
+    #[test]
+    fn helpers_that_a_kernel_lacks_have_names() {
+        let named = Some("bpf_get_attach_cookie, which came with Linux 5.15".to_owned());
+        assert_eq!(
+            lacking("36: (85) call unknown#174\ninvalid func unknown#174\n"),
+            named
+        );
+        assert_eq!(lacking("unknown func bpf_get_attach_cookie#174\n"), named);
+        assert_eq!(lacking("R1 invalid mem access 'inv'"), None);
+    }
 }
