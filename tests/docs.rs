@@ -19,7 +19,10 @@ const INSTEAD: &[(&str, &str)] = &[
     ("make deps", "make -n deps"),
     ("make test", "make -n test"),
     ("make bench", "make -n bench"),
-    ("sudo make install", "make install DESTDIR=$PWD/installed"),
+    (
+        "sudo make install",
+        "make install DESTDIR=$WITHIN/installed",
+    ),
 ];
 
 /// One command and the lines shown below it.
@@ -88,8 +91,12 @@ fn blocks(text: &str) -> Vec<Shown> {
     for (index, line) in text.lines().enumerate() {
         if line.starts_with("```") {
             inside = line == "```console";
-        } else if !inside {
-        } else if let Some(command) = line.strip_prefix("$ ") {
+            continue;
+        }
+        if !inside {
+            continue;
+        }
+        if let Some(command) = line.strip_prefix("$ ") {
             found.push(Shown {
                 line: index + 1,
                 command: command.to_string(),
@@ -118,7 +125,7 @@ fn run(command: &str, within: &Path) -> Result<String> {
         .args(["-k", "5", "100", "sh", "-c"])
         .arg(format!("exec 2>&1; {command}"))
         .env("PATH", format!("{}:{path}", within.join("bin").display()))
-        .env("PWD", within)
+        .env("WITHIN", within)
         .current_dir(if make {
             btc_tests::root()
         } else {

@@ -159,6 +159,29 @@ fn a_directory_is_not_overwritten() {
 }
 
 #[test]
+fn a_device_stays_a_device() {
+    use std::os::unix::fs::FileTypeExt;
+    let within = directory("device");
+    let device = within.join("full");
+    // A copy of /dev/full, in case it is not.
+    let made = Command::new("mknod")
+        .arg(&device)
+        .args(["c", "1", "7"])
+        .status();
+    assert!(made.unwrap().success());
+    let output = run(&["-e", PROGRAM, "-o", "full"], &within);
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        ),
+        (Some(1), "btc: no space left to write full\n".to_string())
+    );
+    assert!(fs::metadata(&device).unwrap().file_type().is_char_device());
+    assert_eq!(names(&within), ["full"]);
+}
+
+#[test]
 fn run_compiles_once_and_hands_parameters_on() {
     let within = directory("run");
     let words = [

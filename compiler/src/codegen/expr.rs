@@ -5,6 +5,7 @@ use inkwell::values::{BasicValue, IntValue};
 
 use super::builder::Mem;
 use super::helper::number;
+use super::maps::Yields;
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::{Context, Expr, ExprKind, Helper, LogicalOp, Type, Types, UnaryOp};
@@ -355,7 +356,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 op,
                 value,
                 yields_old,
-            } => Val::Int(self.map_step(*map, key.as_deref(), *op, value, *yields_old)?),
+            } => {
+                let yields = if *yields_old {
+                    Yields::Old
+                } else {
+                    Yields::New
+                };
+                Val::Int(self.map_step(*map, key.as_deref(), *op, value, yields)?)
+            }
             ExprKind::StringLength(of) => Val::Int(self.string_length(of)?),
             ExprKind::Block { body, value } if scalar || matches!(expr.ty, Type::Void) => {
                 self.body(body)?;

@@ -31,6 +31,14 @@ fn is_array(kind: &abi::MapKind) -> bool {
     matches!(kind, abi::MapKind::Array | abi::MapKind::PerCpuArray)
 }
 
+/// Which value of a changed map element is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Yields {
+    Nothing,
+    Old,
+    New,
+}
+
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     pub fn map_pointer(&self, index: u32) -> Result<PointerValue<'ctx>, Bug> {
         self.unit
@@ -284,14 +292,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(self.builder.build_not(null, "")?)
     }
 
-    /// `@m op= value`: the old or the new value; 0 where the element can't be inserted.
+    /// `@m op= value`: the old or the new value, whichever is wanted; 0 where the element can't be inserted.
     pub fn map_step(
         &mut self,
         map: MapId,
         key: Option<&Expr>,
         op: BinaryOp,
         value: &Expr,
-        yields_old: bool,
+        yields: Yields,
     ) -> Result<IntValue<'ctx>, Bug> {
         let ty = &value.ty;
         let operand = self.int(value)?;
@@ -308,13 +316,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             } else {
                 self.builder.build_int_neg(operand, "")?
             };
-            // A stricter order would make it an instruction that gives the old value, which came with Linux 5.12.
-            let old = self.builder.build_atomicrmw(
-                inkwell::AtomicRMWBinOp::Add,
-                slot.at,
-                by,
-                inkwell::AtomicOrdering::Monotonic,
-            )?;
+            // The relaxed order makes it an instruction that gives no value; the one that does came with Linux 5.12.
+            let order = match yields {
+                Yields::Nothing => inkwell::AtomicOrdering::Monotonic,
+                Yields::Old | Yields::New => inkwell::AtomicOrdering::SequentiallyConsistent,
+            };
+            let old =
+                self.builder
+                    .build_atomicrmw(inkwell::AtomicRMWBinOp::Add, slot.at, by, order)?;
             (old, self.add(old, by)?)
         } else {
             let old = self.load_scalar(slot, ty)?;
@@ -323,7 +332,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             self.store_scalar(slot, new)?;
             (old, new)
         };
-        let result = if yields_old { old } else { new };
+        let result = match yields {
+            Yields::Old => old,
+            Yields::New => new,
+            Yields::Nothing => old.get_type().const_zero(),
+        };
         let stepped = self.current()?;
         self.jump(end)?;
         self.enter(nothing);

@@ -10,9 +10,10 @@ use super::context_reloc::Marker;
 use super::expr::Val;
 use super::helper::number;
 use super::loops::Frame;
+use super::maps::Yields;
 use super::module::Unit;
 use crate::bug::Bug;
-use crate::ir::{self, Expr, LocalId, ProgramKind, Stmt, StmtKind, Type};
+use crate::ir::{self, Expr, ExprKind, LocalId, ProgramKind, Stmt, StmtKind, Type};
 use crate::source::Span;
 
 /// Emits the code of one probe; a loop's callback swaps the function-level fields.
@@ -344,6 +345,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             StmtKind::MapSet { map, key, value } => self.map_set(*map, key.as_ref(), value),
             StmtKind::Aggregate { map, key, update } => self.aggregate(*map, key.as_ref(), update),
             StmtKind::Emit { record, values } => self.emit_record(*record, values),
+            StmtKind::Eval(Expr {
+                kind:
+                    ExprKind::MapStep {
+                        map,
+                        key,
+                        op,
+                        value,
+                        ..
+                    },
+                ..
+            }) => {
+                self.map_step(*map, key.as_deref(), *op, value, Yields::Nothing)?;
+                Ok(())
+            }
             StmtKind::Eval(value) => self.expr(value).map(|_| ()),
             StmtKind::If {
                 condition,

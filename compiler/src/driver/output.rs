@@ -35,7 +35,7 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Puts `contents` at `path`.
+/// Puts `contents` at `path`; a device or a pipe is written to and stays what it is.
 ///
 /// # Errors
 /// What writing gives; a temporary file is removed.
@@ -47,7 +47,12 @@ pub fn write(path: &Path, contents: &[u8], kind: Kind) -> Result<()> {
         name.to_string_lossy(),
         std::process::id()
     ));
-    let written = create(&temporary, contents, kind).and_then(|()| fs::rename(&temporary, path));
+    let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
+    let written = if special {
+        fs::write(path, contents)
+    } else {
+        create(&temporary, contents, kind).and_then(|()| fs::rename(&temporary, path))
+    };
     written.map_err(|error| {
         let _ = fs::remove_file(&temporary);
         match error.kind() {
