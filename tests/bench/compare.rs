@@ -136,6 +136,6 @@ fn least(tracer: &Tracer<'_>, load: &Path, work: &str) -> Result<f64> {
         }
         least = least.min((after.nanoseconds - before.nanoseconds) / runs);
     }
-    running.stop()?;
+    running.stop(tracer)?;
     Ok(least)
 }

@@ -58,7 +58,7 @@ fn attempt(tracer: &Tracer<'_>, load: &Path, pace: u64) -> Result<Option<f64>> {
     let made = words.next().context("a count")??;
     let rate = words.next().context("a rate")??;
     settle(&path)?;
-    running.stop()?;
+    running.stop(tracer)?;
     let text = std::fs::read(&path)?;
     let lines = text.split(|byte| *byte == b'\n');
     let seen = lines

@@ -63,11 +63,20 @@ impl Running {
         }))
     }
 
-    /// Interrupts it.
-    pub fn stop(mut self) -> Result<()> {
+    /// Interrupts it. bpftrace 0.17 now and then goes on after a Ctrl-C: then it is killed, since what is measured was
+    /// read before.
+    pub fn stop(mut self, tracer: &Tracer<'_>) -> Result<()> {
         // SAFETY: the child has not been waited for, so its pid is still its own.
         unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) };
-        self.child.wait()?;
+        let limit = Instant::now() + Duration::from_secs(15);
+        while self.child.try_wait()?.is_none() {
+            match tracer {
+                _ if Instant::now() < limit => {}
+                Tracer::Bpftrace(_) => return Ok(()),
+                Tracer::Btc(_) => bail!("{:?} goes on after a Ctrl-C", tracer.command_line()),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(())
     }
 }
