@@ -348,7 +348,11 @@ fn records(program: &ir::Program, shapes: &Shapes, sources: &SourceMap) -> Vec<a
     let size = program.limits.max_strlen;
     let largest = Type::String { size };
     let records = program.records.iter().map(|record| {
-        let fields = record.fields.iter().map(|ty| match record.kind {
+        let flags = gfp_arguments(&record.kind);
+        let fields = record.fields.iter().enumerate();
+        let fields = fields.map(|(at, ty)| match record.kind {
+            // Its bytes are the integer's.
+            _ if flags.contains(&at) => ("", abi::Value::GfpFlags),
             // The runtime looks the key up by its bytes.
             abi::RecordKind::PrintElement { .. } => ("", shapes.value(ty)),
             // Only a tail string can say that it was cut, and that a literal was not.
@@ -364,6 +368,34 @@ fn records(program: &ir::Program, shapes: &Shapes, sources: &SourceMap) -> Vec<a
         }
     });
     records.collect()
+}
+
+/// Which arguments of a format `%gr` prints.
+fn gfp_arguments(kind: &abi::RecordKind) -> Vec<usize> {
+    use abi::RecordKind as K;
+    let (K::Printf { format }
+    | K::Errorf { format }
+    | K::Warnf { format }
+    | K::System { format }
+    | K::Cat { format }) = kind
+    else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut at = 0;
+    for part in format.parts.iter() {
+        if let abi::Part::Argument {
+            width, conversion, ..
+        } = part
+        {
+            at += usize::from(*width == abi::Width::Argument);
+            if *conversion == abi::Conversion::GfpFlags {
+                found.push(at);
+            }
+            at += 1;
+        }
+    }
+    found
 }
 
 fn counters(program: &ir::Program, needs: &Needs) -> Vec<abi::Counter> {

@@ -71,9 +71,6 @@ fn formatted(
 
 fn malformed<T>(l: &mut Lowering, call: &Call, error: printf::FormatError) -> Option<T> {
     let span = call.arguments.first().map_or(call.span, |a| a.span);
-    if let Some(what) = error.not_yet {
-        return l.not_supported_yet(span, what);
-    }
     let diagnostic = Diagnostic::error(Code::FormatString, span, error.message);
     l.report(match error.help {
         Some(help) => diagnostic.with_help(help),

@@ -2,15 +2,11 @@
 
 use btc_abi as abi;
 
-use crate::diagnostic::Unsupported;
-
 /// Why a format string can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatError {
     pub message: String,
     pub help: Option<String>,
-    /// A conversion of the language that can't be compiled yet.
-    pub not_yet: Option<Unsupported>,
 }
 
 impl FormatError {
@@ -18,7 +14,6 @@ impl FormatError {
         FormatError {
             message: message.into(),
             help: None,
-            not_yet: None,
         }
     }
 }
@@ -115,7 +110,8 @@ fn what_it_takes(conversion: &abi::Conversion) -> Takes {
         abi::Conversion::Signed { .. }
         | abi::Conversion::Unsigned { .. }
         | abi::Conversion::Hex { .. }
-        | abi::Conversion::Octal { .. } => Takes::Integer,
+        | abi::Conversion::Octal { .. }
+        | abi::Conversion::GfpFlags => Takes::Integer,
         abi::Conversion::Char => Takes::Char,
         abi::Conversion::String => Takes::Text,
         abi::Conversion::Pointer => Takes::Pointer,
@@ -247,7 +243,6 @@ impl Reader<'_> {
                     self.text
                 ),
                 help: Some("write `%%` for a percent sign".into()),
-                not_yet: None,
             });
         };
         self.at += letter.len_utf8();
@@ -266,22 +261,15 @@ impl Reader<'_> {
             'r' if self.eat("x") => abi::Conversion::RawHex,
             'r' if self.eat("h") => abi::Conversion::RawHexSpaced,
             'r' => abi::Conversion::Raw,
-            'g' if self.eat("r") => {
-                return Err(FormatError {
-                    message: String::new(),
-                    help: None,
-                    not_yet: Some(Unsupported::ResourceFlags),
-                });
-            }
+            'g' if self.eat("r") => abi::Conversion::GfpFlags,
             _ => {
                 return Err(FormatError {
                     message: format!("unknown format specifier `{}`", &self.text[..self.at]),
                     help: Some(
-                        "the conversions are d i u x X o c s p r rx rh; write `%%` for a percent sign"
+                        "the conversions are d i u x X o c s p r rx rh gr; write `%%` for a percent sign"
                             .into(),
                     ),
-                    not_yet: None,
-                });
+                        });
             }
         })
     }

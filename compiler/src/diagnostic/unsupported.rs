@@ -117,7 +117,6 @@ table! {
     }
     Functions {
         CommOf = "`comm`, `pcomm` or `ppid` of another process",
-        ResourceFlags = "the format specifier `%gr`",
         BuildIdStack = "the stack mode `build_id`",
         StackLength = "`len` of a stack",
         DynamicNeedle = "a search for a string that is only known at run time",

@@ -91,6 +91,7 @@ fn has_symbols(value: &Value) -> bool {
         | Value::Username
         | Value::CgroupPath { .. }
         | Value::ProbeName
+        | Value::GfpFlags
         | Value::ErrorName
         | Value::SignalName
         | Value::SyscallName

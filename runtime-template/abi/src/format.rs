@@ -61,5 +61,7 @@ describe! {
         RawHex,
         /// `rh`: bytes in hex with spaces between.
         RawHexSpaced,
+        /// `gr`: GFP flags by name; the argument is a [`crate::Value::GfpFlags`].
+        GfpFlags,
     }
 }

@@ -57,6 +57,8 @@ describe! {
         /// A `u64`, printed as a probe's name: an index into [`crate::Manifest::probes`], or beyond their number an
         /// attach cookie: one of the names that the runtime found for patterns.
         ProbeName,
+        /// `u64` flags of a memory allocation, printed by the names that the target's kernel has for them.
+        GfpFlags,
         /// An `i32` errno printed by strerror.
         ErrorName,
         /// An `i32` signal number printed by name.
@@ -131,6 +133,7 @@ impl Value {
             | Value::Username
             | Value::CgroupPath { .. }
             | Value::ProbeName
+            | Value::GfpFlags
             | Value::Count
             | Value::Sum { .. } => 8,
             Value::String { size } => *size,

@@ -199,6 +199,10 @@ impl<'o> Decoder<'o> {
                 let name = self.probe_names.get(word() as usize);
                 Datum::text(name.map_or("", String::as_str))
             }
+            Value::GfpFlags => Datum::Named {
+                text: self.names.gfp_flags(word()),
+                number: word(),
+            },
             Value::ErrorName => Datum::text(names::error(small())),
             Value::SignalName => Datum::text(names::signal(small())),
             Value::SyscallName => Datum::text(names::syscall(small())),

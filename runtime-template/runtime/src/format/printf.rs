@@ -116,7 +116,7 @@ fn convert(
         }
         Conversion::Char => unpadded(field).write("", &[bits() as u8], out),
         Conversion::Pointer => number("0x", format!("{:x}", bits()), precision, field, out),
-        Conversion::String => text(argument, precision, field, out),
+        Conversion::String | Conversion::GfpFlags => text(argument, precision, field, out),
         Conversion::Raw => buffer(argument, field, out, value::escaped),
         Conversion::RawHex => buffer(argument, field, out, |bytes, out| {
             bytes.iter().for_each(|byte| value::hex_escaped(*byte, out));

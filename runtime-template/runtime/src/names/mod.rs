@@ -3,6 +3,7 @@
 
 mod cgroups;
 mod enums;
+mod gfp;
 mod signals;
 mod syscalls;
 mod users;
@@ -19,6 +20,7 @@ pub struct Names {
     users: users::Users,
     cgroups: cgroups::Cgroups,
     enums: enums::Enums,
+    gfp: gfp::GfpFlags,
 }
 
 impl Names {
@@ -29,6 +31,7 @@ impl Names {
             users: users::Users::default(),
             cgroups: cgroups::Cgroups::default(),
             enums: enums::Enums::new(&manifest.enums),
+            gfp: gfp::GfpFlags::default(),
         }
     }
 
@@ -40,6 +43,11 @@ impl Names {
     /// `hierarchy:path` of every cgroup of that id in the hierarchies whose names match; empty where there is none.
     pub fn cgroup(&mut self, id: u64, hierarchies: &str) -> String {
         self.cgroups.path(id, hierarchies)
+    }
+
+    /// Flags of a memory allocation as the kernel prints them: names with `|` between, what has no name in hex.
+    pub fn gfp_flags(&mut self, flags: u64) -> String {
+        self.gfp.text(flags)
     }
 
     /// The name of a value of an enum (an index into [`Manifest::enums`]); the number where it has none.
