@@ -46,6 +46,7 @@ mod run;
 mod signal;
 mod slots;
 mod stacks;
+mod symbols;
 pub mod symbolize;
 pub mod target;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
 mod usage;
+mod variant;
 
 use std::io::Write as _;
 use std::process::ExitCode;

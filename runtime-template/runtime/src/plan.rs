@@ -60,13 +60,7 @@ pub fn make(
             ));
             missing(config, warnings, error)?;
         }
-        for site in &mut sites {
-            // The name is a constant of the program unless a pattern was matched.
-            if site.name != probe.name {
-                site.cookie = plan.names.len() as u64;
-                plan.names.push(site.name.clone());
-            }
-        }
+        number(&mut sites, probe, &mut plan.names);
         count += sites.len();
         plan.probes.push(Planned {
             probe,
@@ -81,6 +75,18 @@ pub fn make(
         )));
     }
     Ok(plan)
+}
+
+/// Gives every name that a pattern matched its number. Static functions of one name come one after the other, and are
+/// one to `probe`. A probe without a pattern has its name in its program.
+fn number(sites: &mut [Site], probe: &Probe, names: &mut Vec<String>) {
+    let first = names.len();
+    for site in sites.iter_mut().filter(|site| site.name != probe.name) {
+        if names[first..].last() != Some(&site.name) {
+            names.push(site.name.clone());
+        }
+        site.cookie = names.len() as u64 - 1;
+    }
 }
 
 /// Applies `missing_probes` to a probe that the target does not have.
@@ -142,8 +148,11 @@ impl Plan {
                     Place::User { binary, offset } => {
                         let _ = write!(text, " ({} at {offset:#x})", binary.display());
                     }
-                    Place::Kernel { .. } | Place::Run | Place::Event | Place::Tracepoint { .. } => {
-                    }
+                    Place::Kernel { .. }
+                    | Place::Btf(_)
+                    | Place::Run
+                    | Place::Event
+                    | Place::Tracepoint { .. } => {}
                 }
                 text.push('\n');
             }

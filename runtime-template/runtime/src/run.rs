@@ -1,15 +1,14 @@
 //! A tracer and the process's arguments → a run, phase by phase, and its exit status.
 
 use std::io::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use btc_abi::Config;
 use libbpf_rs::{AsRawLibbpf, MapCore, Object};
 
-use crate::attach::{Attached, Attaching, Attachment};
+use crate::attach::{Attached, Attaching, Attachment, Site};
 use crate::child::{self, Child};
-use crate::context::{self, Group};
 use crate::load::Skeleton;
 use crate::options::{self, Options, Request};
 use crate::plan::{self, Phase, Plan, Planned};
@@ -18,6 +17,7 @@ use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
+use crate::variant::Split;
 use crate::{Context, Error, Tracer, config, detach, load};
 
 /// The phases of a run.
@@ -63,22 +63,21 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         pid_filter: options.pid,
         start_time,
     };
-    let (loaded, groups) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
+    let (loaded, mut splits) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
     let mut attach = AttachPhase {
         object,
         config: &config,
         target: &target,
         warnings: !options.no_warnings,
-        variants: Vec::new(),
         attachments: Vec::new(),
         sites: 0,
     };
     // From here on a signal ends the run in order.
     let signals = Signals::block()?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
-    attach.attach(&plan, &groups, Phase::Begin)?;
-    attach.attach(&plan, &groups, Phase::Trace)?;
+    attach.attach(&plan, &mut splits, Phase::Begin)?;
+    attach.attach(&plan, &mut splits, Phase::Trace)?;
     let ends = plan
         .of(Phase::End)
         .map(|planned| planned.sites.len())
@@ -88,7 +87,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         &mut session,
         &mut attach,
         &plan,
-        &groups,
+        &mut splits,
         child.as_mut(),
         &options,
         signals,
@@ -108,7 +107,7 @@ fn trace(
     session: &mut Session<'_>,
     attach: &mut AttachPhase<'_>,
     plan: &Plan,
-    groups: &[Vec<Group>],
+    splits: &mut [Split],
     mut child: Option<&mut Child>,
     options: &Options,
     signals: Signals,
@@ -140,7 +139,7 @@ fn trace(
         if matches!(ending, Ending::Exit(_)) {
             records.discard()?;
         }
-        attach.attach(plan, groups, Phase::End)?;
+        attach.attach(plan, splits, Phase::End)?;
         if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
             ending = Ending::Exit(status);
         }
@@ -163,8 +162,6 @@ struct AttachPhase<'a> {
     config: &'a Config,
     target: &'a Target,
     warnings: bool,
-    /// Copies of programs for other tracepoint layouts.
-    variants: Vec<OwnedFd>,
     attachments: Vec<Attachment>,
     /// Attached so far.
     sites: usize,
@@ -178,12 +175,12 @@ impl Drop for AttachPhase<'_> {
 }
 
 impl AttachPhase<'_> {
-    fn attach(&mut self, plan: &Plan, groups: &[Vec<Group>], phase: Phase) -> Result<(), Error> {
-        for (planned, groups) in plan.probes.iter().zip(groups) {
+    fn attach(&mut self, plan: &Plan, splits: &mut [Split], phase: Phase) -> Result<(), Error> {
+        for (planned, split) in plan.probes.iter().zip(splits) {
             if planned.phase() != phase || planned.sites.is_empty() {
                 continue;
             }
-            let attached = self.probe(planned, groups)?;
+            let attached = self.probe(planned, std::mem::take(split))?;
             if self.target.verbose {
                 eprintln!(
                     "{}: attached to {} of {} places",
@@ -223,7 +220,7 @@ impl AttachPhase<'_> {
         Ok(())
     }
 
-    fn probe(&mut self, planned: &Planned, groups: &[Group]) -> Result<Attached, Error> {
+    fn probe(&mut self, planned: &Planned, split: Split) -> Result<Attached, Error> {
         let program = (self.object.progs_mut())
             .find(|program| program.name() == &*planned.probe.program)
             .ok_or_else(|| {
@@ -232,49 +229,53 @@ impl AttachPhase<'_> {
                     planned.probe.program
                 ))
             })?;
-        if groups.len() < 2 {
-            let attaching = Attaching {
-                probe: planned.probe,
-                fd: program.as_fd(),
-                program: &program,
-                target: self.target,
-            };
-            return Ok(planned.provider.attach(&attaching, &planned.sites));
-        }
         // SAFETY: a live object.
         let btf =
             unsafe { libbpf_sys::bpf_object__btf_fd(self.object.as_libbpf_object().as_ptr()) };
-        let mut all = Attached::default();
-        for (index, group) in groups.iter().enumerate() {
-            let variant = match index {
+        let mut all = Attached {
+            failures: split.failures,
+            ..Attached::default()
+        };
+        for (index, group) in split.groups.iter().enumerate() {
+            let sites: Vec<_> = (group.sites.iter())
+                .map(|site| planned.sites[*site].clone())
+                .collect();
+            // What a copy is attached to keeps it.
+            let copy = match index {
                 0 => None,
-                _ => Some(context::load_variant(
-                    planned.probe,
-                    &group.layout,
-                    program.as_libbpf_object().as_ptr(),
-                    btf,
-                )?),
+                _ => {
+                    let raw = program.as_libbpf_object().as_ptr();
+                    match group.variant.load(planned.probe, raw, btf) {
+                        Ok(copy) => Some(copy),
+                        Err(error) => {
+                            let what = format!("attach {}", names(&sites));
+                            all.failures.push(Error::with_source(what, error));
+                            continue;
+                        }
+                    }
+                }
             };
             let attaching = Attaching {
                 probe: planned.probe,
-                fd: variant
-                    .as_ref()
-                    .map_or(program.as_fd(), |variant| variant.as_fd()),
+                fd: copy.as_ref().map_or(program.as_fd(), AsFd::as_fd),
                 program: &program,
                 target: self.target,
             };
-            let sites: Vec<_> = group
-                .sites
-                .iter()
-                .map(|site| planned.sites[*site].clone())
-                .collect();
             let attached = planned.provider.attach(&attaching, &sites);
             all.attachments.extend(attached.attachments);
             all.sites += attached.sites;
             all.failures.extend(attached.failures);
-            self.variants.extend(variant);
         }
         Ok(all)
+    }
+}
+
+/// The first site, and how many there are beside it.
+fn names(sites: &[Site]) -> String {
+    match sites {
+        [] => String::new(),
+        [one] => one.name.clone(),
+        [first, others @ ..] => format!("{} and {} others", first.name, others.len()),
     }
 }
 

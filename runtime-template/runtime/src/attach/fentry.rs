@@ -30,8 +30,9 @@ impl Provider for Fentry {
     fn prepare(
         &self,
         probe: &Probe,
-        _: &[Site],
+        _: &Site,
         program: &mut OpenProgramMut<'_>,
+        _: &Target,
     ) -> Result<(), Error> {
         let Some((module, function)) = function(probe) else {
             return Ok(());

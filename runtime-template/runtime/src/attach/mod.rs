@@ -6,6 +6,7 @@ pub mod fentry;
 pub mod hardware;
 pub mod interval;
 pub mod kprobe;
+pub mod kprobe_multi;
 pub mod perf;
 pub mod profile;
 pub mod rawtracepoint;
@@ -15,6 +16,7 @@ pub mod uprobe;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use btc_abi::{Attach, Probe};
 use libbpf_rs::{OpenProgramMut, ProgramMut};
@@ -31,14 +33,16 @@ pub trait Provider: Sync {
     /// kernel can check is taken as it is.
     fn find(&self, probe: &Probe, target: &Target) -> Result<Vec<Site>, Error>;
 
-    /// Sets what must be known before the program is loaded.
+    /// Sets what must be known before the program is loaded; it is loaded for `first`, and copies for sites that it
+    /// does not fit.
     fn prepare(
         &self,
         probe: &Probe,
-        sites: &[Site],
+        first: &Site,
         program: &mut OpenProgramMut<'_>,
+        target: &Target,
     ) -> Result<(), Error> {
-        let _ = (probe, sites, program);
+        let _ = (probe, first, program, target);
         Ok(())
     }
 
@@ -78,14 +82,37 @@ pub enum Place {
         category: String,
         event: String,
     },
+    /// `function` or `module:function`.
     Kernel {
         function: String,
         offset: u64,
+        /// Of the function; 0 where no list was read or the kernel hides it.
+        address: u64,
     },
+    Btf(BtfFunction),
     User {
         binary: PathBuf,
         offset: u64,
     },
+}
+
+/// A function as BTF describes it. A program that is loaded for one fits no other.
+#[derive(Clone, Debug)]
+pub struct BtfFunction {
+    pub name: String,
+    /// Within the BTF of `object`.
+    pub id: u32,
+    /// `None`: the kernel itself.
+    pub object: Option<Arc<OwnedFd>>,
+    /// `object` is a BPF program, otherwise the BTF of a module.
+    pub of_program: bool,
+}
+
+impl PartialEq for BtfFunction {
+    fn eq(&self, other: &Self) -> bool {
+        let object = |of: &Self| of.object.as_ref().map(Arc::as_ptr);
+        self.id == other.id && object(self) == object(other)
+    }
 }
 
 /// A loaded program on its way.

@@ -32,8 +32,9 @@ impl Provider for Rawtracepoint {
     fn prepare(
         &self,
         probe: &Probe,
-        _: &[Site],
+        _: &Site,
         program: &mut OpenProgramMut<'_>,
+        _: &Target,
     ) -> Result<(), Error> {
         if let Attach::RawTracepoint { event, btf: true } = &probe.attach {
             program
