@@ -5,6 +5,7 @@ use inkwell::values::{BasicValue, IntValue};
 
 use super::builder::Mem;
 use super::helper::number;
+use super::loops::Hoisted;
 use super::maps::Yields;
 use super::program::Emitter;
 use crate::bug::Bug;
@@ -492,15 +493,21 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::InstructionPointer => self.context_word(arch.instruction_pointer()),
             Context::FunctionAddress => self.function_address(),
             Context::Slot(n) => self.context_word(8 * u32::from(n)),
-            Context::Cookie => {
-                let context = self.context;
-                self.helper(number::ATTACH_COOKIE, &[context.into()])
-            }
+            Context::Cookie => self.cookie(),
             Context::Register(name) => {
                 let at = arch.register(name).ok_or_else(|| register(name))?;
                 self.context_word(at)
             }
         }
+    }
+
+    /// Which of a pattern's probes ran.
+    pub fn cookie(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        if let Some(value) = self.hoisted(&Hoisted::Cookie)? {
+            return Ok(value);
+        }
+        let context = self.context;
+        self.helper(number::ATTACH_COOKIE, &[context.into()])
     }
 
     /// Eight bytes of the context.
@@ -520,7 +527,29 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(value)
     }
 
+    /// A probe at a place that registers tell of needs no helper; one elsewhere has it on every kernel, since the
+    /// runtime writes the address into the program where the kernel has no bpf_get_func_ip.
     fn function_address(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        use btc_abi::Attach as A;
+        let context = self.context;
+        match &self.probe.attach {
+            A::Uprobe { .. } => self.context_word(self.unit.arch().instruction_pointer()),
+            // Asked inside of a function, the helper answers 0.
+            A::Kprobe { offset, .. } if *offset != 0 => self.probe_address(),
+            A::Kprobe { .. } | A::Uretprobe { .. } => self.asked_where_it_can_be(),
+            _ => self.helper(number::GET_FUNC_IP, &[context.into()]),
+        }
+    }
+
+    /// The address of a kprobe's instruction.
+    fn probe_address(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        let ip = self.context_word(self.unit.arch().instruction_pointer())?;
+        let skew = self.i64(self.unit.arch().kprobe_skew());
+        Ok(self.builder.build_int_sub(ip, skew, "")?)
+    }
+
+    /// What bpf_get_func_ip says; without it where a kprobe is, and nothing for the return of a user's function.
+    fn asked_where_it_can_be(&mut self) -> Result<IntValue<'ctx>, Bug> {
         let has = btc_abi::TargetValue::HasHelper {
             number: number::GET_FUNC_IP,
         };
@@ -540,14 +569,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.jump(end)?;
         self.enter(no);
         let guessed = match self.probe.attach {
-            btc_abi::Attach::Kprobe { .. } => {
-                let ip = self.context_word(self.unit.arch().instruction_pointer())?;
-                let skew = self.i64(self.unit.arch().kprobe_skew());
-                self.builder.build_int_sub(ip, skew, "")?
-            }
-            btc_abi::Attach::Uprobe { .. } => {
-                self.context_word(self.unit.arch().instruction_pointer())?
-            }
+            btc_abi::Attach::Kprobe { .. } => self.probe_address()?,
             _ => self.i64(0),
         };
         self.jump(end)?;

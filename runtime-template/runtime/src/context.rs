@@ -108,9 +108,7 @@ pub fn patch(probe: &Probe, layout: &Layout, instructions: &mut [bpf_insn]) -> R
     for (relocation, member) in probe.context.iter().zip(&layout.0) {
         let at = relocation.instruction as usize;
         let patched = match (&relocation.location, &member.location) {
-            (compiled, here) if compiled == here => {
-                patch_offset(relocation, member, instructions)?
-            }
+            (compiled, here) if compiled == here => patch_offset(relocation, member, instructions)?,
             (DataLocation::FromStart, DataLocation::Inline) => instructions
                 .get_mut(at)
                 .and_then(|instruction| inline(instruction, member)),
@@ -212,11 +210,7 @@ fn follow(pair: &mut [bpf_insn], member: &Member, addend: u32) -> Option<()> {
 }
 
 /// The member has another size here: the load takes that size, with its sign where it is the narrower one.
-fn resize(
-    member: &Member,
-    compiled: u32,
-    instruction: &mut bpf_insn,
-) -> Result<(), Error> {
+fn resize(member: &Member, compiled: u32, instruction: &mut bpf_insn) -> Result<(), Error> {
     let size = match member.size {
         1 => 0x10,
         2 => 0x08,

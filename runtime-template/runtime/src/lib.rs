@@ -46,8 +46,8 @@ mod run;
 mod signal;
 mod slots;
 mod stacks;
-mod symbols;
 pub mod symbolize;
+mod symbols;
 pub mod target;
 #[cfg(test)]
 pub mod testing;

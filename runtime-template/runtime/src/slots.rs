@@ -105,7 +105,7 @@ fn number(
         TargetValue::HasHelper { number } => {
             // The type of the programs that ask: tracepoints have no function.
             u64::from(target::has_helper(ProgramType::Kprobe, *number))
-        },
+        }
     })
 }
 

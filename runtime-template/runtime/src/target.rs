@@ -41,7 +41,9 @@ impl Target {
 
     /// Whether one link may hold kprobes of many functions (Linux 5.18, where the kernel was built with FPROBE).
     pub fn has_kprobe_multi(&self) -> bool {
-        *self.kprobe_multi.get_or_init(crate::attach::kprobe_multi::supported)
+        *self
+            .kprobe_multi
+            .get_or_init(crate::attach::kprobe_multi::supported)
     }
 
     /// The root of tracefs: where it is mounted, else a mount of our own that no one sees and that ends with us.
@@ -196,9 +198,8 @@ pub fn kernel_release() -> String {
 #[must_use]
 pub fn has_helper(kind: ProgramType, helper: u32) -> bool {
     // SAFETY: plain integers; the options may be null.
-    let answer = unsafe {
-        libbpf_sys::libbpf_probe_bpf_helper(kind as u32, helper, std::ptr::null())
-    };
+    let answer =
+        unsafe { libbpf_sys::libbpf_probe_bpf_helper(kind as u32, helper, std::ptr::null()) };
     answer == 1
 }
 

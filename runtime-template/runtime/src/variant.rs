@@ -26,10 +26,8 @@ const GET_ATTACH_COOKIE: u32 = 174;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
     layout: Layout,
-    /// What bpf_get_attach_cookie would answer, where the kernel does not.
-    cookie: Option<i32>,
-    /// What bpf_get_func_ip would answer, where the kernel does not.
-    function: Option<i32>,
+    /// Helper calls (by instruction) that this kernel does not answer, and the answers.
+    answers: Vec<(usize, i32)>,
     /// The function that the program is loaded for.
     traced: Option<BtfFunction>,
 }
@@ -56,56 +54,48 @@ pub fn split(
     target: &Target,
 ) -> Result<Split, Error> {
     let asks = Asks::of(planned.probe, program, target);
-    let addresses = match asks.function {
-        true => symbols::addresses(planned.sites.iter().filter_map(function_name))?,
-        false => symbols::Addresses::new(),
+    let addresses = match asks.function.as_slice() {
+        [] => symbols::Addresses::new(),
+        _ => symbols::addresses(planned.sites.iter().filter_map(function_name))?,
     };
     let mut split = Split::default();
     for (index, site) in planned.sites.iter().enumerate() {
-        let mut variant = Variant {
-            cookie: asks.cookie.then_some(site.cookie as i32),
-            ..Variant::default()
-        };
-        if let Place::Btf(function) = &site.place {
-            variant.traced = Some(function.clone());
-        }
-        if asks.function {
-            match constant_address(site, &addresses) {
-                Ok(address) => variant.function = Some(address),
-                Err(error) => {
-                    split.failures.push(error);
-                    continue;
-                }
-            }
-        }
-        match context::layout(planned.probe, site, target) {
-            Ok(layout) => variant.layout = layout,
-            Err(error) => {
-                split.failures.push(error);
-                continue;
-            }
-        }
-        if let Some(group) = (split.groups.iter_mut()).find(|group| group.variant == variant) {
-            group.sites.push(index);
-            continue;
-        }
-        match variant.patch(planned.probe, &mut program.insns().to_vec()) {
-            Ok(()) => split.groups.push(Group {
-                variant,
-                sites: vec![index],
-            }),
-            Err(error) => split
-                .failures
-                .push(Error::with_source(site.name.clone(), error)),
+        match asks.variant(planned.probe, site, &addresses, target) {
+            Ok(variant) => split.add(planned.probe, site, index, variant, program),
+            Err(error) => split.failures.push(error),
         }
     }
     Ok(split)
 }
 
-/// What a program asks for that this kernel does not answer.
+impl Split {
+    fn add(
+        &mut self,
+        probe: &Probe,
+        site: &Site,
+        index: usize,
+        variant: Variant,
+        program: &OpenProgramMut<'_>,
+    ) {
+        if let Some(group) = (self.groups.iter_mut()).find(|group| group.variant == variant) {
+            group.sites.push(index);
+            return;
+        }
+        // Once here, so that a group's program can be made.
+        match variant.patch(probe, &mut program.insns().to_vec()) {
+            Ok(()) => self.groups.push(Group {
+                variant,
+                sites: vec![index],
+            }),
+            Err(error) => (self.failures).push(Error::with_source(site.name.clone(), error)),
+        }
+    }
+}
+
+/// Where a program calls helpers that this kernel does not have.
 struct Asks {
-    cookie: bool,
-    function: bool,
+    cookie: Vec<usize>,
+    function: Vec<usize>,
 }
 
 impl Asks {
@@ -121,13 +111,45 @@ impl Asks {
             ProgramType::Tracing => ProgramType::Kprobe,
             kind => kind,
         };
+        let unanswered = |helper, kind| {
+            let mut calls = calls(program.insns(), helper);
+            if !calls.is_empty() && target.has_helper(kind, helper) {
+                calls.clear();
+            }
+            calls
+        };
         Asks {
-            cookie: calls(program.insns(), GET_ATTACH_COOKIE)
-                && !target.has_helper(kind, GET_ATTACH_COOKIE),
-            function: function
-                && calls(program.insns(), GET_FUNC_IP)
-                && !target.has_helper(asked, GET_FUNC_IP),
+            cookie: unanswered(GET_ATTACH_COOKIE, kind),
+            function: match function {
+                true => unanswered(GET_FUNC_IP, asked),
+                false => Vec::new(),
+            },
         }
+    }
+
+    /// The program that a site needs.
+    fn variant(
+        &self,
+        probe: &Probe,
+        site: &Site,
+        addresses: &symbols::Addresses,
+        target: &Target,
+    ) -> Result<Variant, Error> {
+        let mut answers: Vec<_> = (self.cookie.iter())
+            .map(|call| (*call, site.cookie as i32))
+            .collect();
+        if !self.function.is_empty() {
+            let address = constant_address(site, addresses)?;
+            answers.extend(self.function.iter().map(|call| (*call, address)));
+        }
+        Ok(Variant {
+            layout: context::layout(probe, site, target)?,
+            answers,
+            traced: match &site.place {
+                Place::Btf(function) => Some(function.clone()),
+                _ => None,
+            },
+        })
     }
 }
 
@@ -141,21 +163,22 @@ fn is_call(instruction: &bpf_insn, helper: u32) -> bool {
         && instruction.imm.cast_unsigned() == helper
 }
 
-fn calls(instructions: &[bpf_insn], helper: u32) -> bool {
-    instructions.iter().any(|one| is_call(one, helper))
+/// The calls of a helper, by instruction.
+fn calls(instructions: &[bpf_insn], helper: u32) -> Vec<usize> {
+    let instructions = instructions.iter().enumerate();
+    instructions
+        .filter(|(_, one)| is_call(one, helper))
+        .map(|(index, _)| index)
+        .collect()
 }
 
-/// Calls of a helper become its answer; the constant is extended with its sign.
-fn answer(instructions: &mut [bpf_insn], helper: u32, value: i32) {
-    for instruction in instructions {
-        if is_call(instruction, helper) {
-            *instruction = bpf_insn {
-                code: MOVE,
-                imm: value,
-                ..Default::default()
-            };
-        }
-    }
+/// A call becomes its answer, extended with its sign.
+fn answer(instructions: &mut [bpf_insn], call: usize, value: i32) {
+    instructions[call] = bpf_insn {
+        code: MOVE,
+        imm: value,
+        ..Default::default()
+    };
 }
 
 fn function_name(site: &Site) -> Option<&str> {
@@ -186,11 +209,8 @@ fn constant_address(site: &Site, addresses: &symbols::Addresses) -> Result<i32, 
 impl Variant {
     fn patch(&self, probe: &Probe, instructions: &mut [bpf_insn]) -> Result<(), Error> {
         context::patch(probe, &self.layout, instructions)?;
-        if let Some(cookie) = self.cookie {
-            answer(instructions, GET_ATTACH_COOKIE, cookie);
-        }
-        if let Some(address) = self.function {
-            answer(instructions, GET_FUNC_IP, address);
+        for (call, value) in &self.answers {
+            answer(instructions, *call, *value);
         }
         Ok(())
     }
@@ -269,8 +289,7 @@ impl Variant {
         };
         // SAFETY: `program` is a loaded program of a live object; its infos live as long as that.
         unsafe {
-            options.expected_attach_type =
-                libbpf_sys::bpf_program__expected_attach_type(program);
+            options.expected_attach_type = libbpf_sys::bpf_program__expected_attach_type(program);
             let functions = libbpf_sys::bpf_program__func_info_cnt(program);
             if btf >= 0 && functions > 0 {
                 options.prog_btf_fd = btf as u32;
@@ -317,10 +336,10 @@ mod tests {
             ..Default::default()
         };
         let mut instructions = [call(14), call(174), half];
-        assert!(calls(&instructions, GET_ATTACH_COOKIE));
-        assert!(!calls(&instructions, GET_FUNC_IP));
-        answer(&mut instructions, GET_ATTACH_COOKIE, -2);
-        assert!(!calls(&instructions, GET_ATTACH_COOKIE));
+        assert_eq!(calls(&instructions, GET_ATTACH_COOKIE), [1]);
+        assert!(calls(&instructions, GET_FUNC_IP).is_empty());
+        answer(&mut instructions, 1, -2);
+        assert!(calls(&instructions, GET_ATTACH_COOKIE).is_empty());
         assert_eq!((instructions[1].code, instructions[1].imm), (MOVE, -2));
         assert_eq!(instructions[1].dst_reg(), 0);
         assert_eq!((instructions[0].code, instructions[2].imm), (CALL, 174));
