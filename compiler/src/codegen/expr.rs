@@ -493,11 +493,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::InstructionPointer => self.context_word(arch.instruction_pointer()),
             Context::FunctionAddress => self.function_address(),
             Context::Slot(n) => self.context_word(8 * u32::from(n)),
+            Context::Parameter(_) | Context::Result => {
+                let name = self.parameter(context)?.to_owned();
+                self.event_load(&name, 0, 8)
+            }
             Context::Cookie => self.cookie(),
             Context::Register(name) => {
                 let at = arch.register(name).ok_or_else(|| register(name))?;
                 self.context_word(at)
             }
+        }
+    }
+
+    /// The name by which the runtime finds a value of an fentry or fexit program.
+    pub fn parameter(&self, context: Context) -> Result<&str, Bug> {
+        match context {
+            Context::Parameter(n) => (self.probe.parameters.get(usize::from(n)))
+                .map(String::as_str)
+                .ok_or_else(|| Bug::new("no such parameter")),
+            _ => Ok(btc_abi::probe::RESULT),
         }
     }
 

@@ -140,13 +140,26 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(())
     }
 
+    fn patched_context(&self, context: Context) -> Option<Hoisted> {
+        match context {
+            Context::Cookie => Some(Hoisted::Cookie),
+            Context::Parameter(_) | Context::Result => Some(Hoisted::Event(EventRead {
+                field: self.parameter(context).ok()?.to_owned(),
+                addend: 0,
+                size: Some(8),
+            })),
+            _ => None,
+        }
+    }
+
     /// Notes what a callback's expression reads by instructions that the runtime may patch, each once.
     fn patched_reads(&self, node: &Node, reads: &mut Vec<Hoisted>) {
         let Node::Expr(expr) = node else { return };
-        if matches!(expr.kind, ExprKind::Context(Context::Cookie))
-            && !reads.contains(&Hoisted::Cookie)
+        if let ExprKind::Context(context) = expr.kind
+            && let Some(read) = self.patched_context(context)
+            && !reads.contains(&read)
         {
-            reads.push(Hoisted::Cookie);
+            reads.push(read);
         }
         let (ExprKind::Load(place) | ExprKind::Address(place)) = &expr.kind else {
             return;

@@ -117,6 +117,8 @@ pub struct Probe {
     pub name: String,
     pub kind: ProgramKind,
     pub attach: abi::Attach,
+    /// Names of what [`Context::Parameter`] reads.
+    pub parameters: Vec<String>,
     pub locals: Vec<Local>,
     pub body: Vec<Stmt>,
     /// Of the attach point.

@@ -94,11 +94,9 @@ fn exit(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagno
         },
     );
     let prototype = typed(&mut point, &target, environment)?;
-    // What a function returns follows its arguments.
-    point.retval = prototype.and_then(|function| {
-        let slot = slots(environment.host, &function).last().copied()?;
-        (function.result != CType::Void).then_some((Context::Slot(slot), function.result))
-    });
+    point.retval = prototype
+        .filter(|function| function.result != CType::Void)
+        .map(|function| (Context::Result, function.result));
     Ok(point)
 }
 
@@ -128,13 +126,10 @@ fn typed(
         host.function(module, &target.function)
     };
     if let Some(function) = prototype {
-        let places = slots(host, &function);
+        let parameters = function.parameters.iter().zip(0..);
         point.args = Args::Values(
-            function
-                .parameters
-                .iter()
-                .zip(places)
-                .map(|((name, ty), slot)| (name.clone(), ty.clone(), Context::Slot(slot)))
+            parameters
+                .map(|((name, ty), n)| (name.clone(), ty.clone(), Context::Parameter(n)))
                 .collect(),
         );
         return Ok(Some(function));
@@ -172,29 +167,8 @@ fn unknown(host: &dyn Host, target: &Target) -> Diagnostic {
     }
 }
 
-/// The context's slot of each parameter, then of the return value. A struct passed by value takes a slot for every
-/// eight bytes.
-fn slots(host: &dyn Host, function: &Function) -> Vec<u8> {
-    let mut next = 0u32;
-    let mut places = vec![0];
-    for (_, ty) in &function.parameters {
-        next += bytes(host, ty).div_ceil(8).max(1);
-        places.push(u8::try_from(next).unwrap_or(u8::MAX));
-    }
-    places
-}
-
-fn bytes(host: &dyn Host, ty: &CType) -> u32 {
-    match ty {
-        CType::Typedef { to, .. } => bytes(host, to),
-        CType::Record(record) => host.record_body(record).map_or(8, |body| body.size),
-        CType::Int { bytes, .. } => u32::from(*bytes),
-        _ => 8,
-    }
-}
-
-/// Parameters that stand at the same place with the same name and type in every match; the return value where all
-/// have as many parameters and return the same.
+/// Parameters that have the same name and type in every match, wherever they stand; the return value where all return
+/// the same.
 fn common_prototype(host: &dyn Host, module: Option<&str>, pattern: &str) -> Option<Function> {
     let mut common: Option<Function> = None;
     for name in host.functions(module, pattern) {
@@ -205,17 +179,10 @@ fn common_prototype(host: &dyn Host, module: Option<&str>, pattern: &str) -> Opt
             common = Some(function);
             continue;
         };
-        if so_far.parameters.len() != function.parameters.len() || so_far.result != function.result
-        {
+        if so_far.result != function.result {
             so_far.result = CType::Void;
         }
-        let same = so_far
-            .parameters
-            .iter()
-            .zip(&function.parameters)
-            .take_while(|(a, b)| a == b)
-            .count();
-        so_far.parameters.truncate(same);
+        (so_far.parameters).retain(|parameter| function.parameters.contains(parameter));
     }
     common
 }

@@ -222,7 +222,7 @@ fn functions_with_types() {
     let entry = resolve("fentry:vfs_read").unwrap();
     assert_eq!(names(&entry.args), ["file", "buf"]);
     let exit = resolve("kretfunc:vfs_read").unwrap();
-    assert_eq!(exit.retval, Some((Context::Slot(2), INT)));
+    assert_eq!(exit.retval, Some((Context::Result, INT)));
     assert_eq!(exit.name, "fexit:vfs_read");
     let pattern = resolve("fexit:vfs_*").unwrap();
     assert_eq!(names(&pattern.args), ["file"]);

@@ -298,6 +298,7 @@ impl Context<'_> {
                 name: body.context.name.clone(),
                 kind: body.context.kind,
                 attach: body.context.attach.clone(),
+                parameters: parameters(&body.context),
                 locals: std::mem::take(&mut lowering.locals),
                 body: statements,
                 span: body.context.span,
@@ -324,6 +325,14 @@ impl Context<'_> {
         };
         let tables = (lowering.types, lowering.maps, lowering.scopes);
         (Some(program), lowering.diagnostics, tables)
+    }
+}
+
+/// Names of what `args` has where its places are the target's.
+fn parameters(context: &ProbeContext) -> Vec<String> {
+    match &context.args {
+        provider::Args::Values(values) => values.iter().map(|(name, ..)| name.clone()).collect(),
+        _ => vec![],
     }
 }
 
