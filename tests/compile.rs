@@ -46,11 +46,20 @@ pub fn compile(case: &Case) -> Result<PathBuf> {
     let directory = crate::work_directory().join("bin");
     std::fs::create_dir_all(&directory)?;
     let executable = directory.join(case.name.replace('/', "-"));
-    let output = Command::new(btc()?)
+    compile_with(Command::new(btc()?), case, &executable)?;
+    Ok(executable)
+}
+
+/// Compiles a case's script with a btc that is started in another way, or with more words.
+///
+/// # Errors
+/// With btc's own words when it refuses the script.
+pub fn compile_with(mut btc: Command, case: &Case, executable: &Path) -> Result<()> {
+    let output = btc
         .args(&case.flags)
         .arg(&case.script)
         .arg("-o")
-        .arg(&executable)
+        .arg(executable)
         .current_dir(crate::root())
         .output()
         .context("btc")?;
@@ -61,7 +70,7 @@ pub fn compile(case: &Case) -> Result<PathBuf> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(executable)
+    Ok(())
 }
 
 /// The known load (tests/programs/load.rs), static, so that it runs in guests as well.
@@ -93,19 +102,30 @@ fn build_load() -> Result<PathBuf> {
 /// # Errors
 /// When rustc can't compile it.
 pub fn load_in(directory: &Path) -> Result<PathBuf> {
+    load_with(Command::new("rustc"), directory)
+}
+
+/// Compiles the load with a rustc that is started in another way, or with more words.
+///
+/// # Errors
+/// When rustc can't compile it.
+pub fn load_with(mut rustc: Command, directory: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(directory)?;
     let built = directory.join(format!("load-{}", std::process::id()));
-    let status = Command::new("rustc")
+    let output = rustc
         .args(["--edition", "2024", "-C", "opt-level=1"])
         .args(["-C", "target-feature=+crt-static"])
         .args(["-C", "force-frame-pointers=yes"])
         .args(["-C", "relocation-model=static", "-g", "-o"])
         .arg(&built)
         .arg(crate::root().join("tests/programs/load.rs"))
-        .status()
+        .output()
         .context("rustc")?;
-    if !status.success() {
-        bail!("rustc could not compile the load");
+    if !output.status.success() {
+        bail!(
+            "rustc could not compile the load: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let load = directory.join("btc-load");
     std::fs::rename(&built, &load)?;

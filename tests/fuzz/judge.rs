@@ -25,6 +25,7 @@ pub fn judge(text: &str, compile: bool) -> Result<(), String> {
 fn checked(text: &str, compile: bool) -> Result<(), String> {
     let language = Language {
         r#unsafe: text.len().is_multiple_of(2),
+        target: btc::arch::ALL[text.len() / 2 % btc::arch::ALL.len()],
         ..Language::default()
     };
     let analyzed = golden::analyze("fuzz", text, &language);

@@ -6,7 +6,7 @@ use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Context, Expr, IntType, Type};
 use crate::provider::{Func, Numbered};
-use crate::sema::{Arch, Lowering};
+use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::word("arg", numbered),
@@ -65,10 +65,7 @@ fn numbered(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 /// Arguments that the calling convention passes in registers.
 fn in_registers(l: &Lowering) -> u8 {
-    match l.options.arch {
-        Arch::X86_64 => 6,
-        Arch::Aarch64 => 8,
-    }
+    l.options.arch.argument_registers().len() as u8
 }
 
 fn on_stack(l: &mut Lowering, call: &Call) -> Option<Expr> {

@@ -5,7 +5,14 @@ use crate::host::fixture::FixtureHost;
 use crate::host::{CType, HostMember, HostRecord, RecordOrigin};
 
 fn preamble(text: &str) -> Preamble {
-    read(&FixtureHost, None, text, &COptions::default(), 0).unwrap()
+    read(
+        &FixtureHost,
+        Machine::default(),
+        text,
+        &COptions::default(),
+        0,
+    )
+    .unwrap()
 }
 
 /// A preamble without complaints.
