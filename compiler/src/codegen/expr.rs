@@ -494,7 +494,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::FunctionAddress => self.function_address(),
             Context::Slot(n) => self.context_word(8 * u32::from(n)),
             Context::Parameter(_) | Context::Result => {
-                let name = self.parameter(context)?.to_owned();
+                let name = self.parameter(of)?.to_owned();
                 self.event_load(&name, 0, 8)
             }
             Context::Cookie => self.cookie(),

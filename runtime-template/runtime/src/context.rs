@@ -4,7 +4,7 @@
 use btc_abi::{ContextRelocation, DataLocation, Probe};
 use libbpf_sys::bpf_insn;
 
-use crate::attach::{Place, Site};
+use crate::attach::{BtfFunction, Place, Site};
 use crate::target::Target;
 use crate::{Context, Error};
 
@@ -25,12 +25,14 @@ pub struct Layout(Vec<Member>);
 
 /// The layout of a site's event; empty where the program reads no member.
 pub fn layout(probe: &Probe, site: &Site, target: &Target) -> Result<Layout, Error> {
-    let Place::Tracepoint { category, event } = &site.place else {
-        return Ok(Layout::default());
-    };
     if probe.context.is_empty() {
         return Ok(Layout::default());
     }
+    let (category, event) = match &site.place {
+        Place::Tracepoint { category, event } => (category, event),
+        Place::Btf(function) => return parameters(probe, site, function),
+        _ => return Ok(Layout::default()),
+    };
     let path = (target.tracefs()?.join("events"))
         .join(category)
         .join(event)
@@ -52,6 +54,46 @@ pub fn layout(probe: &Probe, site: &Site, target: &Target) -> Result<Layout, Err
         layout.push(member.clone());
     }
     Ok(Layout(layout))
+}
+
+/// The places of a function's parameters that the program reads.
+fn parameters(probe: &Probe, site: &Site, function: &BtfFunction) -> Result<Layout, Error> {
+    let member = |relocation: &ContextRelocation| {
+        let name = &*relocation.field;
+        let known = function.members.iter().find(|(known, _)| known == name);
+        match known {
+            Some((name, offset)) => Ok(Member {
+                name: name.clone(),
+                offset: *offset,
+                size: u32::from(relocation.size),
+                signed: false,
+                array: false,
+                location: DataLocation::Inline,
+            }),
+            None if name == btc_abi::probe::RESULT => Err(Error::new(format!(
+                "{}: the function returns nothing on this kernel",
+                site.name
+            ))),
+            None => Err(Error::new(format!(
+                "{}: the function has no argument `{name}` on this kernel; it has {}",
+                site.name,
+                argument_names(function)
+            ))),
+        }
+    };
+    let members: Result<Vec<_>, _> = probe.context.iter().map(member).collect();
+    Ok(Layout(members?))
+}
+
+fn argument_names(function: &BtfFunction) -> String {
+    let names = function.members.iter().map(|(name, _)| name.as_str());
+    let names: Vec<_> = names
+        .filter(|name| *name != btc_abi::probe::RESULT)
+        .collect();
+    match names.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    }
 }
 
 /// The fields of a `format` file: `field:TYPE NAME[N];\toffset:N;\tsize:N;\tsigned:N;`.

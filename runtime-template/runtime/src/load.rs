@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{OpenMapMut, OpenObject, PrintLevel};
+use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
 use crate::variant::{self, Split};
@@ -230,13 +230,7 @@ fn set_up_programs(
         if !planned.sites.is_empty() {
             splits[index] = variant::split(planned, &program, target)?;
         }
-        let Some(first) = splits[index].groups.first() else {
-            program.set_autoload(false);
-            continue;
-        };
-        first.variant.apply(planned.probe, &mut program)?;
-        let site = &planned.sites[first.sites[0]];
-        (planned.provider).prepare(planned.probe, site, &mut program, target)?;
+        choose_first(&mut splits[index], planned, &mut program, target)?;
     }
     if seen != plan.probes.len() {
         return Err(Error::new(
@@ -244,6 +238,25 @@ fn set_up_programs(
         ));
     }
     Ok(splits)
+}
+
+/// The object's program becomes that of the first group that it can be prepared for.
+fn choose_first(
+    split: &mut Split,
+    planned: &Planned,
+    program: &mut OpenProgramMut<'_>,
+    target: &Target,
+) -> Result<(), Error> {
+    while let Some(first) = split.groups.first() {
+        let site = &planned.sites[first.sites[0]];
+        match (planned.provider).prepare(planned.probe, site, program, target) {
+            Ok(()) => return first.variant.apply(planned.probe, program),
+            Err(error) => split.failures.push(error),
+        }
+        split.groups.remove(0);
+    }
+    program.set_autoload(false);
+    Ok(())
 }
 
 /// The error of opening or loading, led by the probe and its place where the verifier refused a program.

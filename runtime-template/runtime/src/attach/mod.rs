@@ -106,6 +106,8 @@ pub struct BtfFunction {
     pub object: Option<Arc<OwnedFd>>,
     /// `object` is a BPF program, otherwise the BTF of a module.
     pub of_program: bool,
+    /// Names of the parameters, and [`btc_abi::probe::RESULT`], with their offsets in a program's context.
+    pub members: Vec<(String, u32)>,
 }
 
 impl PartialEq for BtfFunction {
