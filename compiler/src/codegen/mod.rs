@@ -14,6 +14,7 @@ mod helper;
 mod llvm_messages;
 mod loops;
 mod maps;
+mod marker;
 mod module;
 mod place;
 mod program;

@@ -16,6 +16,8 @@ pub mod map;
 pub mod parameter;
 pub mod probe;
 pub mod record;
+pub mod registers;
+pub mod usdt;
 pub mod value;
 
 #[cfg(feature = "render")]
