@@ -76,16 +76,32 @@ pub fn load() -> Result<&'static Path> {
 }
 
 fn build_load() -> Result<PathBuf> {
-    let built = load_in(&crate::work_directory())?;
-    // Scripts name it in their uprobes, so it has the same place here and in guests.
-    std::fs::rename(&built, crate::vm::guest::LOAD).or_else(|_| {
-        std::fs::copy(&built, format!("{}.new", crate::vm::guest::LOAD))?;
-        std::fs::rename(
-            format!("{}.new", crate::vm::guest::LOAD),
-            crate::vm::guest::LOAD,
-        )
+    in_place(load_in(&crate::work_directory())?, crate::vm::guest::LOAD)
+}
+
+/// The program with usdt probes (tests/programs/usdt.rs), static too.
+///
+/// # Errors
+/// When rustc can't compile it.
+pub fn usdt() -> Result<&'static Path> {
+    static USDT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    USDT.get_or_init(|| build_usdt().map_err(|e| format!("{e:#}")))
+        .as_deref()
+        .map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+fn build_usdt() -> Result<PathBuf> {
+    let built = program_in(&crate::work_directory(), "usdt")?;
+    in_place(built, crate::vm::guest::USDT)
+}
+
+/// Scripts name it in their probes, so it has the same place here and in guests.
+fn in_place(built: PathBuf, place: &str) -> Result<PathBuf> {
+    std::fs::rename(&built, place).or_else(|_| {
+        std::fs::copy(&built, format!("{place}.new"))?;
+        std::fs::rename(format!("{place}.new"), place)
     })?;
-    Ok(PathBuf::from(crate::vm::guest::LOAD))
+    Ok(PathBuf::from(place))
 }
 
 /// Compiles the load into a directory, under its name.
@@ -93,21 +109,26 @@ fn build_load() -> Result<PathBuf> {
 /// # Errors
 /// When rustc can't compile it.
 pub fn load_in(directory: &Path) -> Result<PathBuf> {
+    program_in(directory, "load")
+}
+
+/// Compiles a program of tests/programs.
+fn program_in(directory: &Path, name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(directory)?;
-    let built = directory.join(format!("load-{}", std::process::id()));
+    let built = directory.join(format!("{name}-{}", std::process::id()));
     let status = Command::new("rustc")
         .args(["--edition", "2024", "-C", "opt-level=1"])
         .args(["-C", "target-feature=+crt-static"])
         .args(["-C", "force-frame-pointers=yes"])
         .args(["-C", "relocation-model=static", "-g", "-o"])
         .arg(&built)
-        .arg(crate::root().join("tests/programs/load.rs"))
+        .arg(crate::root().join(format!("tests/programs/{name}.rs")))
         .status()
         .context("rustc")?;
     if !status.success() {
-        bail!("rustc could not compile the load");
+        bail!("rustc could not compile tests/programs/{name}.rs");
     }
-    let load = directory.join("btc-load");
-    std::fs::rename(&built, &load)?;
-    Ok(load)
+    let program = directory.join(format!("btc-{name}"));
+    std::fs::rename(&built, &program)?;
+    Ok(program)
 }

@@ -21,6 +21,7 @@ fn main() -> anyhow::Result<()> {
 fn live(case: &case::Case) -> Result<(), Failed> {
     let executable = compile::compile(case).map_err(|e| format!("{e:#}"))?;
     let load = compile::load().map_err(|e| format!("{e:#}"))?;
+    compile::usdt().map_err(|e| format!("{e:#}"))?;
     // What we ship traces the whole machine, and its cases count: nothing else may run a load meanwhile.
     static QUIET: RwLock<()> = RwLock::new(());
     let (_alone, _together);

@@ -21,6 +21,7 @@ pub struct Job {
 
 /// Where the guest keeps the load program and each job's executables.
 pub const LOAD: &str = "/tmp/btc-load";
+pub const USDT: &str = "/tmp/btc-usdt";
 pub const BIN: &str = "/bin-under-test";
 
 /// Boots once and runs the whole batch; the answers are in the batch's order.
@@ -76,8 +77,10 @@ fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> 
     for name in ["configfs", "null_blk"] {
         archive.file(&format!("modules/{name}.ko"), &module(kernel, name)?);
     }
-    let load = crate::compile::load()?;
-    archive.file(LOAD.trim_start_matches('/'), &std::fs::read(load)?);
+    for program in [crate::compile::load()?, crate::compile::usdt()?] {
+        let place = program.display().to_string();
+        archive.file(place.trim_start_matches('/'), &std::fs::read(program)?);
+    }
     for (name, bytes) in executables {
         archive.file(&format!("{}/{name}", BIN.trim_start_matches('/')), bytes);
     }

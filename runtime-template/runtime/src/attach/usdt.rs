@@ -44,8 +44,10 @@ impl Provider for Usdt {
         for file in &files {
             match elf::Binary::open(&file.path) {
                 Ok(binary) => {
+                    let before = sites.len();
                     let read = wanted.in_file(file, &binary, &mut sites, &mut others);
-                    read.context(what)?;
+                    read.and_then(|()| wanted.check_namespace(&sites[before..]))
+                        .context(what)?;
                 }
                 // What a pattern matches beside binaries is not meant.
                 Err(_) if pattern::is_pattern(wanted.binary) => {}
@@ -109,7 +111,8 @@ impl Provider for Usdt {
 /// A probe's parts.
 struct Wanted<'a> {
     binary: &'a str,
-    namespace: &'a str,
+    /// `None`: the only one that there is.
+    namespace: Option<&'a str>,
     name: &'a str,
     /// Bit N: `argN` is read.
     arguments: u32,
@@ -128,14 +131,14 @@ impl<'a> Wanted<'a> {
         };
         Some(Wanted {
             binary,
-            namespace: namespace.as_deref().unwrap_or("*"),
+            namespace: namespace.as_deref(),
             name,
             arguments: *arguments,
         })
     }
 
     fn takes(&self, marker: &Marker) -> bool {
-        pattern::matches(self.namespace, &marker.namespace)
+        pattern::matches(self.namespace.unwrap_or("*"), &marker.namespace)
             && pattern::matches(self.name, &marker.name)
     }
 
@@ -155,6 +158,21 @@ impl<'a> Wanted<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A plain name without a namespace must be clear.
+    fn check_namespace(&self, sites: &[Site]) -> Result<(), Error> {
+        let Some(first) = sites.first() else {
+            return Ok(());
+        };
+        let other = sites.iter().find(|site| site.name != first.name);
+        match other.filter(|_| self.namespace.is_none() && !pattern::is_pattern(self.name)) {
+            None => Ok(()),
+            Some(other) => Err(Error::new(format!(
+                "several namespaces have it: name one ({}, {}) or all of them with `*`",
+                first.name, other.name
+            ))),
+        }
     }
 
     fn site(&self, file: &Found, binary: &elf::Binary, marker: &Marker) -> Result<Site, Error> {
@@ -274,12 +292,12 @@ fn missing(wanted: &Wanted<'_>, files: &[Found], others: &[String]) -> Error {
         ));
     }
     let looked_for = match wanted.namespace {
-        "*" => wanted.name.to_owned(),
-        namespace => format!("{namespace}:{}", wanted.name),
+        None => wanted.name.to_owned(),
+        Some(namespace) => format!("{namespace}:{}", wanted.name),
     };
     let compared = others.iter().map(|other| match wanted.namespace {
-        "*" => other.split_once(':').map_or(other.as_str(), |(_, name)| name),
-        _ => other,
+        None => other.split_once(':').map_or(other.as_str(), |(_, name)| name),
+        Some(_) => other,
     });
     let hint = match suggest::nearest(&looked_for, compared) {
         Some(name) => format!("; did you mean `{name}`?"),
