@@ -45,6 +45,7 @@ mod run;
 mod signal;
 mod slots;
 mod stacks;
+mod suggest;
 pub mod symbolize;
 pub mod target;
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
+use libbpf_rs::{
+    AsRawLibbpf, MapCore, MapFlags, Object, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel,
+};
 
 use crate::context::{self, Group};
 use crate::plan::Plan;
@@ -90,12 +92,13 @@ pub fn load(
         .open()
         .map_err(|error| refused(manifest, config, "open the BPF object", error))?;
     let object = open.object();
-    set_up_maps(object, manifest, config, facts)?;
+    set_up_maps(object, manifest, config, plan, facts)?;
     let groups = set_up_programs(object, plan, target)?;
     let loaded = open
         .load()
         .map_err(|error| refused(manifest, config, "load the BPF programs", error))?;
     taken_log();
+    fill_sites(loaded.object(), manifest, plan)?;
     Ok((loaded, groups))
 }
 
@@ -103,6 +106,7 @@ fn set_up_maps(
     object: &mut OpenObject,
     manifest: &Manifest,
     config: &Config,
+    plan: &Plan,
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     for mut map in object.maps_mut() {
@@ -114,7 +118,7 @@ fn set_up_maps(
             continue;
         }
         if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config, facts)?;
+            set_up_map(&mut map, description, config, plan, facts)?;
         }
     }
     Ok(())
@@ -124,6 +128,7 @@ fn set_up_map(
     map: &mut OpenMapMut<'_>,
     description: &btc_abi::Map,
     config: &Config,
+    plan: &Plan,
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
@@ -131,6 +136,10 @@ fn set_up_map(
         return map
             .set_max_entries(ring_buffer_size(config.perf_rb_pages))
             .context(what);
+    }
+    if description.role == MapRole::UsdtSites {
+        let entries = u32::try_from(plan.elements.len()).unwrap_or(u32::MAX);
+        return map.set_max_entries(entries.max(1)).context(what);
     }
     if description.role == MapRole::Scratch {
         let entries = description.max_entries * target::cpu_ids()?;
@@ -183,6 +192,22 @@ fn cut_keys(
     if result < 0 {
         let source = std::io::Error::from_raw_os_error(-result);
         return Err(Error::with_source(format!("set up the map {name}"), source));
+    }
+    Ok(())
+}
+
+/// Writes what programs look up by the attach cookie.
+fn fill_sites(object: &Object, manifest: &Manifest, plan: &Plan) -> Result<(), Error> {
+    if plan.elements.is_empty() {
+        return Ok(());
+    }
+    let described = (manifest.maps.iter()).find(|map| map.role == MapRole::UsdtSites);
+    let map = described.and_then(|map| object.maps().find(|of| of.name() == &*map.symbol));
+    let map = map.ok_or_else(|| Error::new("the object lacks its map of sites: a bug of btc"))?;
+    for (index, element) in plan.elements.iter().enumerate() {
+        let key = (index as u32).to_ne_bytes();
+        map.update(&key, element, MapFlags::ANY)
+            .context(|| "write the map of usdt sites")?;
     }
     Ok(())
 }
