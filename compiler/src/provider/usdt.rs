@@ -40,8 +40,7 @@ fn marker(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
         },
     );
     // The name in full has a namespace; where none is written it is the target's to say.
-    point.wildcard =
-        namespace.is_none() || parts.all().iter().any(|part| is_pattern(&part.text));
+    point.wildcard = namespace.is_none() || parts.all().iter().any(|part| is_pattern(&part.text));
     point.pid_filter = true;
     point.numbered = Numbered::Marker;
     point.user_space = true;

@@ -144,6 +144,12 @@ pub fn reference_counter(pmu: &str, offset: u64) -> Result<u64, Error> {
     let shift = text.trim().strip_prefix("config:");
     let shift = shift.and_then(|bits| bits.split('-').next()?.parse::<u32>().ok());
     let shift = shift.ok_or_else(|| Error::new(format!("{path}: unexpected `{}`", text.trim())))?;
-    let placed = offset.checked_shl(shift).filter(|placed| placed >> shift == offset);
-    placed.ok_or_else(|| Error::new(format!("a semaphore at offset {offset:#x}, further than the kernel takes")))
+    let placed = offset
+        .checked_shl(shift)
+        .filter(|placed| placed >> shift == offset);
+    placed.ok_or_else(|| {
+        Error::new(format!(
+            "a semaphore at offset {offset:#x}, further than the kernel takes"
+        ))
+    })
 }

@@ -55,7 +55,10 @@ impl Provider for Usdt {
             }
         }
         if sites.is_empty() {
-            return Err(Error::with_source(what(), missing(&wanted, &files, &others)));
+            return Err(Error::with_source(
+                what(),
+                missing(&wanted, &files, &others),
+            ));
         }
         Ok(sites)
     }
@@ -179,7 +182,9 @@ impl<'a> Wanted<'a> {
         let name = format!("usdt:{}:{}:{}", file.name, marker.namespace, marker.name);
         let arguments = match self.arguments {
             0 => None,
-            _ => Some(Box::new(self.arguments_of(binary, marker).context(|| &name)?)),
+            _ => Some(Box::new(
+                self.arguments_of(binary, marker).context(|| &name)?,
+            )),
         };
         let place = Place::Marker {
             binary: file.path.clone(),
@@ -221,7 +226,10 @@ fn lacks(index: usize, count: usize) -> String {
     match count {
         0 => format!("no arg{index}: the probe has no arguments"),
         1 => format!("no arg{index}: the probe has one argument, arg0"),
-        _ => format!("no arg{index}: the probe has {count} arguments, arg0 to arg{}", count - 1),
+        _ => format!(
+            "no arg{index}: the probe has {count} arguments, arg0 to arg{}",
+            count - 1
+        ),
     }
 }
 
@@ -265,7 +273,9 @@ fn mapped(pid: i32) -> Result<Vec<Found>, Error> {
     let mut files: Vec<Found> = Vec::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        let executable = words.nth(1).is_some_and(|permissions| permissions.contains('x'));
+        let executable = words
+            .nth(1)
+            .is_some_and(|permissions| permissions.contains('x'));
         let Some(name) = line.find('/').map(|at| &line[at..]).filter(|_| executable) else {
             continue;
         };
@@ -296,7 +306,9 @@ fn missing(wanted: &Wanted<'_>, files: &[Found], others: &[String]) -> Error {
         Some(namespace) => format!("{namespace}:{}", wanted.name),
     };
     let compared = others.iter().map(|other| match wanted.namespace {
-        None => other.split_once(':').map_or(other.as_str(), |(_, name)| name),
+        None => other
+            .split_once(':')
+            .map_or(other.as_str(), |(_, name)| name),
         Some(_) => other,
     });
     let hint = match suggest::nearest(&looked_for, compared) {

@@ -145,7 +145,11 @@ fn x86_64(
         };
     }
     let absolute = displacement.is_empty() && rest.is_some();
-    let constant = if absolute { Some(0) } else { number(displacement) };
+    let constant = if absolute {
+        Some(0)
+    } else {
+        number(displacement)
+    };
     match constant {
         Some(_) if base == "%rip" => {
             return Err("an address relative to an instruction of unknown length".into());
@@ -277,7 +281,11 @@ fn arm64_pointer(name: &str) -> Result<u16, String> {
 }
 
 fn arm64_register(name: &str) -> Result<u16, String> {
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse());
+    let digits = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| text.parse())
+    };
     let offset = match name {
         "xzr" | "wzr" => return Ok(0),
         "sp" | "wsp" => registers::arm64("sp"),

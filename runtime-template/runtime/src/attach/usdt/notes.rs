@@ -61,7 +61,9 @@ fn word(bytes: &mut &[u8]) -> Option<u32> {
 fn padded<'a>(bytes: &mut &'a [u8], size: u32) -> Option<&'a [u8]> {
     let size = size as usize;
     let found = bytes.get(..size)?;
-    *bytes = bytes.get(size.checked_next_multiple_of(4)?..).unwrap_or_default();
+    *bytes = bytes
+        .get(size.checked_next_multiple_of(4)?..)
+        .unwrap_or_default();
     Some(found)
 }
 
@@ -127,9 +129,19 @@ mod tests {
         bytes.extend(note(TYPE, OWNER, &second));
         let found = notes(&bytes, Some(0x2000)).unwrap();
         let seen: Vec<_> = (found.iter())
-            .map(|m| (m.name.as_str(), m.address, m.semaphore, m.arguments.as_str()))
+            .map(|m| {
+                (
+                    m.name.as_str(),
+                    m.address,
+                    m.semaphore,
+                    m.arguments.as_str(),
+                )
+            })
             .collect();
-        assert_eq!(seen, [("one", 0x1000, 0x3000, "-4@%eax"), ("two", 0x1010, 0, "")]);
+        assert_eq!(
+            seen,
+            [("one", 0x1000, 0x3000, "-4@%eax"), ("two", 0x1010, 0, "")]
+        );
         let moved = notes(&bytes, Some(0x5000)).unwrap();
         assert_eq!((moved[0].address, moved[0].semaphore), (0x4000, 0x6000));
         assert_eq!((moved[1].address, moved[1].semaphore), (0x4010, 0));
@@ -145,7 +157,10 @@ mod tests {
             assert!(read.is_err() || length >= whole.len() - 3, "{length}");
         }
         let strings = note(TYPE, OWNER, &description([1, 2, 3], b"ns\0one"));
-        assert_eq!(notes(&strings, None), Err("note 1 lacks its strings".into()));
+        assert_eq!(
+            notes(&strings, None),
+            Err("note 1 lacks its strings".into())
+        );
         let huge = [[0xff; 4], [0xff; 4], [3, 0, 0, 0]].concat();
         assert_eq!(notes(&huge, None), Err("note 1 is cut short".into()));
     }

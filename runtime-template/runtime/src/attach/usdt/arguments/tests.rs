@@ -56,7 +56,10 @@ fn sizes_and_signs() {
     assert_eq!(size("1@%al"), (1, 0));
     assert_eq!(size("-8@$5"), (8, 1));
     assert_eq!(size("%rax"), (8, 0));
-    assert_eq!(why(Machine::X86_64, "3@%eax"), "`3@%eax`: a size of `3` bytes");
+    assert_eq!(
+        why(Machine::X86_64, "3@%eax"),
+        "`3@%eax`: a size of `3` bytes"
+    );
     assert!(why(Machine::X86_64, "8f@%xmm0").contains("floating point"));
     assert!(why(Machine::X86_64, "8@%xmm0").contains("floating point"));
 }
@@ -65,7 +68,10 @@ fn sizes_and_signs() {
 fn registers_of_x86_64() {
     let base = |text: &str| {
         let argument = x86(text);
-        assert_eq!((argument.memory, argument.index, argument.constant), (0, 0, 0));
+        assert_eq!(
+            (argument.memory, argument.index, argument.constant),
+            (0, 0, 0)
+        );
         argument.base
     };
     for (names, offset) in [
@@ -111,7 +117,13 @@ fn memory_of_x86_64() {
     assert_eq!(memory(x86("8@8(%rax,%rcx,4)")), (at(80), at(88), 2, 8));
     assert_eq!(memory(x86("8@(,%rcx,8)")), (0, at(88), 3, 0));
     assert_eq!(memory(x86("8@(%rax,%rcx)")), (at(80), at(88), 0, 0));
-    for text in ["8@(%rax", "8@8(%eax)", "8@8(%rax,%rcx,3)", "8@8(%rax,%rcx,4,5)", "8@8(%rip)"] {
+    for text in [
+        "8@(%rax",
+        "8@8(%eax)",
+        "8@8(%rax,%rcx,3)",
+        "8@8(%rax,%rcx,4,5)",
+        "8@8(%rip)",
+    ] {
         assert!(all(Machine::X86_64, text)[0].is_err(), "{text}");
     }
 }
@@ -136,15 +148,29 @@ fn operands_of_arm64() {
     assert_eq!(arm("-4@w19").base, at(152));
     assert_eq!(arm("8@x30").base, at(240));
     assert_eq!(arm("8@sp").base, at(248));
-    assert_eq!(arm("8@xzr"), Argument { size: 8, ..Argument::default() });
+    assert_eq!(
+        arm("8@xzr"),
+        Argument {
+            size: 8,
+            ..Argument::default()
+        }
+    );
     assert_eq!(memory(arm("-4@[sp, 12]")), (at(248), 0, 0, 12));
     assert_eq!(memory(arm("8@[x1]")), (at(8), 0, 0, 0));
     assert_eq!(memory(arm("8@[x29, #-16]")), (at(232), 0, 0, -16));
     assert_eq!(memory(arm("8@[x1,x2]")), (at(8), at(16), 0, 0));
     assert_eq!(memory(arm("8@[x1, x2, lsl 3]")), (at(8), at(16), 3, 0));
     for text in [
-        "8@x31", "8@[w0]", "8@[x1, w2, sxtw 2]", "8@[x1", "8@[x1, 4]!", "8@[]", "8@[x1, x2, lsl 9]",
-        "8@x+1", "8@[sp, 8, 8]", "8@",
+        "8@x31",
+        "8@[w0]",
+        "8@[x1, w2, sxtw 2]",
+        "8@[x1",
+        "8@[x1, 4]!",
+        "8@[]",
+        "8@[x1, x2, lsl 9]",
+        "8@x+1",
+        "8@[sp, 8, 8]",
+        "8@",
     ] {
         assert!(all(Machine::Arm64, text)[0].is_err(), "{text}");
     }
@@ -158,8 +184,14 @@ fn words_split_outside_of_brackets() {
     assert!(parsed.iter().all(Result::is_ok));
     // One that can't be read leaves the others alone.
     let parsed = all(Machine::X86_64, "4@%eax 8f@%xmm0 8@$1");
-    assert_eq!([parsed[0].is_ok(), parsed[1].is_ok(), parsed[2].is_ok()], [true, false, true]);
-    assert_eq!(all(Machine::X86_64, &"4@$1 ".repeat(40)).len(), MOST_ARGUMENTS);
+    assert_eq!(
+        [parsed[0].is_ok(), parsed[1].is_ok(), parsed[2].is_ok()],
+        [true, false, true]
+    );
+    assert_eq!(
+        all(Machine::X86_64, &"4@$1 ".repeat(40)).len(),
+        MOST_ARGUMENTS
+    );
 }
 
 /// Every operand that is made by the rules is read back as what it was made of.
@@ -193,8 +225,35 @@ fn made_operands_are_read_back() {
 #[test]
 fn no_text_makes_it_panic() {
     let pieces = [
-        "-4", "8", "@", "%", "rax", "(", ")", "[", "]", ",", " ", "$", "5", "-", "+", "counter", "é", "x1", "lsl ",
-        "#", "0x", ":", "r8d", "l", "f", "18446744073709551616", "%rip", "d0", "\0",
+        "-4",
+        "8",
+        "@",
+        "%",
+        "rax",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        " ",
+        "$",
+        "5",
+        "-",
+        "+",
+        "counter",
+        "é",
+        "x1",
+        "lsl ",
+        "#",
+        "0x",
+        ":",
+        "r8d",
+        "l",
+        "f",
+        "18446744073709551616",
+        "%rip",
+        "d0",
+        "\0",
     ];
     let mut state = 7u64;
     let mut random = move || {
@@ -204,11 +263,16 @@ fn no_text_makes_it_panic() {
         state as usize
     };
     for _ in 0..50_000 {
-        let text: String = (0..random() % 9).map(|_| pieces[random() % pieces.len()]).collect();
+        let text: String = (0..random() % 9)
+            .map(|_| pieces[random() % pieces.len()])
+            .collect();
         for machine in [Machine::X86_64, Machine::Arm64] {
             for parsed in all(machine, &text).into_iter().flatten() {
                 assert!(matches!(parsed.size, 1 | 2 | 4 | 8), "{text}");
-                assert!(parsed.scale < 5 && parsed.base <= 264 && parsed.index <= 264, "{text}");
+                assert!(
+                    parsed.scale < 5 && parsed.base <= 264 && parsed.index <= 264,
+                    "{text}"
+                );
             }
         }
     }
