@@ -6,7 +6,6 @@ use std::mem::offset_of;
 use btc_abi::usdt::{Argument, Site};
 use btc_abi::{Attach, MapRole};
 use inkwell::IntPredicate;
-use inkwell::basic_block::BasicBlock;
 use inkwell::types::IntType;
 use inkwell::values::IntValue;
 
@@ -67,7 +66,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let before = self.current()?;
         self.branch(null, end, found)?;
         self.enter(found);
+        let mark = self.mark();
         let value = read(self, Mem { at, align: 8 })?;
+        self.release(mark);
         let after = self.current()?;
         self.jump(end)?;
         self.enter(end);
@@ -109,7 +110,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let size = self.at_most(size, 8)?;
         self.read(to, size, sum, Space::User)?;
         let there = self.load_int(i64, to)?;
-        let read: BasicBlock = self.current()?;
+        let read = self.current()?;
         self.jump(end)?;
         self.enter(end);
         self.phi((there, read), (sum, before))

@@ -4,7 +4,7 @@
 use btc_abi as abi;
 
 use super::point::{Parts, is_pattern, one};
-use super::{Environment, Numbered, ProbeContext, Provider};
+use super::{Args, Environment, Numbered, ProbeContext, Provider};
 use crate::diagnostic::Diagnostic;
 use crate::ir::ProgramKind;
 
@@ -43,6 +43,9 @@ fn marker(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
     point.wildcard = namespace.is_none() || parts.all().iter().any(|part| is_pattern(&part.text));
     point.pid_filter = true;
     point.numbered = Numbered::Marker;
+    point.args = Args::None {
+        help: Some("a usdt probe's arguments have no names: use `arg0` to `arg11`"),
+    };
     point.user_space = true;
     Ok(point)
 }

@@ -43,6 +43,7 @@ mod poll;
 pub mod report;
 mod run;
 mod signal;
+mod sites;
 mod slots;
 mod stacks;
 mod suggest;

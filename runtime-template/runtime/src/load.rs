@@ -4,15 +4,13 @@ use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{
-    AsRawLibbpf, MapCore, MapFlags, Object, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel,
-};
+use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
 
 use crate::context::{self, Group};
 use crate::plan::Plan;
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
-use crate::{Context, Error};
+use crate::{Context, Error, sites};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -98,7 +96,7 @@ pub fn load(
         .load()
         .map_err(|error| refused(manifest, config, "load the BPF programs", error))?;
     taken_log();
-    fill_sites(loaded.object(), manifest, plan)?;
+    sites::fill(loaded.object(), manifest, plan)?;
     Ok((loaded, groups))
 }
 
@@ -117,8 +115,13 @@ fn set_up_maps(
             }
             continue;
         }
-        if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config, plan, facts)?;
+        let described = manifest.maps.iter().find(|map| map.symbol == symbol);
+        match described {
+            Some(description) if description.role == MapRole::UsdtSites => {
+                sites::size(&mut map, plan)?;
+            }
+            Some(description) => set_up_map(&mut map, description, config, facts)?,
+            None => {}
         }
     }
     Ok(())
@@ -128,7 +131,6 @@ fn set_up_map(
     map: &mut OpenMapMut<'_>,
     description: &btc_abi::Map,
     config: &Config,
-    plan: &Plan,
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
@@ -136,10 +138,6 @@ fn set_up_map(
         return map
             .set_max_entries(ring_buffer_size(config.perf_rb_pages))
             .context(what);
-    }
-    if description.role == MapRole::UsdtSites {
-        let entries = u32::try_from(plan.elements.len()).unwrap_or(u32::MAX);
-        return map.set_max_entries(entries.max(1)).context(what);
     }
     if description.role == MapRole::Scratch {
         let entries = description.max_entries * target::cpu_ids()?;
@@ -192,22 +190,6 @@ fn cut_keys(
     if result < 0 {
         let source = std::io::Error::from_raw_os_error(-result);
         return Err(Error::with_source(format!("set up the map {name}"), source));
-    }
-    Ok(())
-}
-
-/// Writes what programs look up by the attach cookie.
-fn fill_sites(object: &Object, manifest: &Manifest, plan: &Plan) -> Result<(), Error> {
-    if plan.elements.is_empty() {
-        return Ok(());
-    }
-    let described = (manifest.maps.iter()).find(|map| map.role == MapRole::UsdtSites);
-    let map = described.and_then(|map| object.maps().find(|of| of.name() == &*map.symbol));
-    let map = map.ok_or_else(|| Error::new("the object lacks its map of sites: a bug of btc"))?;
-    for (index, element) in plan.elements.iter().enumerate() {
-        let key = (index as u32).to_ne_bytes();
-        map.update(&key, element, MapFlags::ANY)
-            .context(|| "write the map of usdt sites")?;
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! Argument specifications as compilers write them, on both architectures.
+
 use super::*;
 
 fn symbols(name: &str) -> Option<u64> {
