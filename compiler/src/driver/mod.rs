@@ -90,6 +90,9 @@ fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, Sou
         );
     }
     let outcome = crate::compile(script.source.clone(), &script.name, language)?;
+    for note in &outcome.notes {
+        eprintln!("note: {note}");
+    }
     print_diagnostics(&outcome.diagnostics, &outcome.sources)?;
     Ok(outcome.compiled.map(|compiled| (compiled, outcome.sources)))
 }
