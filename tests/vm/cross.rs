@@ -191,9 +191,12 @@ impl Cross {
     /// # Errors
     /// When the load can't be compiled, or the packages have another shape.
     pub fn programs(&self) -> Result<Programs> {
-        let mut rustc = self.command("rustc")?;
-        rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
-        let load = compile::load_with(rustc, &crate::work_directory().join("load-arm64"))?;
+        let directory = crate::work_directory().join("programs-arm64");
+        let ours = compile::PROGRAMS.map(|(name, place)| {
+            let mut rustc = self.command("rustc")?;
+            rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
+            Ok((place, compile::program_with(rustc, &directory, name)?))
+        });
         let guest = self.root.join("guest");
         let find = |path: &str| -> Result<PathBuf> {
             let name = Path::new(path).file_name().unwrap_or_default();
@@ -208,7 +211,7 @@ impl Cross {
         Ok(Programs {
             busybox: find("bin/busybox")?,
             bash: bash.collect::<Result<_>>()?,
-            load,
+            ours: ours.into_iter().collect::<Result<_>>()?,
         })
     }
 }

@@ -5,7 +5,6 @@ use inkwell::values::{BasicValue, IntValue};
 
 use super::builder::Mem;
 use super::helper::number;
-use super::loops::Hoisted;
 use super::maps::Yields;
 use super::program::Emitter;
 use crate::bug::Bug;
@@ -497,7 +496,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let name = self.parameter(of)?.to_owned();
                 self.event_load(&name, 0, 8)
             }
-            Context::Cookie => self.cookie(),
+            Context::MarkerArgument(n) => self.marker_argument(n),
+            Context::Cookie => self.site_name(),
             Context::Register(name) => {
                 let at = arch.register(name).ok_or_else(|| register(name))?;
                 self.context_word(at)
@@ -513,15 +513,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 .ok_or_else(|| Bug::new("no such parameter")),
             _ => Ok(btc_abi::probe::RESULT),
         }
-    }
-
-    /// Which of a pattern's probes ran.
-    pub fn cookie(&mut self) -> Result<IntValue<'ctx>, Bug> {
-        if let Some(value) = self.hoisted(&Hoisted::Cookie)? {
-            return Ok(value);
-        }
-        let context = self.context;
-        self.helper(number::ATTACH_COOKIE, &[context.into()])
     }
 
     /// Eight bytes of the context.

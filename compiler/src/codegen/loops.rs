@@ -142,7 +142,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     fn patched_context(&self, context: Context) -> Option<Hoisted> {
         match context {
-            Context::Cookie => Some(Hoisted::Cookie),
+            Context::Cookie | Context::MarkerArgument(_) => Some(Hoisted::Cookie),
             Context::Parameter(_) | Context::Result => Some(Hoisted::Event(EventRead {
                 field: self.parameter(context).ok()?.to_owned(),
                 addend: 0,

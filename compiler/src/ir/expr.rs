@@ -182,7 +182,9 @@ pub enum Context {
     Parameter(u8),
     /// What the traced function returned (fexit), in a slot behind the target's parameters: Int u64.
     Result,
-    /// The attach cookie: Int u64.
+    /// Argument N of a usdt probe, found by what the target's notes say: Int u64.
+    MarkerArgument(u8),
+    /// The number of the name of the site that was hit, which the attach cookie tells: Int u64.
     Cookie,
     /// A register by name (`reg("ip")`), as an index into codegen's table for the architecture.
     Register(&'static str),

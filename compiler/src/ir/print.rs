@@ -502,6 +502,7 @@ fn context_name(context: Context) -> String {
         Context::Slot(n) => format!("ctx[{n}]"),
         Context::Parameter(n) => format!("parameter{n}"),
         Context::Result => "result".into(),
+        Context::MarkerArgument(n) => format!("marker.arg{n}"),
         Context::Cookie => "cookie".into(),
         Context::Register(name) => format!("reg({name})"),
     }
