@@ -170,8 +170,20 @@ fn one(name: &str, arguments: &[String]) {
         }
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
+        "touch" => touches(number(0), number(1), number(2)),
+        "touch-in-threads" => {
+            map_watched();
+            threads(number(0), || {
+                // SAFETY: mapped, and nothing is made of what it holds.
+                (0..number(1)).for_each(|i| unsafe { (WATCHED as *mut u64).write_volatile(i) });
+            });
+        }
         "connect" => connects(number(0), number(1) as u16),
-        "threads" => threads(number(0), number(1)),
+        "threads" => threads(number(0), || {
+            for i in 0..number(1) {
+                load_add(i as c_int, 1);
+            }
+        }),
         "exit" => exit(number(0) as i32),
         "signal" => {
             // SAFETY: kills ourselves, as asked.
@@ -311,6 +323,42 @@ fn faults(pages: u64) {
     }
 }
 
+/// Where `touch` works; the same in every process and on every machine.
+const WATCHED: usize = 0x1000_0000;
+
+fn map_watched() {
+    // SAFETY: nothing else is mapped so low; 7 is readable, writable and executable, 0x100000 is MAP_FIXED_NOREPLACE.
+    let page = unsafe { mmap(WATCHED as *mut c_void, 4096, 7, 0x100022, -1, 0) };
+    if page as usize != WATCHED {
+        eprintln!("load: {WATCHED:#x}: {}", std::io::Error::last_os_error());
+        exit(1);
+    }
+}
+
+/// Writes and reads eight bytes at a fixed address, and calls the empty function that lies in the eight bytes after them.
+fn touches(writes: u64, reads: u64, calls: u64) {
+    #[cfg(target_arch = "x86_64")]
+    let code: u64 = 0xc3;
+    #[cfg(target_arch = "aarch64")]
+    let code: u64 = 0xd65f_03c0;
+    map_watched();
+    let word = WATCHED as *mut u64;
+    // SAFETY: mapped; the function is a single return.
+    unsafe {
+        word.add(1).write_volatile(code);
+        let empty: extern "C" fn() = std::mem::transmute(word.add(1));
+        for i in 0..writes {
+            word.write_volatile(i);
+        }
+        for _ in 0..reads {
+            std::hint::black_box(word.read_volatile());
+        }
+        for _ in 0..calls {
+            std::hint::black_box(empty)();
+        }
+    }
+}
+
 fn connects(count: u64, port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|error| {
         eprintln!("load: port {port}: {error}");
@@ -322,16 +370,12 @@ fn connects(count: u64, port: u16) {
     }
 }
 
-fn threads(count: u64, calls: u64) {
-    let work = move || {
-        for i in 0..calls {
-            load_add(i as c_int, 1);
+fn threads(count: u64, work: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(&work);
         }
-    };
-    let all: Vec<_> = (0..count).map(|_| std::thread::spawn(work)).collect();
-    for thread in all {
-        let _ = thread.join();
-    }
+    });
 }
 
 /// The event that a tracer's first line waits for, every 50 microseconds.

@@ -67,7 +67,7 @@ table! {
     }
     Probes {
         Usdt = "a `usdt` probe",
-        Watchpoint = "a `watchpoint` probe",
+        WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
         Iter = "an `iter` probe",
         SelfProbe = "a `self` probe",

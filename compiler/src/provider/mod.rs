@@ -15,6 +15,7 @@ mod timer;
 mod tracepoint;
 mod unsupported;
 mod uprobe;
+mod watchpoint;
 
 pub use timer::duration;
 
@@ -23,6 +24,7 @@ use btc_abi as abi;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Host, TracepointFormat};
 use crate::ir::{Context, ProgramKind};
+use crate::sema::Arch;
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -44,6 +46,8 @@ pub struct Provider {
 /// What a provider may ask.
 pub struct Environment<'a> {
     pub host: &'a dyn Host,
+    /// The machine that the executable is for.
+    pub arch: Arch,
     pub unsafe_mode: bool,
     /// Largest number of probes that one attach point may expand to at compile time.
     pub max_probes: u64,
@@ -149,7 +153,7 @@ const PROVIDERS: &[Provider] = &[
     uprobe::UPROBE,
     uprobe::URETPROBE,
     unsupported::USDT,
-    unsupported::WATCHPOINT,
+    watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     unsupported::ITER,
     unsupported::SELF,

@@ -17,7 +17,6 @@ macro_rules! unsupported {
 
 unsupported! {
     USDT = "usdt", &["U"], Usdt;
-    WATCHPOINT = "watchpoint", &["w"], Watchpoint;
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
     ITER = "iter", &["it"], Iter;
     SELF = "self", &[], SelfProbe;

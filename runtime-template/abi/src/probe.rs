@@ -53,6 +53,9 @@ describe! {
         /// `event` is PERF_COUNT_SW_* of linux/perf_event.h; samples every `count` events.
         Software { event: u64, count: u64, },
         Hardware { event: u64, count: u64, },
+        /// Accesses to `length` bytes at `address`; `access` is bits of HW_BREAKPOINT_R, _W and _X of
+        /// linux/hw_breakpoint.h.
+        Watchpoint { address: u64, length: u32, access: u32, },
         Tracepoint { category: Text, event: Text, },
         /// `btf`: a tp_btf program (BPF_TRACE_RAW_TP); otherwise a raw_tp one.
         RawTracepoint { event: Text, btf: bool, },
