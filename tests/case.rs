@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::vm::kernels::{Arch, MATRIX, Series};
+
 /// Where a case runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -54,6 +56,8 @@ pub struct Case {
     /// Words in front of the executable: `unshare -pf --mount-proc`.
     pub under: Vec<String>,
     pub place: Place,
+    /// The kernels of the matrix that it runs on, where it runs in guests.
+    pub kernels: Vec<Series>,
     pub timeout_seconds: u64,
     pub expectations: Vec<Expectation>,
 }
@@ -81,6 +85,7 @@ impl Case {
             with: None,
             under: vec![],
             place: Place::Host,
+            kernels: vec![],
             timeout_seconds: 20,
             expectations: vec![],
         };
@@ -97,6 +102,9 @@ impl Case {
             let value = value.strip_prefix(' ').unwrap_or(value);
             case.directive(key, value)
                 .with_context(|| format!("{}: {line}", path.display()))?;
+        }
+        if case.place != Place::Host && case.kernels.is_empty() {
+            case.kernels = kernels(DEFAULT_KERNEL)?;
         }
         if case.expectations.is_empty() {
             bail!(
@@ -136,6 +144,7 @@ impl Case {
                     _ => bail!("expected host, guest or both"),
                 }
             }
+            "kernels" => self.kernels = kernels(value)?,
             "timeout" => self.timeout_seconds = value.parse()?,
             "exact" => match self.expectations.last_mut() {
                 Some(Expectation::Exact(lines)) => lines.push(value.into()),
@@ -169,6 +178,34 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// Where a case of guests runs that doesn't say it: a kernel with every kind of probe.
+const DEFAULT_KERNEL: &str = "6.12";
+
+/// `all` (of amd64), `arm64` (all of it), `6.12`, `6.12+` (that and newer ones), `arm64-6.1`
+fn kernels(text: &str) -> Result<Vec<Series>> {
+    let mut chosen = vec![];
+    for word in text.split_whitespace() {
+        let fits: Box<dyn Fn(&Series) -> bool> = match word {
+            "all" => Box::new(|series| series.arch == Arch::Amd64),
+            "arm64" => Box::new(|series| series.arch == Arch::Arm64),
+            _ => match word.strip_suffix('+') {
+                Some(first) => {
+                    let first = Series::named(first)?;
+                    Box::new(move |s| s.arch == first.arch && s.version >= first.version)
+                }
+                None => {
+                    let one = Series::named(word)?;
+                    Box::new(move |series| *series == one)
+                }
+            },
+        };
+        chosen.extend(MATRIX.into_iter().filter(|series| fits(series)));
+    }
+    chosen.sort();
+    chosen.dedup();
+    Ok(chosen)
 }
 
 /// `LOW HIGH REGEX`

@@ -78,11 +78,14 @@ pub fn load() -> Result<&'static Path> {
 fn build_load() -> Result<PathBuf> {
     let built = load_in(&crate::work_directory())?;
     // Scripts name it in their uprobes, so it has the same place here and in guests.
-    std::fs::rename(&built, crate::guest::LOAD).or_else(|_| {
-        std::fs::copy(&built, format!("{}.new", crate::guest::LOAD))?;
-        std::fs::rename(format!("{}.new", crate::guest::LOAD), crate::guest::LOAD)
+    std::fs::rename(&built, crate::vm::guest::LOAD).or_else(|_| {
+        std::fs::copy(&built, format!("{}.new", crate::vm::guest::LOAD))?;
+        std::fs::rename(
+            format!("{}.new", crate::vm::guest::LOAD),
+            crate::vm::guest::LOAD,
+        )
     })?;
-    Ok(PathBuf::from(crate::guest::LOAD))
+    Ok(PathBuf::from(crate::vm::guest::LOAD))
 }
 
 /// Compiles the load into a directory, under its name.

@@ -6,10 +6,8 @@ pub mod case;
 pub mod check;
 pub mod compile;
 pub mod golden;
-pub mod guest;
-pub mod initramfs;
-pub mod kernels;
 pub mod launch;
+pub mod vm;
 
 use std::path::{Path, PathBuf};
 

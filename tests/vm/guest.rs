@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::initramfs::Archive;
+use super::kernels::{Arch, Kernel, module};
 use crate::check::Outcome;
-use crate::initramfs::Archive;
-use crate::kernels::{Kernel, module};
 
 /// One command of a batch: its words, and the files that it needs beside the load program.
 #[derive(Clone, Debug)]
@@ -32,7 +32,11 @@ pub fn run(
     executables: &[(String, Vec<u8>)],
     jobs: &[Job],
 ) -> Result<Vec<Outcome>> {
-    let directory = crate::work_directory().join(format!("guest-{}", std::process::id()));
+    let directory = crate::work_directory().join(format!(
+        "guest-{}-{}",
+        kernel.series.name(),
+        std::process::id()
+    ));
     std::fs::create_dir_all(&directory)?;
     let initrd = directory.join("initrd");
     std::fs::write(&initrd, archive(kernel, executables, jobs)?)?;
@@ -139,44 +143,45 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// The words of qemu that make a machine of this architecture, with `file` as the port that answers come back by.
+fn machine(arch: Arch, file: &Path) -> Result<(&'static str, Vec<String>)> {
+    let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+    match arch {
+        Arch::Amd64 => {
+            let mut machine = words("-machine q35,accel=tcg -cpu max -smp 1");
+            machine.extend(["-serial".into(), format!("file:{}", file.display())]);
+            Ok(("qemu-system-x86_64", machine))
+        }
+        Arch::Arm64 => bail!("guests of arm64 can't be booted yet"),
+    }
+}
+
 fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) -> Result<String> {
     let out = directory.join("out");
-    let mut qemu = Command::new("qemu-system-x86_64")
-        .args([
-            "-machine",
-            "q35,accel=tcg",
-            "-cpu",
-            "max",
-            "-m",
-            "1024",
-            "-smp",
-            "1",
-        ])
-        .args([
-            "-nodefaults",
-            "-no-user-config",
-            "-nographic",
-            "-no-reboot",
-            "-monitor",
-            "none",
-        ])
+    let (program, machine) = machine(kernel.series.arch, &out)?;
+    let console = match kernel.series.arch {
+        Arch::Amd64 => "ttyS0",
+        Arch::Arm64 => "ttyAMA0",
+    };
+    let mut qemu = Command::new(program)
+        .args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"])
+        .args(["-monitor", "none", "-m", "1024"])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(initrd)
         .arg("-serial")
         .arg(format!("file:{}", directory.join("console").display()))
-        .arg("-serial")
-        .arg(format!("file:{}", out.display()))
-        .args([
-            "-append",
-            "console=ttyS0 panic=-1 loglevel=4 mitigations=off nokaslr",
-        ])
+        .args(machine)
+        .arg("-append")
+        .arg(format!(
+            "console={console} panic=-1 loglevel=4 mitigations=off nokaslr"
+        ))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .context("qemu-system-x86_64")?;
+        .context(program)?;
     let limit = Instant::now() + Duration::from_secs(limit_seconds);
     while qemu.try_wait()?.is_none() {
         if Instant::now() > limit {
@@ -230,11 +235,12 @@ fn parse(text: &str, jobs: usize) -> Result<Vec<Outcome>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kernels::{self, Series};
     use super::*;
 
     #[test]
     fn a_guest_gives_back_streams_and_status() {
-        let kernel = crate::kernels::fetch("6.12").expect("a kernel");
+        let kernel = kernels::fetch(Series::named("6.12").expect("a series")).expect("a kernel");
         let job = |text: &str| Job {
             words: ["sh", "-c", text].map(String::from).to_vec(),
             environment: vec![("NAME".into(), "a b".into())],

@@ -1,0 +1,7 @@
+//! Guests: Debian's kernels in qemu, each running a batch of cases.
+
+pub mod apt;
+pub mod guest;
+pub mod initramfs;
+pub mod kernels;
+pub mod matrix;
