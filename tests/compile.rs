@@ -78,14 +78,19 @@ pub fn load() -> Result<&'static Path> {
 fn build_load() -> Result<PathBuf> {
     let built = load_in(&crate::work_directory())?;
     // Scripts name it in their uprobes, so it has the same place here and in guests.
-    std::fs::rename(&built, crate::vm::guest::LOAD).or_else(|_| {
-        std::fs::copy(&built, format!("{}.new", crate::vm::guest::LOAD))?;
-        std::fs::rename(
-            format!("{}.new", crate::vm::guest::LOAD),
-            crate::vm::guest::LOAD,
-        )
-    })?;
+    let new = format!("{}.{}", crate::vm::guest::LOAD, std::process::id());
+    std::fs::copy(&built, &new)?;
+    std::fs::rename(&new, crate::vm::guest::LOAD)?;
     Ok(PathBuf::from(crate::vm::guest::LOAD))
+}
+
+/// The load's file for guests: another checkout's tests may replace the one that [`load`] names.
+///
+/// # Errors
+/// When rustc can't compile it.
+pub fn load_for_guests() -> Result<PathBuf> {
+    load()?;
+    Ok(crate::work_directory().join("btc-load"))
 }
 
 /// Compiles the load into a directory, under its name.

@@ -4,7 +4,8 @@
 //! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
 //! until it says that it has attached, does the work, interrupts the tracer and ends with its status; `load peak COMMAND…`
 //! runs a command and prints its peak resident kilobytes; `load start COMMAND…` prints the microseconds until its line `hit`,
-//! with the event of its probe happening all the time.
+//! with the event of its probe happening all the time; `load holding FILES THREADS MAPPINGS COMMAND…` runs a command while it
+//! has so many files open, threads asleep and pages mapped.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io::{BufRead, BufReader, Write};
@@ -106,6 +107,9 @@ fn main() {
     }
     if words.first().is_some_and(|w| w == "start") {
         exit(start(&words[1..]));
+    }
+    if words.first().is_some_and(|w| w == "holding") {
+        exit(holding(&words[1..]));
     }
     perform(&words);
 }
@@ -412,6 +416,30 @@ fn peak(words: &[String]) -> i32 {
     // SAFETY: the room is as large as the struct; -1 is RUSAGE_CHILDREN.
     unsafe { getrusage(-1, usage.as_mut_ptr()) };
     println!("peak {}", usage[4]);
+    status.ok().and_then(|s| s.code()).unwrap_or(1)
+}
+
+/// Opens /etc/passwd so often, maps so many pages from `WATCHED` on (every other of them read-only, so that each is a mapping of its
+/// own) and has so many threads beside the first.
+fn holding(words: &[String]) -> i32 {
+    let number = |i: usize| words.get(i).and_then(|w| w.parse::<usize>().ok());
+    let (Some(files), Some(threads), Some(mappings)) = (number(0), number(1), number(2)) else {
+        usage("how many files, threads and mappings")
+    };
+    let Some((program, arguments)) = words[3..].split_first() else { usage("a command") };
+    for _ in 0..files {
+        // SAFETY: the path is NUL-terminated; 0o2000000 is O_CLOEXEC. The descriptor stays open to the end.
+        unsafe { open(c"/etc/passwd".as_ptr(), 0o2000000) };
+    }
+    for page in 0..mappings {
+        let at = (WATCHED + page * 4096) as *mut c_void;
+        // SAFETY: nothing else is mapped there; 0x100022 is private, anonymous and MAP_FIXED_NOREPLACE.
+        unsafe { mmap(at, 4096, if page % 2 == 0 { 3 } else { 1 }, 0x100022, -1, 0) };
+    }
+    for _ in 0..threads {
+        std::thread::spawn(|| std::thread::sleep(Duration::from_secs(600)));
+    }
+    let status = Command::new(program).args(arguments).status();
     status.ok().and_then(|s| s.code()).unwrap_or(1)
 }
 

@@ -76,7 +76,7 @@ fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> 
     for name in ["configfs", "null_blk"] {
         archive.file(&format!("modules/{name}.ko"), &module(kernel, name)?);
     }
-    let load = crate::compile::load()?;
+    let load = crate::compile::load_for_guests()?;
     archive.file(LOAD.trim_start_matches('/'), &std::fs::read(load)?);
     for (name, bytes) in executables {
         archive.file(&format!("{}/{name}", BIN.trim_start_matches('/')), bytes);

@@ -5,6 +5,7 @@ mod begin_end;
 mod fentry;
 mod hardware;
 mod interval;
+pub mod iter;
 mod kprobe;
 mod perf;
 mod point;
@@ -126,7 +127,7 @@ pub enum Func {
 }
 
 /// Typed arguments were asked for and this machine has no BTF.
-fn no_btf(span: Span, provider: &str) -> Diagnostic {
+pub(crate) fn no_btf(span: Span, provider: &str) -> Diagnostic {
     Diagnostic::error(
         Code::UnknownType,
         span,
@@ -155,7 +156,7 @@ const PROVIDERS: &[Provider] = &[
     unsupported::USDT,
     watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
-    unsupported::ITER,
+    iter::ITER,
     unsupported::SELF,
     unsupported::TEST,
     unsupported::BENCH,

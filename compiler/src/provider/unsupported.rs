@@ -18,7 +18,6 @@ macro_rules! unsupported {
 unsupported! {
     USDT = "usdt", &["U"], Usdt;
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
-    ITER = "iter", &["it"], Iter;
     SELF = "self", &[], SelfProbe;
     TEST = "test", &[], Test;
     BENCH = "bench", &[], Bench;

@@ -61,6 +61,7 @@ fn provider(attach: &Attach) -> &'static str {
         Attach::Software { .. } => "software::Software",
         Attach::Hardware { .. } => "hardware::Hardware",
         Attach::Watchpoint { .. } => "watchpoint::Watchpoint",
+        Attach::Iter { .. } => "iter::Iter",
         Attach::Tracepoint { .. } => "tracepoint::Tracepoint",
         Attach::RawTracepoint { .. } => "rawtracepoint::Rawtracepoint",
         Attach::Kprobe { .. } | Attach::Kretprobe { .. } => "kprobe::Kprobe",

@@ -5,6 +5,7 @@ pub mod begin_end;
 pub mod fentry;
 pub mod hardware;
 pub mod interval;
+pub mod iter;
 pub mod kprobe;
 pub mod perf;
 pub mod profile;
@@ -145,6 +146,10 @@ pub enum Attachment {
         link: Option<OwnedFd>,
         event: OwnedFd,
     },
+    /// The link of an iterator whose objects the runtime reads once everything is attached.
+    Iterator(OwnedFd),
+    /// An iterator that was left at this path.
+    Pinned { path: PathBuf },
     /// One of libbpf's own.
     Libbpf(libbpf_rs::Link),
 }
