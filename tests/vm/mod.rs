@@ -5,3 +5,4 @@ pub mod guest;
 pub mod initramfs;
 pub mod kernels;
 pub mod matrix;
+pub mod types;

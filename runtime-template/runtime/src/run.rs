@@ -62,6 +62,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         child: child_pid,
         pid_filter: options.pid,
         start_time,
+        warnings: !options.no_warnings,
     };
     let (loaded, groups) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
