@@ -120,14 +120,22 @@ fn kernel_format(format: &abi::Format) -> Result<(Vec<u8>, Vec<Takes>), Bug> {
             (flags.plus, '+'),
             (flags.space, ' '),
         ];
-        text.extend(letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter));
+        text.extend(
+            letters
+                .iter()
+                .filter(|(set, _)| *set)
+                .map(|(_, letter)| letter),
+        );
         if let abi::Width::Fixed { columns } = width {
             let _ = write!(text, "{columns}");
         }
         let (letters, bytes) = match conversion {
             abi::Conversion::Signed { bytes } => ("lld", *bytes),
             abi::Conversion::Unsigned { bytes } => ("llu", *bytes),
-            abi::Conversion::Hex { bytes, upper: false } => ("llx", *bytes),
+            abi::Conversion::Hex {
+                bytes,
+                upper: false,
+            } => ("llx", *bytes),
             abi::Conversion::Hex { bytes, upper: true } => ("llX", *bytes),
             abi::Conversion::Pointer => ("llx", 8),
             abi::Conversion::String => ("s", 8),

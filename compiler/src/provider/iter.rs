@@ -100,12 +100,21 @@ pub fn refused_when_pinned(kind: &abi::RecordKind, fields: &[Type]) -> Option<St
     /// What bpf_seq_printf takes (Linux 5.8).
     const MOST_VALUES: usize = 12;
     let abi::RecordKind::Printf { format } = kind else {
-        return Some("nobody but its reader sees what a pinned iterator does: it can only `printf`".into());
+        return Some(
+            "nobody but its reader sees what a pinned iterator does: it can only `printf`".into(),
+        );
     };
     if fields.len() > MOST_VALUES {
-        return Some(format!("a pinned iterator prints {MOST_VALUES} values at a time"));
+        return Some(format!(
+            "a pinned iterator prints {MOST_VALUES} values at a time"
+        ));
     }
-    let text = fields.iter().find(|ty| !matches!(ty, Type::Int(_) | Type::String { .. } | Type::Bool | Type::Enum(_) | Type::Pointer { .. }));
+    let text = fields.iter().find(|ty| {
+        !matches!(
+            ty,
+            Type::Int(_) | Type::String { .. } | Type::Bool | Type::Enum(_) | Type::Pointer { .. }
+        )
+    });
     if text.is_some() {
         return Some("a pinned iterator prints integers, pointers and strings alone".into());
     }

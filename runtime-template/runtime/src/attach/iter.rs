@@ -1,7 +1,8 @@
 //! `iter`: a link for the program, whose objects the runtime reads (`iterate.rs`), or a pin in bpffs.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use btc_abi::{Attach, Probe};
 
@@ -91,8 +92,8 @@ fn link(program: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
-fn leave(link: &OwnedFd, path: &PathBuf) -> Result<(), Error> {
-    let name = c_string(path.to_string_lossy().into_owned())?;
+fn leave(link: &OwnedFd, path: &Path) -> Result<(), Error> {
+    let name = c_string(path.as_os_str().as_bytes())?;
     // SAFETY: an open link and a NUL-terminated path.
     let result = unsafe { libbpf_sys::bpf_obj_pin(link.as_raw_fd(), name.as_ptr()) };
     if result >= 0 {
@@ -101,11 +102,11 @@ fn leave(link: &OwnedFd, path: &PathBuf) -> Result<(), Error> {
     let error = std::io::Error::from_raw_os_error(-result);
     let text = match error.raw_os_error() {
         Some(libc::EEXIST) => "something is pinned there; remove it first",
-        Some(libc::EPERM) if path.starts_with(BPFFS) => {
-            "bpffs is not mounted (`mount -t bpf bpf /sys/fs/bpf`), or a name has a dot"
+        Some(libc::ENOENT) => "no such directory; `mount -t bpf bpf /sys/fs/bpf` mounts bpffs",
+        Some(libc::EPERM | libc::EINVAL) => {
+            "not in a bpffs (`mount -t bpf bpf /sys/fs/bpf` mounts one), or a name with a dot"
         }
-        Some(libc::EPERM) => "not in a bpffs, or a name has a dot",
-        _ => return Err(Error::with_source("bpffs", error)),
+        _ => return Err(Error::with_source("bpf_obj_pin", error)),
     };
     Err(Error::with_source(text, error))
 }
