@@ -66,9 +66,8 @@ table! {
         Subprogram = "an `fn` subprogram",
     }
     Probes {
-        Watchpoint = "a `watchpoint` probe",
+        WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        Iter = "an `iter` probe",
         SelfProbe = "a `self` probe",
         Test = "a `test` probe",
         Bench = "a `bench` probe",
@@ -83,7 +82,6 @@ table! {
         Assert = "`assert`",
         AssertStr = "`assert_str`",
         ContainerOf = "`container_of`",
-        Ctx = "`ctx`",
         DwUstack = "`dw_ustack`",
         Fail = "`fail`",
         Find = "`find`",

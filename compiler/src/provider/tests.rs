@@ -105,6 +105,7 @@ fn resolve_on(host: &Small, text: &str) -> Result<ProbeContext, Diagnostic> {
     let provider = lookup(&point.provider.text).unwrap();
     let environment = Environment {
         host,
+        arch: Arch::X86_64,
         unsafe_mode: false,
         max_probes: 1024,
     };

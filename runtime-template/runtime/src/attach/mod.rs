@@ -5,6 +5,7 @@ pub mod begin_end;
 pub mod fentry;
 pub mod hardware;
 pub mod interval;
+pub mod iter;
 pub mod kprobe;
 pub mod perf;
 pub mod profile;
@@ -13,6 +14,7 @@ pub mod software;
 pub mod tracepoint;
 pub mod uprobe;
 pub mod usdt;
+pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -161,6 +163,10 @@ pub enum Attachment {
         link: Option<OwnedFd>,
         event: OwnedFd,
     },
+    /// The link of an iterator whose objects the runtime reads once everything is attached.
+    Iterator(OwnedFd),
+    /// An iterator that was left at this path.
+    Pinned { path: PathBuf },
     /// One of libbpf's own.
     Libbpf(libbpf_rs::Link),
 }
