@@ -108,6 +108,12 @@ pub fn load() -> Result<&'static Path> {
     Ok(Path::new(LOAD))
 }
 
+/// The file that was compiled: another checkout's tests may replace the one in its place.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    crate::work_directory().join(format!("btc-{name}"))
+}
+
 fn in_place(built: &Path, place: &str) -> Result<()> {
     let part = format!("{place}.{}", std::process::id());
     std::fs::copy(built, &part)?;

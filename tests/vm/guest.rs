@@ -110,7 +110,9 @@ impl Programs {
         Ok(Programs {
             busybox: "/bin/busybox".into(),
             bash: bash.map(|path| (path.clone(), path.into())).collect(),
-            ours: PROGRAMS.map(|(_, place)| (place, place.into())).to_vec(),
+            ours: PROGRAMS
+                .map(|(name, place)| (place, compile::program(name)))
+                .to_vec(),
         })
     }
 }

@@ -516,7 +516,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// Eight bytes of the context.
-    fn context_word(&mut self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
+    pub fn context_word(&mut self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
         let context = Mem {
             at: self.context,
             align: 8,
@@ -540,6 +540,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         match &self.probe.attach {
             A::Uprobe { .. } => self.context_word(self.unit.arch().instruction_pointer()),
             // Asked inside of a function, the helper answers 0.
+            // (An address is an offset without a function.)
             A::Kprobe { offset, .. } if *offset != 0 => self.probe_address(),
             A::Kprobe { .. } | A::Uretprobe { .. } => self.asked_where_it_can_be(),
             _ => self.helper(number::GET_FUNC_IP, &[context.into()]),

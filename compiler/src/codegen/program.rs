@@ -99,6 +99,8 @@ fn section(probe: &ir::Probe) -> String {
         (ProgramKind::Fentry, _) => "fentry".to_owned(),
         (ProgramKind::Fexit, A::Fexit { function, .. }) => format!("fexit/{function}"),
         (ProgramKind::Fexit, _) => "fexit".to_owned(),
+        (ProgramKind::Iterator, A::Iter { name, .. }) => format!("iter/{name}"),
+        (ProgramKind::Iterator, _) => "iter".to_owned(),
     }
 }
 
@@ -160,6 +162,9 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
     emitter.at(probe.span);
     emitter.make_frame()?;
     emitter.make_locals()?;
+    if probe.kind == ProgramKind::Iterator {
+        emitter.begin_object()?;
+    }
     emitter.body(&probe.body)?;
     emitter.jump(exit)?;
     emitter.enter(exit);

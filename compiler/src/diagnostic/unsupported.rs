@@ -66,14 +66,11 @@ table! {
         Subprogram = "an `fn` subprogram",
     }
     Probes {
-        Watchpoint = "a `watchpoint` probe",
+        WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        Iter = "an `iter` probe",
         SelfProbe = "a `self` probe",
         Test = "a `test` probe",
         Bench = "a `bench` probe",
-        KprobeAddress = "a `kprobe` at an address",
-        BpfFentry = "an `fentry` or `fexit` probe of a BPF program",
         UprobeArgs = "`args` of a `uprobe`",
         UprobeSourceLine = "a `uprobe` at a source line",
         UprobeCpp = "a `uprobe` by C++ signature",
@@ -83,7 +80,6 @@ table! {
         Assert = "`assert`",
         AssertStr = "`assert_str`",
         ContainerOf = "`container_of`",
-        Ctx = "`ctx`",
         DwUstack = "`dw_ustack`",
         Fail = "`fail`",
         Find = "`find`",

@@ -142,6 +142,8 @@ pub enum ProgramKind {
     BtfTracepoint,
     Fentry,
     Fexit,
+    /// struct bpf_iter__NAME: pointers to struct bpf_iter_meta and to the object, then what the iterator adds.
+    Iterator,
 }
 
 /// A scratch variable. Every local starts as zero bytes.

@@ -105,6 +105,7 @@ fn resolve_on(host: &Small, text: &str) -> Result<ProbeContext, Diagnostic> {
     let provider = lookup(&point.provider.text).unwrap();
     let environment = Environment {
         host,
+        arch: Arch::X86_64,
         unsafe_mode: false,
         max_probes: 1024,
     };
@@ -206,10 +207,9 @@ fn kernel_functions() {
     let exit = resolve("kr:vfs_read").unwrap();
     assert_eq!(exit.name, "kretprobe:vfs_read");
     assert!(exit.retval.is_some() && exit.numbered == Numbered::None);
-    assert_eq!(
-        refused("kprobe:0xffff0000"),
-        "not-supported-yet: a `kprobe` at an address can't be compiled yet"
-    );
+    assert!(refused("kprobe:0xffff0000").starts_with("unsafe-function"));
+    assert!(refused("kprobe:0xg").contains("expected an address"));
+    assert!(refused("kprobe:xfs:0x10").contains("in no module"));
     assert!(refused("kretprobe:f+4").contains("can't have an offset"));
     assert!(refused("kprobe:f+x").contains("expected `function+offset`"));
     assert!(refused("kprobe:a:b:c").contains("does not take `c` here"));
@@ -230,7 +230,16 @@ fn functions_with_types() {
     let wrong = resolve("fentry:vfs_raed").unwrap_err();
     assert_eq!(wrong.code, Code::UnknownSymbol);
     assert_eq!(wrong.help.as_deref(), Some("did you mean `vfs_read`?"));
-    assert!(refused("fentry:bpf:prog").starts_with("not-supported-yet"));
+    let of_program = resolve("fentry:bpf:12:prog").unwrap();
+    assert!(matches!(of_program.args, Args::Unknown(_)));
+    assert_eq!(
+        of_program.attach,
+        Attach::Fentry {
+            module: Some("bpf:12".into()),
+            function: "prog".into()
+        }
+    );
+    assert!(refused("fentry:bpf:x:prog").contains("expected a program's id"));
     let without = Small {
         btf: false,
         tracefs: true,

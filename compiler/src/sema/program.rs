@@ -193,6 +193,7 @@ fn resolve<'p>(
 ) -> Vec<Body<'p>> {
     let environment = Environment {
         host,
+        arch: options.arch,
         unsafe_mode: options.unsafe_mode,
         max_probes: settings.target.max_probes,
     };

@@ -60,6 +60,8 @@ fn provider(attach: &Attach) -> &'static str {
         Attach::Profile { .. } => "profile::Profile",
         Attach::Software { .. } => "software::Software",
         Attach::Hardware { .. } => "hardware::Hardware",
+        Attach::Watchpoint { .. } => "watchpoint::Watchpoint",
+        Attach::Iter { .. } => "iter::Iter",
         Attach::Tracepoint { .. } => "tracepoint::Tracepoint",
         Attach::RawTracepoint { .. } => "rawtracepoint::Rawtracepoint",
         Attach::Kprobe { .. } | Attach::Kretprobe { .. } => "kprobe::Kprobe",

@@ -57,11 +57,19 @@ describe! {
         /// `event` is PERF_COUNT_SW_* of linux/perf_event.h; samples every `count` events.
         Software { event: u64, count: u64, },
         Hardware { event: u64, count: u64, },
+        /// Accesses to `length` bytes at `address`; `access` is bits of HW_BREAKPOINT_R, _W and _X of
+        /// linux/hw_breakpoint.h.
+        Watchpoint { address: u64, length: u32, access: u32, },
+        /// Every object of a kernel iterator (`bpf_iter_NAME`), once. `pin`: a path, relative to /sys/fs/bpf, where the iterator is
+        /// left for others to read.
+        Iter { name: Text, pin: Option<Text>, },
         Tracepoint { category: Text, event: Text, },
         /// `btf`: a tp_btf program (BPF_TRACE_RAW_TP); otherwise a raw_tp one.
         RawTracepoint { event: Text, btf: bool, },
+        /// `function` empty: `offset` is an address.
         Kprobe { module: Option<Text>, function: Text, offset: u64, },
         Kretprobe { module: Option<Text>, function: Text, },
+        /// The module `bpf` stands for all BPF programs, `bpf:` and a number for the one with that id.
         Fentry { module: Option<Text>, function: Text, },
         Fexit { module: Option<Text>, function: Text, },
         /// `symbol` empty: `offset` is a file offset or address in `binary`.

@@ -79,7 +79,7 @@ impl Types {
     }
 
     /// Those of a loaded BPF program, by the number of its BTF.
-    pub fn of_program(program: OwnedFd, btf: u32) -> Result<Self, Error> {
+    fn of_program(program: OwnedFd, btf: u32) -> Result<Self, Error> {
         // SAFETY: a plain integer; the result is null or ours.
         let raw = NonNull::new(unsafe { libbpf_sys::btf__load_from_kernel_by_id(btf) });
         Ok(Types {
@@ -200,6 +200,41 @@ impl Types {
 /// `info`: 16 bits of count, 5 bits of kind from bit 24 on.
 fn kind_of(found: &btf_type) -> u32 {
     found.info >> 24 & 0x1f
+}
+
+/// Calls `each` with the types of every loaded BPF program that has some; with those of one program where `id` is not 0.
+pub fn for_each_program(id: u32, mut each: impl FnMut(&Types)) {
+    let mut next = id.saturating_sub(1);
+    // SAFETY: `next` is a valid place.
+    while unsafe { libbpf_sys::bpf_prog_get_next_id(next, &raw mut next) } == 0 {
+        if id != 0 && next != id {
+            return;
+        }
+        if let Some(types) = program_types(next) {
+            each(&types);
+        }
+    }
+}
+
+/// `None`: the program is gone, may not be opened, or has no types.
+fn program_types(id: u32) -> Option<Types> {
+    // SAFETY: a plain integer.
+    let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) };
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: the call succeeded, so the descriptor is open and ours alone.
+    let program = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut size = size_of::<libbpf_sys::bpf_prog_info>() as u32;
+    // SAFETY: an open program, a valid place of that size.
+    let result = unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut size)
+    };
+    if result < 0 || info.btf_id == 0 {
+        return None;
+    }
+    Types::of_program(program, info.btf_id).ok()
 }
 
 /// The BTF objects of the kernel and its modules; those that this process may open.

@@ -32,6 +32,7 @@ mod detach;
 mod elf;
 pub mod error;
 pub mod format;
+mod iterate;
 mod library;
 mod load;
 mod maps;

@@ -175,6 +175,16 @@ impl Plan {
         self.probes.iter().map(|planned| planned.sites.len()).sum()
     }
 
+    /// Whether there is nothing to trace but what iterators give at once.
+    #[must_use]
+    pub fn is_iteration(&self) -> bool {
+        let mut traced = (self.of(Phase::Trace))
+            .filter(|planned| !planned.sites.is_empty())
+            .peekable();
+        traced.peek().is_some()
+            && traced.all(|planned| matches!(planned.probe.attach, Attach::Iter { .. }))
+    }
+
     /// The probes of one phase.
     pub fn of(&self, wanted: Phase) -> impl Iterator<Item = &Planned> {
         self.probes

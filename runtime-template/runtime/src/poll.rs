@@ -19,6 +19,8 @@ pub enum Ending {
     Signal,
     /// The `-p` or `-c` process is gone.
     Process,
+    /// Nothing is left to wait for.
+    Done,
 }
 
 /// Records between two looks at signals and processes.
@@ -117,6 +119,19 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         Ok(state.exit.is_none() && usize::try_from(count).is_ok_and(|count| count < limit))
     }
 
+    /// Handles all that the ring buffer holds; the end of the run if the script asked for it.
+    pub fn take(&self) -> Result<Option<Ending>, Error> {
+        loop {
+            let empty = self.consume(BATCH)?;
+            if let Some(status) = self.state.borrow().exit {
+                return Ok(Some(Ending::Exit(status)));
+            }
+            if empty {
+                return Ok(None);
+            }
+        }
+    }
+
     /// Sleeps and handles records until something ends the run. `process` is a pidfd; `followed` the process whose
     /// mappings the symbolizer follows; `pipe` what the output is written to, if that is a pipe.
     pub fn poll(
@@ -188,15 +203,22 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
     /// How long records may gather: a program that finds the reader asleep wakes it, which costs more than all else that
     /// it does. In this time 1 GB a second fills half of the buffer.
     fn rest(&self) -> Duration {
-        let Some(buffer) = &self.buffer else {
+        if self.buffer.is_none() {
             return Duration::ZERO;
+        }
+        Duration::from_nanos(self.size() as u64 / 2).min(Duration::from_nanos(CLOSE / 2))
+    }
+
+    /// Bytes of the ring buffer; 0 where there is none.
+    pub fn size(&self) -> usize {
+        let Some(buffer) = &self.buffer else {
+            return 0;
         };
         // SAFETY: as in `produced`.
-        let bytes = unsafe {
+        unsafe {
             let ring = libbpf_sys::ring_buffer__ring(buffer.as_libbpf_object().as_ptr(), 0);
-            libbpf_sys::ring__size(ring)
-        };
-        Duration::from_nanos(bytes as u64 / 2).min(Duration::from_nanos(CLOSE / 2))
+            usize::try_from(libbpf_sys::ring__size(ring)).unwrap_or(usize::MAX)
+        }
     }
 
     /// Where the producers are: records up to there came before now.

@@ -1,6 +1,7 @@
 //! Records and maps → output: what every kind of record does, and what is printed when a run ends.
 
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use btc_abi::{Config, Format, Manifest, Map, MapRole, Record, RecordKind, Value};
@@ -116,6 +117,12 @@ impl<'a> Session<'a> {
         }
         self.output.attached(probes)?;
         self.output.flush()
+    }
+
+    /// Where an iterator was left for others to read.
+    pub fn pinned(&mut self, path: &Path) -> Result<(), Error> {
+        let line = format!("Program pinned to {}\n", path.display());
+        self.output.printf(line.as_bytes())
     }
 
     /// Where user addresses are printed by name: a descriptor that is readable when [`Session::remember`] has something

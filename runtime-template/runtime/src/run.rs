@@ -18,7 +18,7 @@ use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
 use crate::variant::Split;
-use crate::{Context, Error, Tracer, config, detach, load};
+use crate::{Context, Error, Tracer, config, detach, iterate, load};
 
 /// The phases of a run.
 pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
@@ -88,6 +88,11 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         .map(|planned| planned.sites.len())
         .sum::<usize>();
     session.attached(attach.sites + ends)?;
+    for attachment in &attach.attachments {
+        if let Attachment::Pinned { path } = attachment {
+            session.pinned(path)?;
+        }
+    }
     let (ending, idle) = trace(
         &mut session,
         &mut attach,
@@ -103,7 +108,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     idle.release();
     Ok(match ending {
         Ending::Exit(status) => ExitCode::from(status as u8),
-        Ending::Signal | Ending::Process => ExitCode::SUCCESS,
+        Ending::Signal | Ending::Process | Ending::Done => ExitCode::SUCCESS,
     })
 }
 
@@ -153,7 +158,11 @@ fn trace(
     let (ending, idle) = {
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = records.poll(&signals, process.as_ref(), followed, pipe)?;
+        let mut ending = match iterate::read_all(&attach.attachments, &records, &signals)? {
+            Some(ending) => ending,
+            None if plan.is_iteration() => Ending::Done,
+            None => records.poll(&signals, process.as_ref(), followed, pipe)?,
+        };
         signals.end_at_once();
         let idle = detach::stop(std::mem::take(&mut attach.attachments));
         if matches!(ending, Ending::Exit(_)) {
@@ -230,9 +239,15 @@ impl AttachPhase<'_> {
                 .iter()
                 .any(|site| site.name != planned.probe.name);
             if pattern && attached.sites > 0 {
+                if self.target.verbose {
+                    let left_out = attached.failures.iter();
+                    left_out.for_each(|failure| eprintln!("left out: {failure}"));
+                }
                 continue;
             }
-            for failure in attached.failures {
+            // One of a pattern's speaks for all.
+            let said = if pattern { 1 } else { attached.failures.len() };
+            for failure in attached.failures.into_iter().take(said) {
                 let failure = Error::with_source(planned.probe.place.to_string(), failure);
                 plan::missing(self.config, self.warnings, failure)?;
             }

@@ -35,6 +35,18 @@ impl Signals {
         self.fd.as_raw_fd()
     }
 
+    /// Whether one of them has come.
+    #[must_use]
+    pub fn arrived(&self) -> bool {
+        let mut waiting = libc::pollfd {
+            fd: self.fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one valid entry; does not wait.
+        unsafe { libc::poll(&mut waiting, 1, 0) > 0 }
+    }
+
     /// From here on another signal ends the process at once, with status 130: results are being printed. Not in the
     /// first half second: `timeout` signals its child and then the group that the child is in.
     pub fn end_at_once(self) {

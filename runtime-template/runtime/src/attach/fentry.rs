@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use btc_abi::{Attach, Probe};
 use libbpf_rs::{AsRawLibbpf, OpenProgramMut};
 
-use super::{Attached, Attaching, Attachment, BtfFunction, Place, Provider, Site};
+use super::{Attached, Attaching, Attachment, BtfFunction, Place, Provider, Site, refusal};
 use crate::btf::{self, Types};
 use crate::target::Target;
-use crate::{Context, Error, pattern, symbols};
+use crate::{Context, Error, pattern, suggest, symbols};
 
 /// See [`Provider`].
 pub struct Fentry;
@@ -24,13 +24,22 @@ impl Provider for Fentry {
         let Some(wanted) = Wanted::of(probe) else {
             return Ok(Vec::new());
         };
+        if let Some(id) = wanted.program() {
+            return Ok(of_programs(&wanted, id, probe));
+        }
         let kernel = Types::kernel().context(|| format!("{}: {}", probe.place, probe.name))?;
         if wanted.is_pattern() {
             return matching(&wanted, &kernel, target);
         }
-        let found = plain(&wanted, &kernel);
-        let site = found.map(|function| Site::new(&*probe.name, Place::Btf(function)));
-        Ok(site.into_iter().collect())
+        match plain(&wanted, &kernel) {
+            Some(function) => Ok(vec![Site::new(&*probe.name, Place::Btf(function))]),
+            None => Err(Error::new(format!(
+                "{}: {}: {}",
+                probe.place,
+                probe.name,
+                no_function(&wanted, &kernel)
+            ))),
+        }
     }
 
     fn prepare(
@@ -47,7 +56,8 @@ impl Provider for Fentry {
         let attach_type = unsafe {
             libbpf_sys::bpf_program__expected_attach_type(program.as_libbpf_object().as_ptr())
         };
-        btf::try_load(function, attach_type).context(|| format!("attach {}", first.name))?;
+        btf::try_load(function, attach_type)
+            .map_err(|error| refusal::of_trampoline(first, error))?;
         set_target(function, program).context(|| format!("attach {}", first.name))
     }
 
@@ -58,8 +68,8 @@ impl Provider for Fentry {
                 libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), attaching.fd.as_raw_fd())
             };
             if link < 0 {
-                let source = std::io::Error::from_raw_os_error(-link);
-                return Err(Error::with_source(format!("attach {}", site.name), source));
+                let error = std::io::Error::from_raw_os_error(-link);
+                return Err(refusal::of_trampoline(site, error));
             }
             // SAFETY: the call succeeded, so the descriptor is open and ours alone.
             Ok(vec![Attachment::Link(unsafe {
@@ -104,6 +114,14 @@ impl<'a> Wanted<'a> {
         pattern::is_pattern(self.function) || self.module.is_some_and(pattern::is_pattern)
     }
 
+    /// Of BPF programs: of one by its id, or (0) of all.
+    fn program(&self) -> Option<u32> {
+        match self.module? {
+            "bpf" => Some(0),
+            module => module.strip_prefix("bpf:")?.parse().ok(),
+        }
+    }
+
     fn fits_module(&self, module: &str) -> bool {
         self.module
             .is_none_or(|wanted| pattern::matches(wanted, module))
@@ -122,6 +140,50 @@ fn plain(wanted: &Wanted<'_>, kernel: &Types) -> Option<BtfFunction> {
         let id = types.function(wanted.function)?;
         Some(types.traced(id, &full_name(types, wanted.function)))
     })
+}
+
+/// What is missing, and the function that may be meant.
+fn no_function(wanted: &Wanted<'_>, kernel: &Types) -> String {
+    let what = match wanted.module {
+        Some(module) => format!(
+            "this kernel's BTF has no function `{}` of {module}",
+            wanted.function
+        ),
+        None => format!("this kernel's BTF has no function `{}`", wanted.function),
+    };
+    let mut names = Vec::new();
+    kernel.for_each_function(|_, name| names.push(name.to_owned()));
+    match suggest::nearest(wanted.function, names.iter().map(String::as_str)) {
+        Some(near) if wanted.fits_module("vmlinux") => format!("{what}; did you mean `{near}`?"),
+        _ => {
+            format!("{what} (a module's functions are there while it is loaded, since Linux 5.11)")
+        }
+    }
+}
+
+/// The functions of loaded BPF programs. The programs of an object share their BTF, so that the kernel is asked which
+/// function is in which.
+fn of_programs(wanted: &Wanted<'_>, id: u32, probe: &Probe) -> Vec<Site> {
+    let attach_type = match probe.attach {
+        Attach::Fexit { .. } => libbpf_sys::BPF_TRACE_FEXIT,
+        _ => libbpf_sys::BPF_TRACE_FENTRY,
+    };
+    let mut sites = Vec::new();
+    btf::for_each_program(id, |types| {
+        types.for_each_function(|id, function| {
+            let traced = types.traced(id, function);
+            if pattern::matches(wanted.function, function)
+                && btf::try_load(&traced, attach_type).is_ok()
+            {
+                let name = match wanted.is_pattern() {
+                    true => format!("{}:bpf:{function}", wanted.kind),
+                    false => probe.name.to_string(),
+                };
+                sites.push(Site::new(name, Place::Btf(traced)));
+            }
+        });
+    });
+    sites
 }
 
 fn full_name(types: &Types, function: &str) -> String {

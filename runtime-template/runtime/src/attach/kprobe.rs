@@ -10,10 +10,10 @@ use libbpf_rs::{OpenProgramMut, ProgramAttachType};
 use perf_event_open_sys::bindings::perf_event_attr;
 
 use super::perf::{self, Scope};
-use super::{Attached, Attaching, Attachment, Place, Provider, Site, kprobe_multi};
+use super::{Attached, Attaching, Attachment, Place, Provider, Site, kprobe_multi, refusal};
 use crate::symbols::{self, Symbol};
 use crate::target::{Target, c_string};
-use crate::{Context, Error, pattern};
+use crate::{Error, pattern};
 
 /// See [`Provider`].
 pub struct Kprobe;
@@ -27,6 +27,14 @@ impl Provider for Kprobe {
         match Wanted::of(probe) {
             None => Ok(Vec::new()),
             Some(wanted) if wanted.is_pattern() => matching(&wanted, target),
+            Some(wanted) if wanted.function.is_empty() => Ok(vec![Site::new(
+                &*probe.name,
+                Place::Kernel {
+                    function: String::new(),
+                    offset: 0,
+                    address: wanted.offset,
+                },
+            )]),
             Some(wanted) => Ok(vec![Site::new(
                 &*probe.name,
                 Place::Kernel {
@@ -74,14 +82,14 @@ impl Provider for Kprobe {
                 0 => At::Name(&name),
                 address => At::Address(*address),
             };
-            single(&mut attribute, at, *offset, attaching.fd, site.cookie)
-                .map(|attachment| vec![attachment])
-                .context(|| {
-                    format!(
-                        "attach {} (does the function exist, and is it traceable?)",
-                        site.name
-                    )
-                })
+            match single(&mut attribute, at, *offset, attaching.fd, site.cookie) {
+                Ok(attachment) => Ok(vec![attachment]),
+                // Linux 6.6: the name alone does not tell which.
+                Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+                    every(&mut attribute, site, function, *offset, attaching.fd)
+                }
+                Err(error) => Err(refusal::explained(site, error)),
+            }
         })
     }
 }
@@ -121,6 +129,36 @@ fn single(
     }
     let scope = Scope { pid: -1, cpu: 0 };
     perf::attach(attribute, scope, program, cookie)
+}
+
+/// All functions of one name, static ones of different files.
+fn every(
+    attribute: &mut perf_event_attr,
+    site: &Site,
+    function: &str,
+    offset: u64,
+    program: BorrowedFd<'_>,
+) -> Result<Vec<Attachment>, Error> {
+    let addresses = symbols::addresses([function].into_iter())?;
+    let addresses = addresses.into_values().flatten();
+    let attachments = addresses.map(|address| {
+        single(
+            attribute,
+            At::Address(address),
+            offset,
+            program,
+            site.cookie,
+        )
+        .map_err(|error| refusal::explained(site, error))
+    });
+    let attachments: Vec<_> = attachments.collect::<Result<_, _>>()?;
+    if attachments.is_empty() {
+        return Err(Error::new(format!(
+            "attach {}: several functions have this name, and /proc/kallsyms hides their addresses",
+            site.name
+        )));
+    }
+    Ok(attachments)
 }
 
 struct Wanted<'a> {

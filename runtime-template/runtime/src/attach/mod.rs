@@ -5,15 +5,18 @@ pub mod begin_end;
 pub mod fentry;
 pub mod hardware;
 pub mod interval;
+pub mod iter;
 pub mod kprobe;
 pub mod kprobe_multi;
 pub mod perf;
 pub mod profile;
 pub mod rawtracepoint;
+mod refusal;
 pub mod software;
 pub mod tracepoint;
 pub mod uprobe;
 pub mod usdt;
+pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -190,6 +193,10 @@ pub enum Attachment {
         link: Option<OwnedFd>,
         event: OwnedFd,
     },
+    /// The link of an iterator whose objects the runtime reads once everything is attached.
+    Iterator(OwnedFd),
+    /// An iterator that was left at this path.
+    Pinned { path: PathBuf },
     /// One of libbpf's own.
     Libbpf(libbpf_rs::Link),
 }
