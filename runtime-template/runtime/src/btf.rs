@@ -91,10 +91,23 @@ impl Types {
     }
 
     /// Calls `each` with every function.
-    pub fn for_each_function(&self, mut each: impl FnMut(u32, &str)) {
+    pub fn for_each_function(&self, each: impl FnMut(u32, &str)) {
+        self.for_each(FUNC, each);
+    }
+
+    /// Calls `each` with every raw tracepoint, which have a typedef of their arguments each.
+    pub fn for_each_raw_tracepoint(&self, mut each: impl FnMut(&str)) {
+        self.for_each(TYPEDEF, |_, name| {
+            if let Some(event) = name.strip_prefix("btf_trace_") {
+                each(event);
+            }
+        });
+    }
+
+    fn for_each(&self, kind: u32, mut each: impl FnMut(u32, &str)) {
         let (first, count) = self.own_types();
         for id in first..count {
-            if let Some(found) = self.of_kind(id, FUNC)
+            if let Some(found) = self.of_kind(id, kind)
                 && let Some(name) = self.text(found.name_off)
             {
                 each(id, name);

@@ -236,6 +236,7 @@ impl Plan {
                     }
                     Place::Kernel { .. }
                     | Place::Btf(_)
+                    | Place::RawTracepoint { .. }
                     | Place::Run
                     | Place::Event
                     | Place::Tracepoint { .. } => {}

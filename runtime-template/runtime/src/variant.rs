@@ -20,7 +20,7 @@ use crate::{Context, Error};
 
 // Helpers by their numbers in linux/bpf.h.
 const GET_FUNC_IP: u32 = 173;
-const GET_ATTACH_COOKIE: u32 = 174;
+pub const GET_ATTACH_COOKIE: u32 = 174;
 
 /// What makes a copy of a program another one.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -101,6 +101,9 @@ pub enum Place {
         address: u64,
     },
     Btf(BtfFunction),
+    RawTracepoint {
+        event: String,
+    },
     User {
         binary: PathBuf,
         offset: u64,
@@ -199,4 +202,13 @@ pub enum Attachment {
     Pinned { path: PathBuf },
     /// One of libbpf's own.
     Libbpf(libbpf_rs::Link),
+}
+
+/// Names of the directories in one; none where it can't be read.
+fn directories(path: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }

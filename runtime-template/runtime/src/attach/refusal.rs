@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Place, Site};
+use super::{Place, Site, directories};
 use crate::target::{self, Target};
 use crate::{Error, suggest, symbols};
 
@@ -106,12 +106,4 @@ pub fn no_tracepoint(target: &Target, category: &str, event: &str) -> String {
         Some(near) => format!("this kernel has no {wanted}; did you mean {near}?"),
         None => format!("this kernel has no {wanted}"),
     }
-}
-
-fn directories(path: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
 }
