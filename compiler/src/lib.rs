@@ -12,6 +12,7 @@ pub mod driver;
 pub mod host;
 pub mod ir;
 pub mod layout;
+pub mod listing;
 pub mod options;
 pub mod provider;
 pub mod sema;
@@ -153,7 +154,10 @@ impl Compiled {
 }
 
 /// What this machine, or the one that the options name, knows.
-fn host(language: &Language) -> anyhow::Result<LiveHost> {
+///
+/// # Errors
+/// The file of `--btf` can't be read.
+pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     let host = LiveHost::new(LiveOptions {
         btf: language.btf.clone(),
         sysroot: language.sysroot.clone(),

@@ -75,6 +75,10 @@ pub struct Build {
     /// Show a stage of the compilation instead of making an executable
     #[arg(long, value_name = "STAGE")]
     pub emit: Option<Stage>,
+    /// List probes instead: patterns (`kprobe:vfs_*`, `*sleep*`), what a script attaches to, `struct NAME`; with -v
+    /// arguments and members
+    #[arg(short = 'l', long, conflicts_with_all = ["output", "emit", "rebuild"])]
+    pub list: bool,
     /// Say how long each step took
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -135,6 +139,9 @@ pub struct Run {
     /// Say what would be attached, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// List the probes of this machine that would be attached, and stop
+    #[arg(long)]
+    pub list: bool,
     #[command(flatten)]
     pub language: Language,
 }
@@ -162,6 +169,7 @@ impl Run {
             ("-k", self.failed_reads),
             ("--no-warnings", self.no_warnings),
             ("--dry-run", self.dry_run),
+            ("--list", self.list),
         ] {
             words.extend(given.then(|| option.to_string()));
         }

@@ -6,3 +6,5 @@ pub mod guest;
 pub mod initramfs;
 pub mod kernels;
 pub mod matrix;
+pub mod table;
+pub mod types;

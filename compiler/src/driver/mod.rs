@@ -5,6 +5,7 @@ mod emit;
 mod hash;
 mod input;
 mod kept;
+mod list;
 pub mod output;
 mod project;
 mod requirements;
@@ -37,6 +38,7 @@ pub fn main(options: &Options) -> ExitCode {
     match &options.command {
         Some(Command::Check(check)) => all(check_all(check)),
         Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
+        None if options.build.list => list::list(&options.build),
         None => match usage(&options.build) {
             Err(error) => {
                 say(&error);

@@ -1,6 +1,6 @@
 //! This machine, or the parts of another one given by `--btf` and `--sysroot`, answers sema's questions.
 
-use super::btf::Kind;
+use super::btf::{Btf, Kind};
 use super::modules::KernelTypes;
 use super::tracefs::{self, Tracefs};
 use super::{
@@ -42,7 +42,7 @@ impl LiveHost {
         }
     }
 
-    fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         self.options.sysroot.as_deref().unwrap_or(Path::new("/"))
     }
 
@@ -60,7 +60,7 @@ impl LiveHost {
     }
 
     /// The directory of events, or why it can't be read.
-    fn events(&self) -> Result<&Path, String> {
+    pub(super) fn events(&self) -> Result<&Path, String> {
         let tracefs = self.tracefs.get_or_init(|| Tracefs::open(self.root()));
         match tracefs {
             Ok(tracefs) => Ok(&tracefs.events),
@@ -71,6 +71,22 @@ impl LiveHost {
     fn prototype(&self, kind: Kind, name: &str, shown: &str) -> Option<Function> {
         let (btf, id) = self.btf().ok()?.find(kind, name)?;
         btf.prototype(shown, id)
+    }
+
+    /// The type that tells best what a raw tracepoint hands over, after the pointer to its data.
+    pub(super) fn event_prototype(&self, event: &str) -> Option<(&Btf, u32)> {
+        let types = self.btf().ok()?;
+        let count = |(btf, id): (&Btf, u32)| Some(btf.prototype(event, id)?.parameters.len());
+        // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
+        // is made of do. 5.10 has the first of them, and a class of events shares the last.
+        let typed = types.find(Kind::TYPEDEF, &format!("btf_trace_{event}"));
+        let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
+            .iter()
+            .find_map(|prefix| types.find(Kind::FUNC, &format!("{prefix}{event}")));
+        match (typed, named) {
+            (Some(typed), Some(named)) if count(typed) != count(named) => Some(typed),
+            (typed, named) => named.or(typed),
+        }
     }
 }
 
@@ -141,16 +157,8 @@ impl Host for LiveHost {
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Function> {
-        // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
-        // is made of do. 5.10 has the first of them, and a class of events shares the last.
-        let typed = self.prototype(Kind::TYPEDEF, &format!("btf_trace_{event}"), event);
-        let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
-            .iter()
-            .find_map(|prefix| self.prototype(Kind::FUNC, &format!("{prefix}{event}"), event));
-        let mut found = match (typed, named) {
-            (Some(typed), Some(named)) if typed.parameters.len() != named.parameters.len() => typed,
-            (typed, named) => named.or(typed)?,
-        };
+        let (btf, id) = self.event_prototype(event)?;
+        let mut found = btf.prototype(event, id)?;
         if !found.parameters.is_empty() {
             found.parameters.remove(0);
         }

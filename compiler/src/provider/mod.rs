@@ -171,6 +171,22 @@ pub fn lookup(name: &str) -> Option<&'static Provider> {
         .find(|p| p.name == name || p.aliases.contains(&name))
 }
 
+/// The events that a provider knows by name: each with its aliases, the usual name first.
+#[must_use]
+pub fn events(provider: &str) -> Vec<&'static [&'static str]> {
+    let table = match provider {
+        "software" => software::EVENTS,
+        "hardware" => hardware::EVENTS,
+        _ => &[],
+    };
+    table.iter().map(|event| event.names).collect()
+}
+
+/// The full names of providers.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|p| p.name)
+}
+
 /// All names and aliases that are words, for suggestions.
 pub fn spellings() -> impl Iterator<Item = &'static str> {
     PROVIDERS

@@ -14,6 +14,7 @@ pub mod format;
 pub mod manifest;
 pub mod map;
 pub mod parameter;
+pub mod pattern;
 pub mod probe;
 pub mod record;
 pub mod value;

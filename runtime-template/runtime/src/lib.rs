@@ -38,7 +38,6 @@ mod names;
 pub mod options;
 pub mod output;
 pub mod parameters;
-pub mod pattern;
 pub mod plan;
 mod poll;
 pub mod report;
@@ -59,6 +58,7 @@ use std::process::ExitCode;
 
 pub use btc_abi as abi;
 use btc_abi::Manifest;
+pub use btc_abi::pattern;
 pub use error::{Context, Error};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 

@@ -114,7 +114,7 @@ fn set_up_maps(
             continue;
         }
         if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config)?;
+            set_up_map(&mut map, description, config, facts)?;
         }
     }
     Ok(())
@@ -124,6 +124,7 @@ fn set_up_map(
     map: &mut OpenMapMut<'_>,
     description: &btc_abi::Map,
     config: &Config,
+    facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
     if description.role == MapRole::RingBuffer {
@@ -139,9 +140,49 @@ fn set_up_map(
         let entries = u32::try_from(config.max_map_keys).unwrap_or(u32::MAX);
         map.set_max_entries(entries).context(what)?;
     }
+    if let Some(key) = &description.key
+        && key.size() > LONGEST_OLD_KEY
+        && !target::kernel_at_least(5, 11)
+    {
+        cut_keys(map, description, key, facts)?;
+    }
     if description.sparse && target::kernel_at_least(6, 1) {
         let flags = map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC;
         map.set_map_flags(flags).context(what)?;
+    }
+    Ok(())
+}
+
+/// Bytes of the longest key of a hash map before Linux 5.11.
+const LONGEST_OLD_KEY: u32 = 512;
+
+/// Old kernels compare long strings by their first bytes, and that is said.
+fn cut_keys(
+    map: &mut OpenMapMut<'_>,
+    description: &btc_abi::Map,
+    key: &btc_abi::Value,
+    facts: &Facts<'_>,
+) -> Result<(), Error> {
+    let name = &description.name;
+    if !key.can_be_cut(LONGEST_OLD_KEY) {
+        return Err(Error::new(format!(
+            "the keys of {name} need {} bytes, and this kernel ({}) has room for {LONGEST_OLD_KEY} (more came with Linux 5.11): max_strlen, set in the script, makes strings shorter",
+            key.size(),
+            target::kernel_release()
+        )));
+    }
+    if facts.warnings {
+        eprintln!(
+            "WARNING: this kernel's keys end after {LONGEST_OLD_KEY} bytes (more came with Linux 5.11): strings in {name} that differ only after that are one key"
+        );
+    }
+    // SAFETY: an open map of an object that isn't loaded.
+    let result = unsafe {
+        libbpf_sys::bpf_map__set_key_size(map.as_libbpf_object().as_ptr(), LONGEST_OLD_KEY)
+    };
+    if result < 0 {
+        let source = std::io::Error::from_raw_os_error(-result);
+        return Err(Error::with_source(format!("set up the map {name}"), source));
     }
     Ok(())
 }
@@ -269,14 +310,6 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
 
 /// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
 fn lacking(log: &str) -> Option<String> {
-    if !target::kernel_at_least(5, 11)
-        && let Some((before, _)) = log.split_once("failed to create: -E2BIG")
-    {
-        let map = before.rsplit("map '").next()?.split('\'').next()?;
-        return Some(format!(
-            "keys of more than 512 bytes in the map {map}, which came with Linux 5.11 (a smaller max_strlen makes them shorter)"
-        ));
-    }
     if !target::kernel_at_least(5, 12) && log.contains("BPF_STX uses reserved fields") {
         return Some(
             "atomic operations that give the old value, which came with Linux 5.12".into(),

@@ -130,6 +130,36 @@ impl Plan {
             .filter(move |planned| planned.phase() == wanted)
     }
 
+    /// One name a line, for `--list`: what the runtime runs by itself is of no machine. `verbose` adds where each place is
+    /// and which line of the script names it.
+    #[must_use]
+    pub fn list(&self, verbose: bool) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for planned in &self.probes {
+            for site in &planned.sites {
+                if matches!(site.place, Place::Run) {
+                    continue;
+                }
+                let _ = writeln!(text, "{}", site.name);
+                if !verbose {
+                    continue;
+                }
+                if let Place::User { binary, offset } = &site.place {
+                    let _ = writeln!(text, "    {} at {offset:#x}", binary.display());
+                }
+                let _ = writeln!(text, "    {}", planned.probe.place);
+            }
+        }
+        text
+    }
+
+    /// Whether a probe has nothing on this machine to attach to.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.probes.iter().any(|planned| planned.sites.is_empty())
+    }
+
     /// One line a site, for `--dry-run`.
     #[must_use]
     pub fn describe(&self) -> String {
