@@ -47,7 +47,7 @@ pub fn resolve(binary: &str, root: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn named(binary: &str, root: &Path, programs: &str) -> Vec<PathBuf> {
-    let programs = programs.split(':').map(|directory| Path::new(directory));
+    let programs = programs.split(':').map(Path::new);
     let programs: Vec<PathBuf> = programs
         .flat_map(|directory| {
             entries(&below(root, directory), directory, |n| {

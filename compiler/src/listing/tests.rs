@@ -20,8 +20,8 @@ impl Machine {
 
     fn host(&self) -> LiveHost {
         LiveHost::new(LiveOptions {
-            btf: None,
             sysroot: Some(self.0.clone()),
+            ..LiveOptions::default()
         })
     }
 
