@@ -191,16 +191,16 @@ impl Cross {
     /// # Errors
     /// When the load can't be compiled, or the packages have another shape.
     pub fn programs(&self) -> Result<Programs> {
-        let mut rustc = self.command("rustc")?;
-        rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
-        let load = compile::load_with(rustc, &crate::work_directory().join("load-arm64"))?;
+        static LOAD: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let load = LOAD.get_or_init(|| self.load().map_err(|error| format!("{error:#}")));
+        let load = load.clone().map_err(anyhow::Error::msg)?;
         let guest = self.root.join("guest");
+        let packed = files(&guest)?;
         let find = |path: &str| -> Result<PathBuf> {
-            let name = Path::new(path).file_name().unwrap_or_default();
-            let found = files(&guest)?
-                .into_iter()
-                .find(|f| f.file_name() == Some(name));
-            found.with_context(|| format!("Debian's packages have no {path}"))
+            let name = Path::new(path).file_name();
+            let found = packed.iter().find(|file| file.file_name() == name);
+            let found = found.with_context(|| format!("Debian's packages have no {path}"))?;
+            Ok(found.clone())
         };
         let bash = BASH
             .iter()
@@ -210,6 +210,13 @@ impl Cross {
             bash: bash.collect::<Result<_>>()?,
             load,
         })
+    }
+
+    /// The known load, compiled for arm64.
+    fn load(&self) -> Result<PathBuf> {
+        let mut rustc = self.command("rustc")?;
+        rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
+        compile::load_with(rustc, &crate::work_directory().join("load-arm64"))
     }
 }
 
