@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use btc_abi::registers::{ARM64, Register, X86_64, arm64, x86_64};
+
 /// The architecture of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
@@ -13,44 +15,6 @@ pub enum Arch {
 
 /// Every architecture, in the order in which they are named to a user.
 pub const ALL: [Arch; 2] = [Arch::X86_64, Arch::Arm64];
-
-/// A register's name and its byte offset.
-pub type Register = (&'static str, u32);
-
-/// `struct pt_regs` of x86-64 (arch/x86/include/asm/ptrace.h).
-const X86_64: &[Register] = &[
-    ("r15", 0),
-    ("r14", 8),
-    ("r13", 16),
-    ("r12", 24),
-    ("bp", 32),
-    ("bx", 40),
-    ("r11", 48),
-    ("r10", 56),
-    ("r9", 64),
-    ("r8", 72),
-    ("ax", 80),
-    ("cx", 88),
-    ("dx", 96),
-    ("si", 104),
-    ("di", 112),
-    ("orig_ax", 120),
-    ("ip", 128),
-    ("cs", 136),
-    ("flags", 144),
-    ("sp", 152),
-    ("ss", 160),
-];
-
-/// `struct user_pt_regs` of arm64 (arch/arm64/include/uapi/asm/ptrace.h), which its `struct pt_regs` starts with.
-#[rustfmt::skip]
-const ARM64: &[Register] = &[
-    ("r0", 0), ("r1", 8), ("r2", 16), ("r3", 24), ("r4", 32), ("r5", 40), ("r6", 48), ("r7", 56),
-    ("r8", 64), ("r9", 72), ("r10", 80), ("r11", 88), ("r12", 96), ("r13", 104), ("r14", 112), ("r15", 120),
-    ("r16", 128), ("r17", 136), ("r18", 144), ("r19", 152), ("r20", 160), ("r21", 168), ("r22", 176), ("r23", 184),
-    ("r24", 192), ("r25", 200), ("r26", 208), ("r27", 216), ("r28", 224), ("r29", 232), ("r30", 240),
-    ("sp", 248), ("pc", 256), ("pstate", 264),
-];
 
 impl Arch {
     /// Rust's and the C compilers' name of the architecture.
@@ -116,8 +80,10 @@ impl Arch {
     /// Byte offset of a register.
     #[must_use]
     pub fn register(self, name: &str) -> Option<u32> {
-        let found = self.registers().iter().find(|(n, _)| *n == name);
-        found.map(|(_, at)| *at)
+        match self {
+            Arch::X86_64 => x86_64(name),
+            Arch::Arm64 => arm64(name),
+        }
     }
 
     /// The names of the registers that arguments of a function call are passed in, in order.

@@ -191,9 +191,9 @@ impl Cross {
     /// # Errors
     /// When the load can't be compiled, or the packages have another shape.
     pub fn programs(&self) -> Result<Programs> {
-        static LOAD: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        let load = LOAD.get_or_init(|| self.load().map_err(|error| format!("{error:#}")));
-        let load = load.clone().map_err(anyhow::Error::msg)?;
+        static OURS: OnceLock<Result<Vec<(&str, PathBuf)>, String>> = OnceLock::new();
+        let ours = OURS.get_or_init(|| self.compiled().map_err(|error| format!("{error:#}")));
+        let ours = ours.clone().map_err(anyhow::Error::msg)?;
         let guest = self.root.join("guest");
         let packed = files(&guest)?;
         let find = |path: &str| -> Result<PathBuf> {
@@ -208,15 +208,19 @@ impl Cross {
         Ok(Programs {
             busybox: find("bin/busybox")?,
             bash: bash.collect::<Result<_>>()?,
-            load,
+            ours,
         })
     }
 
-    /// The known load, compiled for arm64.
-    fn load(&self) -> Result<PathBuf> {
-        let mut rustc = self.command("rustc")?;
-        rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
-        compile::load_with(rustc, &crate::work_directory().join("load-arm64"))
+    /// The programs that scripts trace: their places in guests, and the files.
+    fn compiled(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+        let directory = crate::work_directory().join("programs-arm64");
+        let compile = |(name, place)| {
+            let mut rustc = self.command("rustc")?;
+            rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
+            Ok((place, compile::program_with(rustc, &directory, name)?))
+        };
+        compile::PROGRAMS.into_iter().map(compile).collect()
     }
 }
 

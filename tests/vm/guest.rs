@@ -11,6 +11,7 @@ use super::cross::Cross;
 use super::initramfs::Archive;
 use super::kernels::{Arch, Kernel, module};
 use crate::check::Outcome;
+use crate::compile::{self, PROGRAMS};
 
 /// One command of a batch: its words, and the files that it needs beside the load program.
 #[derive(Clone, Debug)]
@@ -20,8 +21,7 @@ pub struct Job {
     pub timeout_seconds: u64,
 }
 
-/// Where the guest keeps the load program and each job's executables.
-pub const LOAD: &str = "/tmp/btc-load";
+/// Where the guest keeps each job's executables.
 pub const BIN: &str = "/bin-under-test";
 
 /// Boots once and runs the whole batch; the answers are in the batch's order.
@@ -75,7 +75,9 @@ fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> 
     for name in ["configfs", "null_blk"] {
         archive.file(&format!("modules/{name}.ko"), &module(kernel, name)?);
     }
-    archive.file(LOAD.trim_start_matches('/'), &read(&programs.load)?);
+    for (place, file) in &programs.ours {
+        archive.file(place.trim_start_matches('/'), &read(file)?);
+    }
     for (name, bytes) in executables {
         archive.file(&format!("{}/{name}", BIN.trim_start_matches('/')), bytes);
     }
@@ -94,7 +96,8 @@ pub struct Programs {
     pub busybox: PathBuf,
     /// The one program traced that isn't ours, and its libraries: their paths in the guest, and the files.
     pub bash: Vec<(String, PathBuf)>,
-    pub load: PathBuf,
+    /// [`compile::PROGRAMS`]: their places in the guest, and the files.
+    pub ours: Vec<(&'static str, PathBuf)>,
 }
 
 impl Programs {
@@ -103,10 +106,11 @@ impl Programs {
             return Cross::get()?.programs();
         }
         let bash = program_files("/bin/bash")?.into_iter();
+        compile::programs()?;
         Ok(Programs {
             busybox: "/bin/busybox".into(),
             bash: bash.map(|path| (path.clone(), path.into())).collect(),
-            load: crate::compile::load()?.to_path_buf(),
+            ours: PROGRAMS.map(|(_, place)| (place, place.into())).to_vec(),
         })
     }
 }

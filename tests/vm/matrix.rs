@@ -7,11 +7,12 @@ use std::sync::Mutex;
 use anyhow::Result;
 
 use super::cross::Cross;
-use super::guest::{self, BIN, Job, LOAD};
+use super::guest::{self, BIN, Job};
 use super::kernels::{self, Arch, MATRIX, Series};
 use crate::case::{Case, Place};
 use crate::check::check;
-use crate::{compile, launch};
+use crate::compile::{self, LOAD};
+use crate::launch;
 
 /// What came of a case on a kernel; `Err` says what was wrong.
 pub type Verdict = Result<(), String>;

@@ -21,6 +21,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// Slots of a raw tracepoint's or fentry program's context: the kernel's limit of a traced function's arguments.
 const MOST_SLOTS: u8 = 12;
+const MOST_MARKED: u8 = btc_abi::usdt::MOST_ARGUMENTS as u8;
 
 /// `3` of `arg3`.
 fn index(l: &mut Lowering, call: &Call) -> Option<u8> {
@@ -41,6 +42,7 @@ fn numbered(l: &mut Lowering, call: &Call) -> Option<Expr> {
         Numbered::None => return not_here(l, call),
         Numbered::Registers => (in_registers(l), Context::Argument(at)),
         Numbered::Slots => (MOST_SLOTS, Context::Slot(at)),
+        Numbered::Marker => (MOST_MARKED, Context::MarkerArgument(at)),
     };
     if at >= most {
         let diagnostic = Diagnostic::error(

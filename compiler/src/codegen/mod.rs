@@ -13,6 +13,7 @@ mod helper;
 mod llvm_messages;
 mod loops;
 mod maps;
+mod marker;
 mod module;
 mod place;
 mod program;

@@ -84,6 +84,9 @@ fn usage(build: &Build) -> Result<()> {
 /// Compiles one script; its diagnostics have been printed. `None`: it has errors.
 fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, SourceMap)>> {
     let outcome = crate::compile(script.source.clone(), &script.name, language)?;
+    for note in &outcome.notes {
+        eprintln!("note: {note}");
+    }
     print_diagnostics(&outcome.diagnostics, &outcome.sources)?;
     Ok(outcome.compiled.map(|compiled| (compiled, outcome.sources)))
 }

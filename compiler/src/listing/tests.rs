@@ -1,6 +1,7 @@
 //! Listings of a made-up machine: a directory with tracefs files, kallsyms and binaries.
 
 use super::*;
+use crate::arch::Arch;
 use crate::host::live::LiveOptions;
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ impl Machine {
     fn host(&self) -> LiveHost {
         LiveHost::new(LiveOptions {
             sysroot: Some(self.0.clone()),
-            ..LiveOptions::default()
+            arch: Arch::X86_64,
         })
     }
 
