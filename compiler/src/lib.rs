@@ -3,6 +3,7 @@
 //! The whole pipeline, each stage a function from one type to the next:
 //! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
+pub mod arch;
 pub mod bug;
 pub mod builtin;
 pub mod codegen;
@@ -22,6 +23,7 @@ pub mod syntax;
 
 use btc_abi::Manifest;
 
+use arch::Arch;
 use codegen::{Refusal, Text};
 use diagnostic::{Code, Diagnostic, Diagnostics};
 use host::COptions;
@@ -37,6 +39,8 @@ pub struct Compiled {
     pub manifest: Manifest,
     /// The BPF object.
     pub object: Vec<u8>,
+    /// The machine that all of it is for.
+    pub arch: Arch,
 }
 
 /// What became of a script.
@@ -80,7 +84,7 @@ pub fn compile_tree(
         let (program, found) = sema::analyze(tree, &sources, &host, &options);
         diagnostics.extend(found);
         match program.filter(|_| !diagnostics.has_errors()) {
-            Some(program) => generate(program, &sources, &mut diagnostics)?,
+            Some(program) => generate(program, language.target, &sources, &mut diagnostics)?,
             None => None,
         }
     };
@@ -95,11 +99,12 @@ pub fn compile_tree(
 /// The typed tree → manifest and object.
 fn generate(
     program: ir::Program,
+    arch: Arch,
     sources: &SourceMap,
     diagnostics: &mut Diagnostics,
 ) -> anyhow::Result<Option<Compiled>> {
     let mut manifest = layout::plan(&program, sources);
-    let object = match codegen::emit(&program, &mut manifest, &codegen_options(sources)) {
+    let object = match codegen::emit(&program, &mut manifest, &codegen_options(arch, sources)) {
         Ok(object) => object.elf,
         Err(Refusal::Stack { probe }) => {
             diagnostics.push(stack_too_large(&program.probes[probe]));
@@ -111,6 +116,7 @@ fn generate(
         program,
         manifest,
         object,
+        arch,
     }))
 }
 
@@ -136,7 +142,7 @@ impl Compiled {
     /// A bug.
     pub fn text(&self, sources: &SourceMap, text: Text) -> anyhow::Result<String> {
         let mut manifest = layout::plan(&self.program, sources);
-        let options = codegen_options(sources);
+        let options = codegen_options(self.arch, sources);
         Ok(codegen::emit_text(
             &self.program,
             &mut manifest,
@@ -154,6 +160,7 @@ pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     let host = LiveHost::new(LiveOptions {
         btf: language.btf.clone(),
         sysroot: language.sysroot.clone(),
+        arch: language.target,
     });
     if language.btf.is_some() {
         host.btf().map_err(|why| anyhow::anyhow!("--btf: {why}"))?;
@@ -170,22 +177,10 @@ fn sema_options(name: &str, source: &Source, language: &Language) -> sema::Optio
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },
-        // Executables are for the machine that btc runs on.
-        arch: if cfg!(target_arch = "aarch64") {
-            sema::Arch::Aarch64
-        } else {
-            sema::Arch::X86_64
-        },
+        arch: language.target,
     }
 }
 
-fn codegen_options(sources: &SourceMap) -> codegen::Options<'_> {
-    codegen::Options {
-        arch: if cfg!(target_arch = "aarch64") {
-            codegen::Arch::Arm64
-        } else {
-            codegen::Arch::X86_64
-        },
-        sources,
-    }
+fn codegen_options(arch: Arch, sources: &SourceMap) -> codegen::Options<'_> {
+    codegen::Options { arch, sources }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::arch::Arch;
+
 /// Compile bpftrace scripts into standalone executables.
 ///
 /// An executable carries its BPF bytecode, its attach logic and its output formatting, and runs on other machines and
@@ -51,9 +53,14 @@ pub struct Language {
     /// Take the kernel's types and tracepoint formats from below this directory
     #[arg(long, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
-    /// Compile for another machine (not done yet)
-    #[arg(long, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// Compile for x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; without it, for machines like this one
+    #[arg(
+        long,
+        value_name = "TARGET",
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub target: Arch,
 }
 
 #[derive(Debug, Args)]

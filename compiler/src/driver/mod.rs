@@ -85,12 +85,6 @@ fn usage(build: &Build) -> Result<()> {
 
 /// Compiles one script; its diagnostics have been printed. `None`: it has errors.
 fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, SourceMap)>> {
-    if let Some(target) = &language.target {
-        bail!(
-            "--target {target} is not supported yet: executables are for {}",
-            std::env::consts::ARCH
-        );
-    }
     let outcome = crate::compile(script.source.clone(), &script.name, language)?;
     for note in &outcome.notes {
         eprintln!("note: {note}");
@@ -207,7 +201,7 @@ fn build_executable(compiled: &Compiled, reuse: Reuse, path: &Path) -> Result<()
     output::check(path)?;
     let workspace = Workspace::open()?;
     let project = project::of(&compiled.manifest, &compiled.object, &workspace)?;
-    let built = kept::executable(&workspace, &project, "tool", reuse)?;
+    let built = kept::executable(&workspace, &project, compiled.arch, "tool", reuse)?;
     let bytes = std::fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
     output::write(path, &bytes, output::Kind::Executable)
 }

@@ -9,6 +9,7 @@ use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
     RecordOrigin, TracepointFormat, clang, matches,
 };
+use crate::arch::Arch;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct LiveOptions {
     pub btf: Option<PathBuf>,
     /// Root of the file system whose `sys` is read.
     pub sysroot: Option<PathBuf>,
+    /// The target, as C headers see it.
+    pub arch: Arch,
 }
 
 /// Opens BTF and tracefs when first asked.
@@ -324,8 +327,11 @@ impl Host for LiveHost {
         options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String> {
         let first_id = self.script.borrow().len() as u64;
-        let sysroot = self.options.sysroot.as_deref();
-        let made = clang::read(self, sysroot, text, options, first_id)?;
+        let machine = clang::Machine {
+            sysroot: self.options.sysroot.as_deref(),
+            arch: self.options.arch,
+        };
+        let made = clang::read(self, machine, text, options, first_id)?;
         self.script.borrow_mut().extend(made.bodies);
         Ok((made.definitions, made.errors))
     }

@@ -1,6 +1,7 @@
 //! Listings of a made-up machine: a directory with tracefs files, kallsyms and binaries.
 
 use super::*;
+use crate::arch::Arch;
 use crate::host::live::LiveOptions;
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ impl Machine {
         LiveHost::new(LiveOptions {
             btf: None,
             sysroot: Some(self.0.clone()),
+            arch: Arch::X86_64,
         })
     }
 

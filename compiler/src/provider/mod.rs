@@ -15,6 +15,7 @@ mod timer;
 mod tracepoint;
 mod unsupported;
 mod uprobe;
+mod usdt;
 
 pub use timer::duration;
 
@@ -107,6 +108,8 @@ pub enum Numbered {
     Registers,
     /// The context is an array of u64: [`Context::Slot`].
     Slots,
+    /// The marker's note on the target: [`Context::MarkerArgument`].
+    Marker,
 }
 
 /// What `func` is.
@@ -148,7 +151,7 @@ const PROVIDERS: &[Provider] = &[
     fentry::FEXIT,
     uprobe::UPROBE,
     uprobe::URETPROBE,
-    unsupported::USDT,
+    usdt::USDT,
     unsupported::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     unsupported::ITER,

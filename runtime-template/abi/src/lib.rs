@@ -17,6 +17,8 @@ pub mod parameter;
 pub mod pattern;
 pub mod probe;
 pub mod record;
+pub mod registers;
+pub mod usdt;
 pub mod value;
 
 #[cfg(feature = "render")]

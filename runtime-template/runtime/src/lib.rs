@@ -43,8 +43,10 @@ mod poll;
 pub mod report;
 mod run;
 mod signal;
+mod sites;
 mod slots;
 mod stacks;
+mod suggest;
 pub mod symbolize;
 pub mod target;
 #[cfg(test)]

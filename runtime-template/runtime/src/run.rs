@@ -48,7 +48,8 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         _ => None,
     };
     let child_pid = child.as_ref().map(|child| child.pid);
-    let target = Target::new(options.pid.or(child_pid), options.verbose);
+    let mut target = Target::new(options.pid.or(child_pid), options.verbose);
+    target.program = child.as_ref().map(|child| child.program.clone());
     let plan = plan::make(tracer, &config, &target, !options.no_warnings)?;
     if options.purpose == Purpose::DryRun {
         return print(&plan.describe());
