@@ -11,9 +11,11 @@ mod perf;
 mod point;
 mod profile;
 mod rawtracepoint;
+mod self_signal;
 mod software;
 mod timer;
 mod tracepoint;
+mod trial;
 mod unsupported;
 mod uprobe;
 mod watchpoint;
@@ -157,9 +159,9 @@ const PROVIDERS: &[Provider] = &[
     watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     iter::ITER,
-    unsupported::SELF,
-    unsupported::TEST,
-    unsupported::BENCH,
+    self_signal::SELF,
+    trial::TEST,
+    trial::BENCH,
 ];
 
 /// The provider that a name or alias means.

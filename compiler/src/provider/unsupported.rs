@@ -18,7 +18,4 @@ macro_rules! unsupported {
 unsupported! {
     USDT = "usdt", &["U"], Usdt;
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
-    SELF = "self", &[], SelfProbe;
-    TEST = "test", &[], Test;
-    BENCH = "bench", &[], Bench;
 }

@@ -46,6 +46,12 @@ describe! {
     pub enum Attach {
         Begin,
         End,
+        /// Whenever the executable gets this signal (a number of asm-generic/signal.h).
+        SelfSignal { signal: u32, },
+        /// Run by `--test` and by nothing else; passes where it returns 0.
+        Test { name: Text, },
+        /// Run by `--bench` and by nothing else, over and over.
+        Bench { name: Text, },
         /// On one CPU.
         Interval { period: PerfPeriod, },
         /// On every CPU.
@@ -69,6 +75,14 @@ describe! {
         /// `symbol` empty: `offset` is a file offset or address in `binary`.
         Uprobe { binary: Text, symbol: Text, offset: u64, },
         Uretprobe { binary: Text, symbol: Text, },
+    }
+}
+
+impl Attach {
+    /// Whether it runs only when the executable is asked to `--test` or `--bench`.
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        matches!(self, Attach::Test { .. } | Attach::Bench { .. })
     }
 }
 
