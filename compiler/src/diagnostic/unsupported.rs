@@ -68,9 +68,6 @@ table! {
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        SelfProbe = "a `self` probe",
-        Test = "a `test` probe",
-        Bench = "a `bench` probe",
         KprobeAddress = "a `kprobe` at an address",
         BpfFentry = "an `fentry` or `fexit` probe of a BPF program",
         UprobeArgs = "`args` of a `uprobe`",
@@ -101,7 +98,7 @@ table! {
         WriteUser = "`write_user`",
     }
     Statements {
-        ReturnValue = "a probe that returns a value",
+        ReturnValue = "a value that a probe other than `test` and `bench` returns",
         LoopOverAggregation = "a loop over a map of histograms or stats",
     }
     Values {

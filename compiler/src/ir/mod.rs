@@ -118,6 +118,8 @@ pub struct Probe {
     pub kind: ProgramKind,
     pub attach: abi::Attach,
     pub locals: Vec<Local>,
+    /// What the program returns; 0 without.
+    pub status: Option<LocalId>,
     pub body: Vec<Stmt>,
     /// Of the attach point.
     pub span: Span,

@@ -11,9 +11,11 @@ mod perf;
 mod point;
 mod profile;
 mod rawtracepoint;
+mod self_signal;
 mod software;
 mod timer;
 mod tracepoint;
+mod trial;
 mod unsupported;
 mod uprobe;
 mod usdt;
@@ -23,10 +25,10 @@ pub use timer::duration;
 
 use btc_abi as abi;
 
+use crate::arch::Arch;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Host, TracepointFormat};
 use crate::ir::{Context, ProgramKind};
-use crate::arch::Arch;
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -160,9 +162,9 @@ const PROVIDERS: &[Provider] = &[
     watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     iter::ITER,
-    unsupported::SELF,
-    unsupported::TEST,
-    unsupported::BENCH,
+    self_signal::SELF,
+    trial::TEST,
+    trial::BENCH,
 ];
 
 /// The provider that a name or alias means.

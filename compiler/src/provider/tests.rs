@@ -339,7 +339,7 @@ fn markers() {
 
 #[test]
 fn probe_types_of_later_issues_say_so() {
-    for text in ["w:0x1:8:w", "iter:task", "self:signal:USR1"] {
+    for text in ["w:f+arg0:8:w", "asyncwatchpoint:0x1:8:w"] {
         assert!(refused(text).starts_with("not-supported-yet"), "{text}");
     }
     assert!(refused("begin:1").contains("does not take `1` here"));

@@ -56,6 +56,8 @@ impl Needs {
 fn provider(attach: &Attach) -> &'static str {
     match attach {
         Attach::Begin | Attach::End => "begin_end::BeginEnd",
+        Attach::SelfSignal { .. } => "self_signal::SelfSignal",
+        Attach::Test { .. } | Attach::Bench { .. } => "trial::TestBench",
         Attach::Interval { .. } => "interval::Interval",
         Attach::Profile { .. } => "profile::Profile",
         Attach::Software { .. } => "software::Software",

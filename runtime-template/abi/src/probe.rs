@@ -46,6 +46,12 @@ describe! {
     pub enum Attach {
         Begin,
         End,
+        /// Whenever the executable gets this signal (a number of asm-generic/signal.h).
+        SelfSignal { signal: u32, },
+        /// Run by `--test` and by nothing else; passes where it returns 0.
+        Test { name: Text, },
+        /// Run by `--bench` and by nothing else, over and over.
+        Bench { name: Text, },
         /// On one CPU.
         Interval { period: PerfPeriod, },
         /// On every CPU.
@@ -72,6 +78,14 @@ describe! {
         /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
         /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
         Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },
+    }
+}
+
+impl Attach {
+    /// Whether it runs only when the executable is asked to `--test` or `--bench`.
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        matches!(self, Attach::Test { .. } | Attach::Bench { .. })
     }
 }
 
