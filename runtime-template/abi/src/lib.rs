@@ -16,6 +16,7 @@ pub mod map;
 pub mod parameter;
 pub mod probe;
 pub mod record;
+pub mod user;
 pub mod value;
 
 #[cfg(feature = "render")]
@@ -27,4 +28,5 @@ pub use map::{Counter, Map, MapKind, MapRole};
 pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
 pub use probe::{Attach, ContextRelocation, DataLocation, PerfPeriod, Probe};
 pub use record::{Record, RecordHeader, RecordKind};
+pub use user::{Layout, Signature, UserPlace};
 pub use value::{Clock, Field, StackKind, Value};

@@ -12,6 +12,7 @@ pub mod rawtracepoint;
 pub mod software;
 pub mod tracepoint;
 pub mod uprobe;
+pub mod uprobe_multi;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
 use btc_abi::Config;
 
 use super::binaries::BinaryId;
-use super::demangle::demangle;
+use crate::demangle::demangle;
 use super::follow::Follow;
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
