@@ -3,9 +3,10 @@
 use super::btf::Kind;
 use super::modules::KernelTypes;
 use super::tracefs::{self, Tracefs};
+use super::user::UserBinaries;
 use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
-    RecordOrigin, TracepointFormat, clang, matches,
+    RecordOrigin, TracepointFormat, UserFunction, clang, matches,
 };
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub struct LiveHost {
     tracefs: OnceCell<Result<Tracefs, String>>,
     /// Bodies of the script's own records, by id.
     script: RefCell<Vec<HostRecordBody>>,
+    user: UserBinaries,
 }
 
 impl LiveHost {
@@ -36,6 +38,7 @@ impl LiveHost {
             btf: OnceCell::new(),
             tracefs: OnceCell::new(),
             script: RefCell::default(),
+            user: UserBinaries::default(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Host for LiveHost {
                 let at = usize::try_from(record.id).ok()?;
                 self.script.borrow().get(at).cloned()
             }
+            RecordOrigin::User => self.user.body(record),
         }
     }
 
@@ -174,6 +178,14 @@ impl Host for LiveHost {
         }
         found.sort();
         found
+    }
+
+    fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String> {
+        self.user.function(binary, function)
+    }
+
+    fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)> {
+        self.user.layout(record)
     }
 
     fn has_kernel_btf(&self) -> bool {

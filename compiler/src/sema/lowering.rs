@@ -40,6 +40,8 @@ pub struct Lowering<'a> {
     pub(super) positional: Vec<Option<abi::ParameterType>>,
     pub(super) named: Vec<abi::Parameter>,
     pub(super) locals: Vec<ir::Local>,
+    /// Of the user function whose arguments the current probe reads by name, and its binary's number.
+    pub(super) signature: Option<(usize, abi::Signature)>,
     /// Statement lists under construction; a prelude goes to the innermost.
     pub(super) blocks: Vec<Vec<Stmt>>,
     /// Loops around the current statement, and whether `break` may stand in them.

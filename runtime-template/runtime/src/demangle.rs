@@ -20,6 +20,9 @@ pub fn demangle(name: &str) -> String {
     cpp.unwrap_or_else(|| name.to_owned())
 }
 
+/// What C++ calls a namespace without a name.
+const ANONYMOUS: &str = "(anonymous namespace)";
+
 fn is_mangled(name: &str) -> bool {
     name.starts_with("_Z") || name.starts_with("_R")
 }
@@ -65,7 +68,7 @@ impl<'a> Wanted<'a> {
         let symbol = cpp_demangle::Symbol::new(mangled).ok()?;
         let short = DemangleOptions::new();
         // A function template's name has its return type in front.
-        let forms = match self.text.contains('(') {
+        let forms = match self.text.replace(ANONYMOUS, "").contains('(') {
             true => [short, short.no_return_type()],
             false => [short.no_params(), short.no_params().no_return_type()],
         };
@@ -82,7 +85,8 @@ impl<'a> Wanted<'a> {
         if written == self.spaceless {
             return Some(Fit::Exact);
         }
-        let fits = pattern::is_pattern(&self.spaceless) && pattern::matches(&self.spaceless, &written);
+        let fits =
+            pattern::is_pattern(&self.spaceless) && pattern::matches(&self.spaceless, &written);
         fits.then_some(Fit::Pattern)
     }
 }
@@ -130,6 +134,11 @@ mod tests {
         assert_eq!(fit("Foo::*", bar), Some(Fit::Pattern));
         assert_eq!(fit("*", bar), Some(Fit::Pattern));
         assert_eq!(fit("*", "main"), None);
+        let inner = Some(Fit::Exact);
+        assert_eq!(
+            fit("(anonymous namespace)::inner", "_ZN12_GLOBAL__N_15innerEl"),
+            inner
+        );
         assert_eq!(fit("*", "_ZN3Foo3barEiPKc.cold"), None);
     }
 
@@ -143,6 +152,9 @@ mod tests {
         // Foo::operator()(int) const
         let call = "_ZNK3FooclEi";
         assert_eq!(fit("Foo::operator()(int) const", call), Some(Fit::Exact));
-        assert_eq!(fit("core::fmt::write", "_ZN4core3fmt5write17h0123456789abcdefE"), Some(Fit::Exact));
+        assert_eq!(
+            fit("core::fmt::write", "_ZN4core3fmt5write17h0123456789abcdefE"),
+            Some(Fit::Exact)
+        );
     }
 }

@@ -105,7 +105,12 @@ impl Binary {
         found.sort_by_cached_key(|function| {
             let plain = function.name.trim_start_matches('_');
             let marks = function.name.len() - plain.len();
-            (function.address, marks, function.name.len(), function.name.clone())
+            (
+                function.address,
+                marks,
+                function.name.len(),
+                function.name.clone(),
+            )
         });
         found.dedup_by_key(|function| function.address);
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -116,7 +121,8 @@ impl Binary {
     pub fn function_at(&self, address: u64) -> Result<Option<Function>, Error> {
         let mut found = None;
         self.symbols(|symbol| {
-            let inside = (symbol.address..symbol.address.saturating_add(symbol.size)).contains(&address);
+            let inside =
+                (symbol.address..symbol.address.saturating_add(symbol.size)).contains(&address);
             if symbol.function && inside && found.is_none() {
                 found = Some(symbol.named(&String::from_utf8_lossy(symbol.name)));
             }
@@ -164,7 +170,9 @@ impl Binary {
                 self.path.display()
             )));
         }
-        let data = section.data(endian, &self.data).context(|| self.damaged())?;
+        let data = section
+            .data(endian, &self.data)
+            .context(|| self.damaged())?;
         let address = section.sh_addr(endian);
         Ok(Some(Section { address, data }))
     }
@@ -174,7 +182,11 @@ impl Binary {
         let (header, endian, sections) = self.headers()?;
         for section in sections.iter() {
             let notes = section.notes(endian, &self.data);
-            if let Some(id) = notes.ok().flatten().and_then(|notes| find_build_id(endian, notes)) {
+            if let Some(id) = notes
+                .ok()
+                .flatten()
+                .and_then(|notes| find_build_id(endian, notes))
+            {
                 return Ok(Some(id));
             }
         }
@@ -182,7 +194,11 @@ impl Binary {
         let segments = header.program_headers(endian, &self.data);
         for segment in segments.context(|| self.damaged())? {
             let notes = segment.notes(endian, &self.data);
-            if let Some(id) = notes.ok().flatten().and_then(|notes| find_build_id(endian, notes)) {
+            if let Some(id) = notes
+                .ok()
+                .flatten()
+                .and_then(|notes| find_build_id(endian, notes))
+            {
                 return Ok(Some(id));
             }
         }
@@ -195,7 +211,11 @@ impl Binary {
         let Some(section) = self.section(".gnu_debuglink")? else {
             return Ok(None);
         };
-        let name = section.data.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = section
+            .data
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
         // The checksum follows at a multiple of four.
         let at = (name.len() + 1).next_multiple_of(4);
         let Some(sum) = section.data.get(at..at + 4) else {
@@ -316,7 +336,9 @@ impl Binary {
         if length == 0 {
             return refuse("is empty");
         }
-        let head = (&self.data).read_bytes_at(0, length.min(64)).unwrap_or_default();
+        let head = (&self.data)
+            .read_bytes_at(0, length.min(64))
+            .unwrap_or_default();
         match head {
             [b'#', b'!', ..] => {
                 return refuse("is a script: probe the program that its first line names");

@@ -28,7 +28,7 @@ mod counters;
 pub mod datum;
 mod debug_file;
 mod decode;
-#[cfg(feature = "demangle")]
+#[cfg(feature = "symbolize")]
 mod demangle;
 mod detach;
 #[cfg(feature = "dwarf")]

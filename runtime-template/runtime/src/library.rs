@@ -92,7 +92,12 @@ impl View {
     /// The file of a path. One that the process still maps while its name is gone, or is another file's by now, is
     /// reached through the mapping.
     fn file(self, path: &Path) -> Result<PathBuf, Error> {
-        let replaced = self.mapped_entry(|mapped| Path::new(mapped) == path);
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let linked = std::fs::canonicalize(path);
+        let replaced = self.mapped_entry(|mapped| {
+            let mapped = Path::new(mapped);
+            mapped == whole || linked.as_ref().is_ok_and(|linked| mapped == linked)
+        });
         if let Some((mapped, true)) = replaced {
             return Ok(mapped);
         }
@@ -124,7 +129,10 @@ impl View {
             }
             let range = line.split(' ').next()?;
             Some(match kept {
-                Some(_) => (PathBuf::from(format!("/proc/{pid}/map_files/{range}")), true),
+                Some(_) => (
+                    PathBuf::from(format!("/proc/{pid}/map_files/{range}")),
+                    true,
+                ),
                 None => (self.visible(Path::new(path)), false),
             })
         })
@@ -165,7 +173,9 @@ impl View {
     fn list(self, directory: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.visible(Path::new(directory)));
         let entries = entries.into_iter().flatten().flatten();
-        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+        entries
+            .filter_map(|e| e.file_name().into_string().ok())
+            .collect()
     }
 
     /// Paths that a pattern of paths matches, component by component.
@@ -185,7 +195,8 @@ impl View {
                     let place = if directory.is_empty() { "." } else { directory };
                     let names = self.list(place).into_iter();
                     let names = names.filter(|name| {
-                        pattern::matches(part, name) && (part.starts_with('.') || !name.starts_with('.'))
+                        pattern::matches(part, name)
+                            && (part.starts_with('.') || !name.starts_with('.'))
                     });
                     names.map(|name| join(directory, &name)).collect()
                 })

@@ -108,7 +108,9 @@ impl<'a> Wanted<'a> {
             return Ok(sites.collect::<Result<Vec<_>, _>>()?.concat());
         }
         // Not everything that a pattern matches has the function.
-        let sites = files.iter().flat_map(|file| self.in_file(file).unwrap_or_default());
+        let sites = files
+            .iter()
+            .flat_map(|file| self.in_file(file).unwrap_or_default());
         let sites: Vec<Site> = sites.collect();
         match sites.is_empty() {
             true => Err(Error::new(format!(
@@ -181,14 +183,19 @@ impl<'a> Wanted<'a> {
 fn matching(binary: &elf::Binary, symbol: &str) -> Result<Vec<Address>, Error> {
     let functions = binary.functions(|name| pattern::matches(symbol, name) && !is_part(name))?;
     if functions.is_empty() {
-        return Err(missing(binary, &format!("function that matches `{symbol}`")));
+        return Err(missing(
+            binary,
+            &format!("function that matches `{symbol}`"),
+        ));
     }
     Ok(named(functions))
 }
 
 fn named(functions: Vec<Function>) -> Vec<Address> {
     let functions = functions.into_iter();
-    functions.map(|function| (Some(function.name), function.address)).collect()
+    functions
+        .map(|function| (Some(function.name), function.address))
+        .collect()
 }
 
 /// A piece of a function that the compiler moved out of the way: jumped to, never called.
@@ -231,17 +238,21 @@ fn missing(binary: &elf::Binary, what: &str) -> Error {
     }
 }
 
-#[cfg(feature = "demangle")]
+#[cfg(feature = "symbolize")]
 fn by_written_name(binary: &elf::Binary, wanted: &str) -> Result<Vec<Address>, Error> {
     let wanted = crate::demangle::Wanted::new(wanted);
     let mut functions = binary.functions(|name| wanted.fit(name).is_some())?;
     // `f(char*)` is the one function of that name where there is one, and a pattern elsewhere.
-    let exact = |function: &Function| wanted.fit(&function.name) == Some(crate::demangle::Fit::Exact);
+    let exact =
+        |function: &Function| wanted.fit(&function.name) == Some(crate::demangle::Fit::Exact);
     if functions.iter().any(exact) {
         functions.retain(exact);
     }
     if functions.is_empty() {
-        return Err(missing(binary, &format!("C++ function `{}`", wanted.text())));
+        return Err(missing(
+            binary,
+            &format!("C++ function `{}`", wanted.text()),
+        ));
     }
     if !pattern::is_pattern(wanted.text()) {
         return Ok(functions.into_iter().map(|f| (None, f.address)).collect());
@@ -252,13 +263,18 @@ fn by_written_name(binary: &elf::Binary, wanted: &str) -> Result<Vec<Address>, E
     Ok(named(functions))
 }
 
-#[cfg(not(feature = "demangle"))]
+#[cfg(not(feature = "symbolize"))]
 fn by_written_name(_: &elf::Binary, _: &str) -> Result<Vec<Address>, Error> {
     Err(Error::new("no demangler was linked in: a bug of btc"))
 }
 
 #[cfg(feature = "dwarf")]
-fn at_line(binary: &elf::Binary, file: &str, line: u32, column: u32) -> Result<Vec<Address>, Error> {
+fn at_line(
+    binary: &elf::Binary,
+    file: &str,
+    line: u32,
+    column: u32,
+) -> Result<Vec<Address>, Error> {
     let debug = crate::dwarf::DebugInfo::of(binary)?;
     Ok(vec![(None, debug.address_of_line(file, line, column)?)])
 }
@@ -270,10 +286,14 @@ fn check(binary: &elf::Binary, function: &Function, signature: &Signature) -> Re
 
 #[cfg(not(feature = "dwarf"))]
 fn at_line(_: &elf::Binary, _: &str, _: u32, _: u32) -> Result<Vec<Address>, Error> {
-    Err(Error::new("no reader of debug information was linked in: a bug of btc"))
+    Err(Error::new(
+        "no reader of debug information was linked in: a bug of btc",
+    ))
 }
 
 #[cfg(not(feature = "dwarf"))]
 fn check(_: &elf::Binary, _: &Function, _: &Signature) -> Result<(), Error> {
-    Err(Error::new("no reader of debug information was linked in: a bug of btc"))
+    Err(Error::new(
+        "no reader of debug information was linked in: a bug of btc",
+    ))
 }
