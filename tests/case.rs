@@ -42,6 +42,8 @@ pub enum Expectation {
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: String,
+    /// What it is for.
+    pub about: String,
     /// The script; relative names are relative to the checkout.
     pub script: PathBuf,
     /// Further words for btc.
@@ -77,6 +79,7 @@ impl Case {
                 .with_extension("")
                 .display()
                 .to_string(),
+            about: String::new(),
             script: path.to_path_buf(),
             flags: vec![],
             args: vec![],
@@ -104,7 +107,7 @@ impl Case {
                 .with_context(|| format!("{}: {line}", path.display()))?;
         }
         if case.place != Place::Host && case.kernels.is_empty() {
-            case.kernels = kernels(DEFAULT_KERNEL)?;
+            case.kernels = kernels(DEFAULT_KERNELS)?;
         }
         if case.expectations.is_empty() {
             bail!(
@@ -113,6 +116,13 @@ impl Case {
             );
         }
         Ok(case)
+    }
+
+    /// It shows that something can't be had and is said.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let refused = |e: &Expectation| matches!(e, Expectation::Status(status) if *status != 0);
+        self.expectations.iter().any(refused)
     }
 
     /// Its script is one that we ship: it knows nothing of the known load.
@@ -125,7 +135,7 @@ impl Case {
 
     fn directive(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
-            "about" => {}
+            "about" => self.about = value.into(),
             "script" => self.script = crate::root().join(value),
             "btc" => self.flags.extend(words(value)?),
             "args" => self.args.extend(words(value)?),
@@ -180,8 +190,8 @@ impl Case {
     }
 }
 
-/// Where a case of guests runs that doesn't say it: a kernel with every kind of probe.
-const DEFAULT_KERNEL: &str = "6.12";
+/// Where a case of guests runs that doesn't say it.
+const DEFAULT_KERNELS: &str = "all";
 
 /// `all` (of amd64), `arm64` (all of it), `6.12`, `6.12+` (that and newer ones), `arm64-6.1`
 fn kernels(text: &str) -> Result<Vec<Series>> {

@@ -3,6 +3,7 @@
 //! The whole pipeline, each stage a function from one type to the next:
 //! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
+pub mod arch;
 pub mod bug;
 pub mod builtin;
 pub mod codegen;
@@ -11,6 +12,7 @@ pub mod driver;
 pub mod host;
 pub mod ir;
 pub mod layout;
+pub mod listing;
 pub mod options;
 pub mod provider;
 pub mod sema;
@@ -20,6 +22,7 @@ pub mod syntax;
 
 use btc_abi::Manifest;
 
+use arch::Arch;
 use codegen::{Refusal, Text};
 use diagnostic::{Code, Diagnostic, Diagnostics};
 use host::COptions;
@@ -35,6 +38,8 @@ pub struct Compiled {
     pub manifest: Manifest,
     /// The BPF object.
     pub object: Vec<u8>,
+    /// The machine that all of it is for.
+    pub arch: Arch,
 }
 
 /// What became of a script.
@@ -87,7 +92,11 @@ pub fn compile_tree(
         });
     };
     let mut manifest = layout::plan(&program, &sources);
-    let object = match codegen::emit(&program, &mut manifest, &codegen_options(&sources)) {
+    let object = match codegen::emit(
+        &program,
+        &mut manifest,
+        &codegen_options(language.target, &sources),
+    ) {
         Ok(object) => object.elf,
         Err(Refusal::Stack { probe }) => {
             diagnostics.push(stack_too_large(&program.probes[probe]));
@@ -103,6 +112,7 @@ pub fn compile_tree(
         program,
         manifest,
         object,
+        arch: language.target,
     });
     Ok(Outcome {
         sources,
@@ -133,7 +143,7 @@ impl Compiled {
     /// A bug.
     pub fn text(&self, sources: &SourceMap, text: Text) -> anyhow::Result<String> {
         let mut manifest = layout::plan(&self.program, sources);
-        let options = codegen_options(sources);
+        let options = codegen_options(self.arch, sources);
         Ok(codegen::emit_text(
             &self.program,
             &mut manifest,
@@ -144,10 +154,14 @@ impl Compiled {
 }
 
 /// What this machine, or the one that the options name, knows.
-fn host(language: &Language) -> anyhow::Result<LiveHost> {
+///
+/// # Errors
+/// The file of `--btf` can't be read.
+pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     let host = LiveHost::new(LiveOptions {
         btf: language.btf.clone(),
         sysroot: language.sysroot.clone(),
+        arch: language.target,
     });
     if language.btf.is_some() {
         host.btf().map_err(|why| anyhow::anyhow!("--btf: {why}"))?;
@@ -164,22 +178,10 @@ fn sema_options(name: &str, source: &Source, language: &Language) -> sema::Optio
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },
-        // Executables are for the machine that btc runs on.
-        arch: if cfg!(target_arch = "aarch64") {
-            sema::Arch::Aarch64
-        } else {
-            sema::Arch::X86_64
-        },
+        arch: language.target,
     }
 }
 
-fn codegen_options(sources: &SourceMap) -> codegen::Options<'_> {
-    codegen::Options {
-        arch: if cfg!(target_arch = "aarch64") {
-            codegen::Arch::Arm64
-        } else {
-            codegen::Arch::X86_64
-        },
-        sources,
-    }
+fn codegen_options(arch: Arch, sources: &SourceMap) -> codegen::Options<'_> {
+    codegen::Options { arch, sources }
 }

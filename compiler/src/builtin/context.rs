@@ -6,7 +6,7 @@ use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Context, Expr, IntType, Type};
 use crate::provider::{Func, Numbered};
-use crate::sema::{Arch, Lowering};
+use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::word("arg", numbered),
@@ -21,6 +21,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// Slots of a raw tracepoint's or fentry program's context: the kernel's limit of a traced function's arguments.
 const MOST_SLOTS: u8 = 12;
+const MOST_MARKED: u8 = btc_abi::usdt::MOST_ARGUMENTS as u8;
 
 /// `3` of `arg3`.
 fn index(l: &mut Lowering, call: &Call) -> Option<u8> {
@@ -41,6 +42,7 @@ fn numbered(l: &mut Lowering, call: &Call) -> Option<Expr> {
         Numbered::None => return not_here(l, call),
         Numbered::Registers => (in_registers(l), Context::Argument(at)),
         Numbered::Slots => (MOST_SLOTS, Context::Slot(at)),
+        Numbered::Marker => (MOST_MARKED, Context::MarkerArgument(at)),
     };
     if at >= most {
         let diagnostic = Diagnostic::error(
@@ -65,10 +67,7 @@ fn numbered(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 /// Arguments that the calling convention passes in registers.
 fn in_registers(l: &Lowering) -> u8 {
-    match l.options.arch {
-        Arch::X86_64 => 6,
-        Arch::Aarch64 => 8,
-    }
+    l.options.arch.argument_registers().len() as u8
 }
 
 fn on_stack(l: &mut Lowering, call: &Call) -> Option<Expr> {

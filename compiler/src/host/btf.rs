@@ -3,6 +3,10 @@
 //! A module's BTF continues vmlinux's: its first type and its first string have the numbers after the last ones there
 //! (split BTF).
 
+mod c;
+
+pub use c::Signature;
+
 use super::{CType, Function, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin};
 use object::{Object, ObjectSection};
 use std::cell::RefCell;
@@ -198,9 +202,14 @@ impl Btf {
 
     /// All names of functions.
     pub fn function_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.named(Kind::FUNC).map(|(name, _)| name)
+    }
+
+    /// The types of a kind that have a name, in a module's BTF its own.
+    pub fn named(&self, kind: Kind) -> impl Iterator<Item = (String, u32)> + '_ {
         self.own()
-            .filter(|(at, _)| self.kind(*at) == Kind::FUNC.0)
-            .map(|(at, _)| self.name(at))
+            .filter(move |(at, _)| self.kind(*at) == kind.0 && self.word(*at) != 0)
+            .map(|(at, id)| (self.name(at), id))
     }
 
     /// The type as C sees it; `const`, `volatile` and `restrict` are skipped.

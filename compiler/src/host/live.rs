@@ -1,6 +1,7 @@
 //! This machine, or the parts of another one given by `--btf` and `--sysroot`, answers sema's questions.
 
-use super::btf::Kind;
+use super::btf::{Btf, Kind};
+use super::libraries;
 use super::modules::KernelTypes;
 use super::tracefs::{self, Tracefs};
 use super::user::UserBinaries;
@@ -8,6 +9,7 @@ use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
     RecordOrigin, TracepointFormat, UserFunction, clang, matches,
 };
+use crate::arch::Arch;
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,8 @@ pub struct LiveOptions {
     pub btf: Option<PathBuf>,
     /// Root of the file system whose `sys` is read.
     pub sysroot: Option<PathBuf>,
+    /// The target, as C headers see it.
+    pub arch: Arch,
 }
 
 /// Opens BTF and tracefs when first asked.
@@ -42,7 +46,7 @@ impl LiveHost {
         }
     }
 
-    fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         self.options.sysroot.as_deref().unwrap_or(Path::new("/"))
     }
 
@@ -60,7 +64,7 @@ impl LiveHost {
     }
 
     /// The directory of events, or why it can't be read.
-    fn events(&self) -> Result<&Path, String> {
+    pub(super) fn events(&self) -> Result<&Path, String> {
         let tracefs = self.tracefs.get_or_init(|| Tracefs::open(self.root()));
         match tracefs {
             Ok(tracefs) => Ok(&tracefs.events),
@@ -71,6 +75,22 @@ impl LiveHost {
     fn prototype(&self, kind: Kind, name: &str, shown: &str) -> Option<Function> {
         let (btf, id) = self.btf().ok()?.find(kind, name)?;
         btf.prototype(shown, id)
+    }
+
+    /// The type that tells best what a raw tracepoint hands over, after the pointer to its data.
+    pub(super) fn event_prototype(&self, event: &str) -> Option<(&Btf, u32)> {
+        let types = self.btf().ok()?;
+        let count = |(btf, id): (&Btf, u32)| Some(btf.prototype(event, id)?.parameters.len());
+        // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
+        // is made of do. 5.10 has the first of them, and a class of events shares the last.
+        let typed = types.find(Kind::TYPEDEF, &format!("btf_trace_{event}"));
+        let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
+            .iter()
+            .find_map(|prefix| types.find(Kind::FUNC, &format!("{prefix}{event}")));
+        match (typed, named) {
+            (Some(typed), Some(named)) if count(typed) != count(named) => Some(typed),
+            (typed, named) => named.or(typed),
+        }
     }
 }
 
@@ -142,16 +162,8 @@ impl Host for LiveHost {
     }
 
     fn raw_tracepoint(&self, event: &str) -> Option<Function> {
-        // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
-        // is made of do. 5.10 has the first of them, and a class of events shares the last.
-        let typed = self.prototype(Kind::TYPEDEF, &format!("btf_trace_{event}"), event);
-        let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
-            .iter()
-            .find_map(|prefix| self.prototype(Kind::FUNC, &format!("{prefix}{event}"), event));
-        let mut found = match (typed, named) {
-            (Some(typed), Some(named)) if typed.parameters.len() != named.parameters.len() => typed,
-            (typed, named) => named.or(typed)?,
-        };
+        let (btf, id) = self.event_prototype(event)?;
+        let mut found = btf.prototype(event, id)?;
         if !found.parameters.is_empty() {
             found.parameters.remove(0);
         }
@@ -181,7 +193,10 @@ impl Host for LiveHost {
     }
 
     fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String> {
-        self.user.function(binary, function)
+        let found = libraries::resolve(binary, self.root())?;
+        let path = found.first().ok_or("no such binary")?;
+        self.user
+            .function(libraries::below(self.root(), path), function)
     }
 
     fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)> {
@@ -198,8 +213,11 @@ impl Host for LiveHost {
         options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String> {
         let first_id = self.script.borrow().len() as u64;
-        let sysroot = self.options.sysroot.as_deref();
-        let made = clang::read(self, sysroot, text, options, first_id)?;
+        let machine = clang::Machine {
+            sysroot: self.options.sysroot.as_deref(),
+            arch: self.options.arch,
+        };
+        let made = clang::read(self, machine, text, options, first_id)?;
         self.script.borrow_mut().extend(made.bodies);
         Ok((made.definitions, made.errors))
     }

@@ -3,13 +3,18 @@
 
 pub mod btf;
 pub mod clang;
+mod elf;
 pub mod fixture;
+pub mod inventory;
+mod libraries;
 pub mod live;
 pub mod modules;
 pub mod tracefs;
 pub mod user;
 
 use std::path::PathBuf;
+
+use btc_abi::pattern::matches;
 
 /// A C type as BTF, DWARF or libclang tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,41 +220,4 @@ pub trait Host {
     ) -> Result<(CDefinitions, Vec<CError>), String>;
     /// Text of an imported file.
     fn read(&self, path: &std::path::Path) -> Result<String, String>;
-}
-
-/// Whether a name fits a pattern of `*` and `?`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, from)) = star else { return false };
-                star = Some((at, from + 1));
-                p = at + 1;
-                n = from + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("vfs_*", "vfs_read"));
-        assert!(matches("*a*c", "abac"));
-        assert!(!matches("vfs_*d", "vfs_open"));
-    }
 }

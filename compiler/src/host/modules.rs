@@ -56,8 +56,14 @@ impl KernelTypes {
 
     /// vmlinux, then the modules.
     pub fn all(&self) -> impl Iterator<Item = &Btf> {
+        self.with_names().map(|(_, btf)| btf)
+    }
+
+    /// vmlinux, then the modules, as the kernel calls them.
+    pub fn with_names(&self) -> impl Iterator<Item = (&str, &Btf)> {
         let modules = std::iter::once_with(|| self.modules()).flatten();
-        std::iter::once(&*self.vmlinux).chain(modules.map(|(_, btf)| btf))
+        let modules = modules.map(|(name, btf)| (name.as_str(), btf));
+        std::iter::once(("vmlinux", &*self.vmlinux)).chain(modules)
     }
 
     /// Those whose name matches; all without a name.

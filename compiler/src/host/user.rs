@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use btc_abi::{Layout, Signature};
 use btc_runtime::dwarf::{self, DebugInfo, Kind, TypeId, signature};
-use btc_runtime::{Error, elf, library};
+use btc_runtime::{Error, elf};
 
 use super::{
     CType, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin, UserFunction,
@@ -27,13 +27,12 @@ pub struct UserBinaries {
 impl UserBinaries {
     /// # Errors
     /// No such binary or function, or no debug information of it.
-    pub fn function(&self, binary: &str, function: &str) -> Result<UserFunction, String> {
+    pub fn function(&self, binary: PathBuf, function: &str) -> Result<UserFunction, String> {
         self.find(binary, function)
             .map_err(|error| error.to_string())
     }
 
-    fn find(&self, name: &str, function: &str) -> Result<UserFunction, Error> {
-        let path = library::resolve(name, None)?;
+    fn find(&self, path: PathBuf, function: &str) -> Result<UserFunction, Error> {
         let binary = elf::Binary::open(&path)?;
         let Some(found) = binary.function(function)? else {
             return Err(Error::new(format!(

@@ -15,6 +15,7 @@ mod timer;
 mod tracepoint;
 mod unsupported;
 mod uprobe;
+mod usdt;
 
 pub use timer::duration;
 
@@ -109,6 +110,8 @@ pub enum Numbered {
     Registers,
     /// The context is an array of u64: [`Context::Slot`].
     Slots,
+    /// The marker's note on the target: [`Context::MarkerArgument`].
+    Marker,
 }
 
 /// What `func` is.
@@ -150,7 +153,7 @@ const PROVIDERS: &[Provider] = &[
     fentry::FEXIT,
     uprobe::UPROBE,
     uprobe::URETPROBE,
-    unsupported::USDT,
+    usdt::USDT,
     unsupported::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     unsupported::ITER,
@@ -171,6 +174,22 @@ pub fn lookup(name: &str) -> Option<&'static Provider> {
     PROVIDERS
         .iter()
         .find(|p| p.name == name || p.aliases.contains(&name))
+}
+
+/// The events that a provider knows by name: each with its aliases, the usual name first.
+#[must_use]
+pub fn events(provider: &str) -> Vec<&'static [&'static str]> {
+    let table = match provider {
+        "software" => software::EVENTS,
+        "hardware" => hardware::EVENTS,
+        _ => &[],
+    };
+    table.iter().map(|event| event.names).collect()
+}
+
+/// The full names of providers.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|p| p.name)
 }
 
 /// All names and aliases that are words, for suggestions.

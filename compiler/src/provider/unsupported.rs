@@ -16,7 +16,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    USDT = "usdt", &["U"], Usdt;
     WATCHPOINT = "watchpoint", &["w"], Watchpoint;
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
     ITER = "iter", &["it"], Iter;

@@ -138,7 +138,7 @@ impl Convention {
     fn registers(&self) -> u8 {
         match self.arch {
             Arch::X86_64 => 6,
-            Arch::Aarch64 => 8,
+            Arch::Arm64 => 8,
         }
     }
 
@@ -146,7 +146,7 @@ impl Convention {
         match shape {
             Shape::Word => self.words(1),
             Shape::Wide => {
-                if self.arch == Arch::Aarch64 {
+                if self.arch == Arch::Arm64 {
                     self.integers = self.integers.next_multiple_of(2);
                 }
                 self.words(2);
@@ -169,7 +169,7 @@ impl Convention {
             self.integers += count;
             return Place::Register(self.integers - count);
         }
-        if self.arch == Arch::Aarch64 {
+        if self.arch == Arch::Arm64 {
             // What did not fit closes the registers.
             self.integers = self.registers();
         }
@@ -184,7 +184,7 @@ impl Convention {
 
     fn float(&mut self, bytes: u32) {
         // `long double` of x86-64 is passed in memory.
-        let in_register = bytes <= 8 || self.arch == Arch::Aarch64;
+        let in_register = bytes <= 8 || self.arch == Arch::Arm64;
         if in_register && self.floats < 8 {
             self.floats += 1;
         } else {
@@ -197,7 +197,7 @@ impl Convention {
         let words = u8::try_from(bytes.div_ceil(8)).unwrap_or(u8::MAX);
         match (self.arch, floats) {
             _ if bytes == 0 => {}
-            (Arch::Aarch64, Floats::Same { count }) if count <= 4 => {
+            (Arch::Arm64, Floats::Same { count }) if count <= 4 => {
                 if self.floats + count <= 8 {
                     self.floats += count;
                 } else {
@@ -206,10 +206,10 @@ impl Convention {
                 }
             }
             // By the address of a copy.
-            (Arch::Aarch64, _) if bytes > 16 => {
+            (Arch::Arm64, _) if bytes > 16 => {
                 self.words(1);
             }
-            (Arch::Aarch64, _) => {
+            (Arch::Arm64, _) => {
                 self.words(words);
             }
             (Arch::X86_64, _) if bytes > 16 => {

@@ -63,6 +63,9 @@ describe! {
         /// `signature`: of the function whose arguments the script reads by name.
         Uprobe { binary: Text, place: UserPlace, signature: Option<Signature>, },
         Uretprobe { binary: Text, place: UserPlace, },
+        /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
+        /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
+        Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },
     }
 }
 

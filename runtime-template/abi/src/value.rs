@@ -183,6 +183,23 @@ impl Value {
         }
     }
 
+    /// Whether bytes from `limit` on can be left out of a key without mixing up any but long strings: all that lies
+    /// there is the end of one string.
+    #[must_use]
+    pub fn can_be_cut(&self, limit: u32) -> bool {
+        match self {
+            Value::String { .. } => limit > 1,
+            Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
+                fields.iter().all(|field| {
+                    let end = field.offset + field.value.size();
+                    end <= limit
+                        || (field.offset < limit && field.value.can_be_cut(limit - field.offset))
+                })
+            }
+            _ => self.size() <= limit,
+        }
+    }
+
     /// An aggregation lives in per-CPU maps and is merged over CPUs when read.
     #[must_use]
     pub fn is_aggregation(&self) -> bool {
@@ -197,5 +214,35 @@ impl Value {
                 | Value::Hist { .. }
                 | Value::Lhist { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_can_be_cut_within_its_last_string() {
+        let string = || Value::String { size: 1024 };
+        let number = || Value::Int {
+            size: 8,
+            signed: true,
+        };
+        let tuple = |parts: &[(u32, Value)], size| Value::Tuple {
+            size,
+            fields: (parts.iter().cloned())
+                .map(|(offset, value)| Field {
+                    offset,
+                    name: "".into(),
+                    value,
+                })
+                .collect::<alloc::vec::Vec<_>>()
+                .into(),
+        };
+        assert!(string().can_be_cut(512));
+        assert!(tuple(&[(0, number()), (8, string())], 1032).can_be_cut(512));
+        assert!(!tuple(&[(0, string()), (1024, number())], 1032).can_be_cut(512));
+        assert!(!tuple(&[(0, string()), (1024, string())], 2048).can_be_cut(512));
+        assert!(!Value::Buffer { size: 600 }.can_be_cut(512));
     }
 }

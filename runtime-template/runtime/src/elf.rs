@@ -139,20 +139,38 @@ impl Binary {
 
     /// The place in the file of code that is loaded at `address`.
     pub fn file_offset(&self, address: u64) -> Result<u64, Error> {
+        self.offset_within(address, PF_X.0).and_then(|offset| {
+            let path = self.path.display();
+            let none = || Error::new(format!("{path}: address {address:#x} is in no code of it"));
+            offset.ok_or_else(none)
+        })
+    }
+
+    /// The place in the file of a variable that is loaded at `address`.
+    pub fn data_offset(&self, address: u64) -> Result<u64, Error> {
+        self.offset_within(address, 0).and_then(|offset| {
+            let path = self.path.display();
+            let none = || Error::new(format!("{path}: address {address:#x} is in no part of it"));
+            offset.ok_or_else(none)
+        })
+    }
+
+    /// The place in the file of an address in a segment with these flags.
+    fn offset_within(&self, address: u64, flags: u32) -> Result<Option<u64>, Error> {
         let (header, endian, _) = self.headers()?;
         let segments = header.program_headers(endian, &self.data);
         for segment in segments.context(|| self.damaged())? {
             let start = segment.p_vaddr(endian);
             let end = start.saturating_add(segment.p_filesz(endian));
-            let code = segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).0 & PF_X.0 != 0;
-            if code && (start..end).contains(&address) {
-                return Ok((address - start).saturating_add(segment.p_offset(endian)));
+            let fits =
+                segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).0 & flags == flags;
+            if fits && (start..end).contains(&address) {
+                return Ok(Some(
+                    (address - start).saturating_add(segment.p_offset(endian)),
+                ));
             }
         }
-        Err(Error::new(format!(
-            "{}: address {address:#x} is in no code of it",
-            self.path.display()
-        )))
+        Ok(None)
     }
 
     /// A section by its name; `None` where the file has none, or only its header.

@@ -10,7 +10,7 @@ use crate::context::{self, Group};
 use crate::plan::Plan;
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
-use crate::{Context, Error};
+use crate::{Context, Error, sites};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -90,12 +90,13 @@ pub fn load(
         .open()
         .map_err(|error| refused(manifest, config, "open the BPF object", error))?;
     let object = open.object();
-    set_up_maps(object, manifest, config, facts)?;
+    set_up_maps(object, manifest, config, plan, facts)?;
     let groups = set_up_programs(object, plan, target)?;
     let loaded = open
         .load()
         .map_err(|error| refused(manifest, config, "load the BPF programs", error))?;
     taken_log();
+    sites::fill(loaded.object(), manifest, plan)?;
     Ok((loaded, groups))
 }
 
@@ -103,6 +104,7 @@ fn set_up_maps(
     object: &mut OpenObject,
     manifest: &Manifest,
     config: &Config,
+    plan: &Plan,
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     for mut map in object.maps_mut() {
@@ -113,8 +115,13 @@ fn set_up_maps(
             }
             continue;
         }
-        if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config)?;
+        let described = manifest.maps.iter().find(|map| map.symbol == symbol);
+        match described {
+            Some(description) if description.role == MapRole::UsdtSites => {
+                sites::size(&mut map, plan)?;
+            }
+            Some(description) => set_up_map(&mut map, description, config, facts)?,
+            None => {}
         }
     }
     Ok(())
@@ -124,6 +131,7 @@ fn set_up_map(
     map: &mut OpenMapMut<'_>,
     description: &btc_abi::Map,
     config: &Config,
+    facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
     if description.role == MapRole::RingBuffer {
@@ -139,9 +147,49 @@ fn set_up_map(
         let entries = u32::try_from(config.max_map_keys).unwrap_or(u32::MAX);
         map.set_max_entries(entries).context(what)?;
     }
+    if let Some(key) = &description.key
+        && key.size() > LONGEST_OLD_KEY
+        && !target::kernel_at_least(5, 11)
+    {
+        cut_keys(map, description, key, facts)?;
+    }
     if description.sparse && target::kernel_at_least(6, 1) {
         let flags = map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC;
         map.set_map_flags(flags).context(what)?;
+    }
+    Ok(())
+}
+
+/// Bytes of the longest key of a hash map before Linux 5.11.
+const LONGEST_OLD_KEY: u32 = 512;
+
+/// Old kernels compare long strings by their first bytes, and that is said.
+fn cut_keys(
+    map: &mut OpenMapMut<'_>,
+    description: &btc_abi::Map,
+    key: &btc_abi::Value,
+    facts: &Facts<'_>,
+) -> Result<(), Error> {
+    let name = &description.name;
+    if !key.can_be_cut(LONGEST_OLD_KEY) {
+        return Err(Error::new(format!(
+            "the keys of {name} need {} bytes, and this kernel ({}) has room for {LONGEST_OLD_KEY} (more came with Linux 5.11): max_strlen, set in the script, makes strings shorter",
+            key.size(),
+            target::kernel_release()
+        )));
+    }
+    if facts.warnings {
+        eprintln!(
+            "WARNING: this kernel's keys end after {LONGEST_OLD_KEY} bytes (more came with Linux 5.11): strings in {name} that differ only after that are one key"
+        );
+    }
+    // SAFETY: an open map of an object that isn't loaded.
+    let result = unsafe {
+        libbpf_sys::bpf_map__set_key_size(map.as_libbpf_object().as_ptr(), LONGEST_OLD_KEY)
+    };
+    if result < 0 {
+        let source = std::io::Error::from_raw_os_error(-result);
+        return Err(Error::with_source(format!("set up the map {name}"), source));
     }
     Ok(())
 }
@@ -269,14 +317,6 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
 
 /// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
 fn lacking(log: &str) -> Option<String> {
-    if !target::kernel_at_least(5, 11)
-        && let Some((before, _)) = log.split_once("failed to create: -E2BIG")
-    {
-        let map = before.rsplit("map '").next()?.split('\'').next()?;
-        return Some(format!(
-            "keys of more than 512 bytes in the map {map}, which came with Linux 5.11 (a smaller max_strlen makes them shorter)"
-        ));
-    }
     if !target::kernel_at_least(5, 12) && log.contains("BPF_STX uses reserved fields") {
         return Some(
             "atomic operations that give the old value, which came with Linux 5.12".into(),

@@ -85,8 +85,10 @@ pub fn read(map: &Map<'_>, description: &Description) -> Result<Vec<Element>, Er
 pub fn element(
     map: &Map<'_>,
     description: &Description,
-    key: Vec<u8>,
+    mut key: Vec<u8>,
 ) -> Result<Option<Element>, Error> {
+    // Shorter where the kernel's longest key is (see `load`).
+    key.truncate(map.key_size() as usize);
     let found = values(map, &description.kind, &key);
     let Some(found) = found.context(|| format!("read {}", description.name))? else {
         return Ok(None);
@@ -96,10 +98,8 @@ pub fn element(
         Some(merged) => Contents::Merged(merged),
         None => Contents::Bytes(found.into_iter().next().unwrap_or_default()),
     };
-    let key = match &description.key {
-        Some(_) => key,
-        None => Vec::new(),
-    };
+    let size = description.key.as_ref().map_or(0, Value::size);
+    key.resize(size as usize, 0);
     Ok(Some(Element { key, contents }))
 }
 

@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub pid_filter: Option<i32>,
     /// CLOCK_BOOTTIME in nanoseconds.
     pub start_time: u64,
+    /// Whether warnings are printed.
+    pub warnings: bool,
 }
 
 /// Writes every slot into `section`, the initial value of the section's map.
@@ -241,6 +243,7 @@ mod tests {
             child: None,
             pid_filter: None,
             start_time: 0,
+            warnings: true,
         };
         let mut section = [0xffu8; 32];
         write(&manifest, &facts, &mut section).unwrap();
@@ -257,6 +260,7 @@ mod tests {
             child: None,
             pid_filter: None,
             start_time: 0,
+            warnings: true,
         };
         assert!(write(&manifest, &facts, &mut section).is_err());
     }
