@@ -21,6 +21,7 @@ impl Machine {
 
     fn host(&self) -> LiveHost {
         LiveHost::new(LiveOptions {
+            btf: None,
             sysroot: Some(self.0.clone()),
             arch: Arch::X86_64,
         })
