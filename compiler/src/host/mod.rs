@@ -9,6 +9,7 @@ pub mod inventory;
 mod libraries;
 pub mod live;
 pub mod modules;
+pub mod reference;
 pub mod tracefs;
 
 use std::path::PathBuf;
@@ -183,7 +184,7 @@ pub trait Host {
     fn tracepoint(&self, category: &str, event: &str) -> Result<Option<TracepointFormat>, String>;
     /// `category:event` names that match the patterns, for wildcards' common members and for suggestions.
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)>;
-    /// Whether kernel BTF was found at all (else type questions have no answer here).
+    /// Whether kernel types are known at all (else type questions have no answer here).
     fn has_kernel_btf(&self) -> bool;
     /// Parses a script's C preamble; what it defines, and all complaints. Fails only when libclang can't be had.
     fn c_definitions(

@@ -31,6 +31,7 @@ mod detach;
 mod elf;
 pub mod error;
 pub mod format;
+mod iterate;
 mod library;
 mod load;
 mod maps;
