@@ -31,10 +31,18 @@ impl Provider for Uprobe {
 
     fn prepare(
         &self,
-        _: &Probe,
+        probe: &Probe,
         sites: &[Site],
         program: &mut OpenProgramMut<'_>,
     ) -> Result<(), Error> {
+        let returns = matches!(probe.attach, Attach::Uretprobe { .. });
+        if returns && asks_for_function(program) && !uprobe_multi::is_there() {
+            return Err(Error::new(format!(
+                "{}: `func` in a uretprobe needs Linux 6.6, whose bpf_get_func_ip knows user functions; this is {}: use `probe`",
+                probe.place,
+                crate::target::kernel_release()
+            )));
+        }
         uprobe_multi::prepare(sites, program);
         Ok(())
     }
@@ -67,6 +75,18 @@ impl Provider for Uprobe {
             Ok(vec![attachment])
         })
     }
+}
+
+/// Whether a program calls bpf_get_func_ip.
+fn asks_for_function(program: &OpenProgramMut<'_>) -> bool {
+    const CALL: u8 = 0x85;
+    let calls = program
+        .insns()
+        .iter()
+        .filter(|i| i.code == CALL && i.src_reg() == 0);
+    calls
+        .into_iter()
+        .any(|call| call.imm == libbpf_sys::BPF_FUNC_get_func_ip as i32)
 }
 
 /// What a probe of the manifest asks for.

@@ -150,25 +150,31 @@ fn create(
 /// Whether this kernel has such links, and filters them by process. Before Linux 6.10 it filtered by thread, which it
 /// tells by looking for the process -1, which later ones refuse at once.
 fn is_supported() -> bool {
-    let Ok(program) = trial() else {
-        return false;
-    };
-    let refusal = |pid: u32| {
-        let offset: libc::c_ulong = 0;
-        let mut options = options();
-        options.__bindgen_anon_1.uprobe_multi =
-            libbpf_sys::bpf_link_create_opts__bindgen_ty_1__bindgen_ty_3 {
-                cnt: 1,
-                path: c"/".as_ptr(),
-                offsets: &raw const offset,
-                pid,
-                ..Default::default()
-            };
-        let made = create(std::os::fd::AsFd::as_fd(&program), &options);
-        made.err().and_then(|error| error.raw_os_error())
-    };
+    is_there() && refusal(u32::MAX) == Some(libc::EINVAL)
+}
+
+/// Whether this kernel has such links at all. With them `bpf_get_func_ip` came to know user functions.
+#[must_use]
+pub fn is_there() -> bool {
     // A directory is no binary.
-    refusal(0) == Some(libc::EBADF) && refusal(u32::MAX) == Some(libc::EINVAL)
+    refusal(0) == Some(libc::EBADF)
+}
+
+/// Why a link for process `pid` is refused that can't be made in any case.
+fn refusal(pid: u32) -> Option<i32> {
+    let program = trial().ok()?;
+    let offset: libc::c_ulong = 0;
+    let mut options = options();
+    options.__bindgen_anon_1.uprobe_multi =
+        libbpf_sys::bpf_link_create_opts__bindgen_ty_1__bindgen_ty_3 {
+            cnt: 1,
+            path: c"/".as_ptr(),
+            offsets: &raw const offset,
+            pid,
+            ..Default::default()
+        };
+    let made = create(std::os::fd::AsFd::as_fd(&program), &options);
+    made.err().and_then(|error| error.raw_os_error())
 }
 
 /// A program of this kind that only returns.

@@ -4,6 +4,8 @@
 mod functions;
 mod lines;
 pub mod signature;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::cell::{OnceCell, RefCell};

@@ -126,7 +126,7 @@ pub fn record_name(name: &str, union: bool) -> String {
 }
 
 /// The members of a struct that the parameters lead to, by its name.
-fn reachable(
+pub(super) fn reachable(
     debug: &DebugInfo<'_>,
     prototype: &Prototype,
     wanted: &str,
