@@ -40,14 +40,16 @@ unsafe extern "C" {
 mod number {
     pub const NEWFSTATAT: i64 = 262;
     pub const GETPPID: i64 = 110;
+    pub const O_DIRECT: i32 = 0o40000;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const NEWFSTATAT: i64 = 79;
     pub const GETPPID: i64 = 173;
+    pub const O_DIRECT: i32 = 0o200000;
 }
 
-const O_DIRECT: c_int = 0o40000;
+
 
 /// A function for uprobes: its arguments and result are known.
 #[unsafe(no_mangle)]
@@ -291,7 +293,7 @@ fn direct(count: u64, size: u64, path: &str) {
     // SAFETY: an anonymous mapping of `size` bytes is page-aligned, as O_DIRECT asks; 0o101 is O_CREAT | O_WRONLY.
     unsafe {
         let room = mmap(std::ptr::null_mut(), size as usize, 3, 0x22, -1, 0);
-        let fd = open(path_c.as_ptr(), 0o101 | O_DIRECT, 0o644);
+        let fd = open(path_c.as_ptr(), 0o101 | number::O_DIRECT, 0o644);
         if fd < 0 {
             failed();
         }

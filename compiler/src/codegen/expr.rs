@@ -538,9 +538,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         use btc_abi::Attach as A;
         let context = self.context;
         match &self.probe.attach {
+            // The helper knows user functions since Linux 6.6 only, and the registers always do.
             A::Uprobe { .. } => self.context_word(self.unit.arch().instruction_pointer()),
-            // Asked inside of a function, the helper answers 0.
-            // (An address is an offset without a function.)
+            // Asked inside of a function or at an address, the helper answers 0.
             A::Kprobe { offset, .. } if *offset != 0 => self.probe_address(),
             A::Kprobe { .. } | A::Uretprobe { .. } => self.asked_where_it_can_be(),
             _ => self.helper(number::GET_FUNC_IP, &[context.into()]),

@@ -169,7 +169,15 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
     emitter.jump(exit)?;
     emitter.enter(exit);
     let zero = emitter.i32(0);
-    emitter.builder.build_return(Some(&zero))?;
+    let status = match probe.status {
+        Some(local) => {
+            let (at, _) = emitter.local(local)?;
+            let status = emitter.load_int(unit.i64, at)?;
+            emitter.resize(status, unit.i32, true)?
+        }
+        None => zero,
+    };
+    emitter.builder.build_return(Some(&status))?;
     emitter.finish_entry(body, zero)?;
     Ok(Finished {
         scratch: emitter.scratch_max,

@@ -68,12 +68,6 @@ table! {
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        SelfProbe = "a `self` probe",
-        Test = "a `test` probe",
-        Bench = "a `bench` probe",
-        UprobeArgs = "`args` of a `uprobe`",
-        UprobeSourceLine = "a `uprobe` at a source line",
-        UprobeCpp = "a `uprobe` by C++ signature",
         AttachParameter = "a positional parameter in an attach point",
     }
     Names {
@@ -99,7 +93,7 @@ table! {
         WriteUser = "`write_user`",
     }
     Statements {
-        ReturnValue = "a probe that returns a value",
+        ReturnValue = "a value that a probe other than `test` and `bench` returns",
         LoopOverAggregation = "a loop over a map of histograms or stats",
     }
     Values {

@@ -120,6 +120,8 @@ pub struct Probe {
     /// Names of what [`Context::Parameter`] reads.
     pub parameters: Vec<String>,
     pub locals: Vec<Local>,
+    /// What the program returns; 0 without.
+    pub status: Option<LocalId>,
     pub body: Vec<Stmt>,
     /// Of the attach point.
     pub span: Span,

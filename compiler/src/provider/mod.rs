@@ -11,9 +11,11 @@ mod perf;
 mod point;
 mod profile;
 mod rawtracepoint;
+mod self_signal;
 mod software;
 mod timer;
 mod tracepoint;
+mod trial;
 mod unsupported;
 mod uprobe;
 mod usdt;
@@ -102,6 +104,8 @@ pub enum Args {
     },
     /// Typed values (fentry, fexit, raw tracepoints): name, C type, where from.
     Values(Vec<(String, CType, Context)>),
+    /// Those of a user function, by the debug information of its binary on this host: looked up when asked for.
+    User { binary: String, function: String },
 }
 
 /// Where `argN` comes from.
@@ -160,9 +164,9 @@ const PROVIDERS: &[Provider] = &[
     watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     iter::ITER,
-    unsupported::SELF,
-    unsupported::TEST,
-    unsupported::BENCH,
+    self_signal::SELF,
+    trial::TEST,
+    trial::BENCH,
 ];
 
 /// The provider that a name or alias means.

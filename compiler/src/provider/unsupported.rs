@@ -17,7 +17,4 @@ macro_rules! unsupported {
 
 unsupported! {
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
-    SELF = "self", &[], SelfProbe;
-    TEST = "test", &[], Test;
-    BENCH = "bench", &[], Bench;
 }

@@ -1,6 +1,6 @@
 //! Probes: one BPF program each, and what to attach it to. Patterns (`*`, `?`, `[…]`) are matched on the target.
 
-use crate::{List, Text};
+use crate::{List, Signature, Text, UserPlace};
 
 describe! {
     pub struct Probe {
@@ -50,6 +50,12 @@ describe! {
     pub enum Attach {
         Begin,
         End,
+        /// Whenever the executable gets this signal (a number of asm-generic/signal.h).
+        SelfSignal { signal: u32, },
+        /// Run by `--test` and by nothing else; passes where it returns 0.
+        Test { name: Text, },
+        /// Run by `--bench` and by nothing else, over and over.
+        Bench { name: Text, },
         /// On one CPU.
         Interval { period: PerfPeriod, },
         /// On every CPU.
@@ -72,12 +78,20 @@ describe! {
         /// The module `bpf` stands for all BPF programs, `bpf:` and a number for the one with that id.
         Fentry { module: Option<Text>, function: Text, },
         Fexit { module: Option<Text>, function: Text, },
-        /// `symbol` empty: `offset` is a file offset or address in `binary`.
-        Uprobe { binary: Text, symbol: Text, offset: u64, },
-        Uretprobe { binary: Text, symbol: Text, },
+        /// `signature`: of the function whose arguments the script reads by name.
+        Uprobe { binary: Text, place: UserPlace, signature: Option<Signature>, },
+        Uretprobe { binary: Text, place: UserPlace, },
         /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
         /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
         Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },
+    }
+}
+
+impl Attach {
+    /// Whether it runs only when the executable is asked to `--test` or `--bench`.
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        matches!(self, Attach::Test { .. } | Attach::Bench { .. })
     }
 }
 

@@ -289,13 +289,17 @@ fn kernel_object_name(fd: &OwnedFd) -> Option<String> {
     Some(name.to_str().ok()?.to_owned())
 }
 
-/// Whether any program can be loaded for a function: the kernel's own answer to one that does nothing.
-pub fn try_load(function: &BtfFunction, attach_type: u32) -> io::Result<()> {
-    // BPF_ALU64 | BPF_MOV | BPF_K, BPF_JMP | BPF_EXIT.
-    let program = [0xb7, 0x95].map(|code| libbpf_sys::bpf_insn {
+/// Whether any program can be loaded for a function: the kernel's own answer to one that reads a word of its context
+/// and does nothing.
+pub fn try_load(function: &BtfFunction, attach_type: u32, offset: Option<i16>) -> io::Result<()> {
+    // BPF_LDX | BPF_MEM | BPF_DW, BPF_ALU64 | BPF_MOV | BPF_K, BPF_JMP | BPF_EXIT.
+    let mut program = [0x79, 0xb7, 0x95].map(|code| libbpf_sys::bpf_insn {
         code,
         ..Default::default()
     });
+    program[0].set_src_reg(1);
+    program[0].off = offset.unwrap_or(0);
+    let program = &program[usize::from(offset.is_none())..];
     let mut options = libbpf_sys::bpf_prog_load_opts {
         sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
         expected_attach_type: attach_type,

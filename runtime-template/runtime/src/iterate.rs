@@ -7,15 +7,19 @@ use crate::poll::{Ending, Records};
 use crate::signal::Signals;
 use crate::{Context, Error};
 
+/// What is done about a signal that does not end the run.
+type OnSignal<'a> = dyn FnMut(libc::c_int) -> Result<(), Error> + 'a;
+
 /// Reads the iterators among the attachments to their ends; what ended the run before that.
 pub fn read_all(
     attachments: &[Attachment],
     records: &Records<'_, '_, '_>,
     signals: &Signals,
+    on_signal: &mut OnSignal<'_>,
 ) -> Result<Option<Ending>, Error> {
     for attachment in attachments {
         if let Attachment::Iterator(link) = attachment {
-            let ended = read(link, records, signals).context(|| "read an iterator")?;
+            let ended = read(link, records, signals, on_signal).context(|| "read an iterator")?;
             if ended.is_some() {
                 return Ok(ended);
             }
@@ -29,6 +33,7 @@ fn read(
     link: &OwnedFd,
     records: &Records<'_, '_, '_>,
     signals: &Signals,
+    on_signal: &mut OnSignal<'_>,
 ) -> Result<Option<Ending>, Error> {
     // SAFETY: an open link of an iterator; no flags.
     let reader = unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) };
@@ -53,8 +58,11 @@ fn read(
             (_, Some(libc::EAGAIN | libc::EINTR)) => {}
             _ => return Err(error).context(|| "read"),
         }
-        if signals.arrived() {
-            return Ok(Some(Ending::Signal));
+        if let Some(signal) = signals.next() {
+            if signals.is_ending(signal) {
+                return Ok(Some(Ending::Signal));
+            }
+            on_signal(signal)?;
         }
     }
 }

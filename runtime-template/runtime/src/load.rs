@@ -6,6 +6,7 @@ use btc_abi::{Config, Manifest, MapRole};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
 
+use crate::attach::Site;
 use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
@@ -255,8 +256,9 @@ fn choose_first(
     target: &Target,
 ) -> Result<(), Error> {
     while let Some(first) = split.groups.first() {
-        let site = &planned.sites[first.sites[0]];
-        match (planned.provider).prepare(planned.probe, site, program, target) {
+        let sites = first.sites.iter().map(|site| planned.sites[*site].clone());
+        let sites: Vec<Site> = sites.collect();
+        match (planned.provider).prepare(planned.probe, &sites, program, target) {
             Ok(()) => return first.variant.apply(planned.probe, program),
             Err(error) => split.failures.push(error),
         }

@@ -73,6 +73,7 @@ pub struct Session<'a> {
     counters: Counters<'a>,
     /// CLOCK_MONOTONIC when losses were looked for.
     told_at: u64,
+    format: OutputFormat,
     output: Box<dyn Output>,
     /// Formatted text on its way out; kept so that a record costs no allocation.
     text: Vec<u8>,
@@ -105,9 +106,25 @@ impl<'a> Session<'a> {
             decoder,
             counters: Counters::find(setup.manifest, setup.object)?,
             told_at: clock_ns(libc::CLOCK_MONOTONIC),
+            format: setup.format,
             output,
             text: Vec::new(),
         })
+    }
+
+    #[must_use]
+    pub fn format(&self) -> OutputFormat {
+        self.format
+    }
+
+    /// Has results go elsewhere; where they went until now.
+    pub fn swap_output(&mut self, output: Box<dyn Output>) -> Box<dyn Output> {
+        std::mem::replace(&mut self.output, output)
+    }
+
+    /// Prints text that is in the output's format already.
+    pub fn raw(&mut self, text: &[u8]) -> Result<(), Error> {
+        self.output.raw(text)
     }
 
     /// `Attached N probes`: to standard error in text, a line of its own in JSON.

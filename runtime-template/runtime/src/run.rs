@@ -5,14 +5,15 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use btc_abi::{Config, MissingProbes};
-use libbpf_rs::{AsRawLibbpf, MapCore, Object};
+use libbpf_rs::{MapCore, Object, ProgramMut};
 
-use crate::attach::{Attached, Attaching, Attachment, Site};
+use crate::attach::{Attachment, Trial};
 use crate::child::{self, Child};
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
-use crate::plan::{self, Phase, Plan, Planned};
-use crate::poll::{self, Ending, Followed, Records, State};
+use crate::phase::{self, AttachPhase};
+use crate::plan::{self, Mode, Phase, Plan, Planned};
+use crate::poll::{self, Ending, Followed, Records, State, Watched};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
@@ -50,16 +51,14 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     let child_pid = child.as_ref().map(|child| child.pid);
     let mut target = Target::new(options.pid.or(child_pid), options.verbose);
     target.program = child.as_ref().map(|child| child.program.clone());
-    let plan = plan::make(tracer, &config, &target, !options.no_warnings)?;
+    let plan = plan::make(tracer, &config, &target, options.mode, !options.no_warnings)?;
     if options.purpose == Purpose::DryRun {
         return print(&plan.describe());
     }
     if plan.sites() == 0 {
-        return Err(Error::new(
-            "no probe of the script can be attached on this machine",
-        ));
+        return Err(plan::nothing_to_attach(manifest));
     }
-    raise_file_limit(plan.sites());
+    phase::raise_file_limit(plan.sites());
     load::capture_log(options.verbose);
     let facts = Facts {
         parameters: &options.parameters,
@@ -70,39 +69,29 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     };
     let (loaded, mut splits) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
-    let mut attach = AttachPhase {
-        object,
-        config: &config,
-        target: &target,
-        warnings: !options.no_warnings,
-        attachments: Vec::new(),
-        sites: 0,
-    };
+    let mut attach = AttachPhase::new(object, &config, &target, !options.no_warnings);
     // From here on a signal ends the run in order.
-    let signals = Signals::block()?;
+    let signals = Signals::block(&plan.traced_signals())?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
     attach.attach(&plan, &mut splits, Phase::Begin)?;
     attach.attach(&plan, &mut splits, Phase::Trace)?;
-    let ends = plan
-        .of(Phase::End)
-        .map(|planned| planned.sites.len())
-        .sum::<usize>();
-    session.attached(attach.sites + ends)?;
+    session.attached(attach.sites + plan.sites_of_later_phases())?;
     for attachment in &attach.attachments {
         if let Attachment::Pinned { path } = attachment {
             session.pinned(path)?;
         }
     }
-    let (ending, idle) = trace(
-        &mut session,
-        &mut attach,
-        &plan,
-        &mut splits,
-        child.as_mut(),
-        &options,
+    if options.mode != Mode::Trace {
+        return try_out(&mut session, &mut attach, &plan, &mut splits);
+    }
+    let mut run = Run {
+        attach,
+        plan: &plan,
+        splits: &mut splits,
         signals,
-    )?;
-    drop(attach);
+    };
+    let (ending, idle) = run.trace(&mut session, child.as_mut(), &options)?;
+    drop(run);
     drop(session);
     drop(loaded);
     idle.release();
@@ -119,7 +108,13 @@ fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCo
         config.missing_probes = MissingProbes::Warn;
     }
     let target = Target::new(options.pid, options.verbose);
-    let plan = plan::make(tracer, &config, &target, strict || !options.no_warnings)?;
+    let plan = plan::make(
+        tracer,
+        &config,
+        &target,
+        options.mode,
+        strict || !options.no_warnings,
+    )?;
     print(&plan.list(options.verbose))?;
     Ok(match strict && plan.is_incomplete() {
         true => ExitCode::FAILURE,
@@ -127,191 +122,137 @@ fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCo
     })
 }
 
-/// From the first record to the last line: poll, stop the programs, run the end probes, print.
-fn trace(
+/// The programs of a run, attached.
+struct Run<'a> {
+    attach: AttachPhase<'a>,
+    plan: &'a Plan,
+    splits: &'a mut [Split],
+    signals: Signals,
+}
+
+impl Run<'_> {
+    /// From the first record to the last line: poll, stop the programs, run the end probes, print.
+    fn trace(
+        &mut self,
+        session: &mut Session<'_>,
+        mut child: Option<&mut Child>,
+        options: &Options,
+    ) -> Result<(Ending, detach::Idle), Error> {
+        let pid = child.as_ref().map(|child| child.pid).or(options.pid);
+        let watched = watched(session, pid, options)?;
+        if let Some(child) = &mut child {
+            child.release()?;
+        }
+        let buffer = ring_buffer(self.attach.object);
+        let (ending, idle) = {
+            let state = State::new(session);
+            let records = Records::open(buffer.as_ref(), &state)?;
+            let mut ending = self.follow(&records, &watched)?;
+            self.signals.end_at_once();
+            let idle = detach::stop(std::mem::take(&mut self.attach.attachments));
+            if matches!(ending, Ending::Exit(_)) {
+                records.discard()?;
+            }
+            self.attach.attach(self.plan, self.splits, Phase::End)?;
+            if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
+                ending = Ending::Exit(status);
+            }
+            (ending, idle)
+        };
+        if let Some(said) = child.and_then(Child::reap)
+            && !options.no_warnings
+        {
+            eprintln!("{said}");
+        }
+        session.print_maps()?;
+        session.report_counters()?;
+        session.flush()?;
+        Ok((ending, idle))
+    }
+
+    /// Iterators to their ends, then records and signals until something ends the run.
+    fn follow(
+        &mut self,
+        records: &Records<'_, '_, '_>,
+        watched: &Watched,
+    ) -> Result<Ending, Error> {
+        let (attach, plan, splits) = (&mut self.attach, self.plan, &mut *self.splits);
+        let attachments = std::mem::take(&mut attach.attachments);
+        let mut on_signal = |signal| attach.attach(plan, splits, Phase::Signal(signal));
+        let ended = iterate::read_all(&attachments, records, &self.signals, &mut on_signal);
+        let ended = match ended? {
+            None if plan.is_iteration() => Some(Ending::Done),
+            ended => ended,
+        };
+        let ended = match ended {
+            Some(ended) => Ok(ended),
+            None => records.poll(&self.signals, watched, on_signal),
+        };
+        attach.attachments.extend(attachments);
+        ended
+    }
+}
+
+/// What ends a run beside signals and the script.
+fn watched(
+    session: &mut Session<'_>,
+    pid: Option<i32>,
+    options: &Options,
+) -> Result<Watched, Error> {
+    Ok(Watched {
+        process: pid.map(poll::watch_process).transpose()?,
+        followed: pid.and_then(|pid| {
+            let process = pid.unsigned_abs();
+            let fd = session.follow(process)?;
+            Some(Followed { process, fd })
+        }),
+        pipe: match options.output {
+            Some(_) => None,
+            None => poll::piped_output(),
+        },
+    })
+}
+
+fn ring_buffer(object: &Object) -> Option<libbpf_rs::Map<'_>> {
+    object
+        .maps()
+        .find(|map| map.map_type() == libbpf_rs::MapType::RingBuf)
+}
+
+/// `--test` and `--bench`: runs their programs in place of tracing.
+fn try_out(
     session: &mut Session<'_>,
     attach: &mut AttachPhase<'_>,
     plan: &Plan,
     splits: &mut [Split],
-    mut child: Option<&mut Child>,
-    options: &Options,
-    signals: Signals,
-) -> Result<(Ending, detach::Idle), Error> {
-    let pipe = match options.output {
-        Some(_) => None,
-        None => poll::piped_output(),
-    };
-    let pid = child.as_ref().map(|child| child.pid).or(options.pid);
-    let process = pid.map(poll::watch_process).transpose()?;
-    let followed = pid.and_then(|pid| {
-        let process = pid.unsigned_abs();
-        let fd = session.follow(process)?;
-        Some(Followed { process, fd })
-    });
-    if let Some(child) = &mut child {
-        child.release()?;
+) -> Result<ExitCode, Error> {
+    let mut trials: Vec<(&Planned, ProgramMut<'_>)> = Vec::new();
+    for planned in plan.of(Phase::Trial).filter(|planned| planned.wanted) {
+        trials.push((planned, attach.program(planned)?));
     }
-    let buffer = attach
-        .object
-        .maps()
-        .find(|map| map.map_type() == libbpf_rs::MapType::RingBuf);
-    let (ending, idle) = {
+    let status = {
+        let buffer = ring_buffer(attach.object);
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = match iterate::read_all(&attach.attachments, &records, &signals)? {
-            Some(ending) => ending,
-            None if plan.is_iteration() => Ending::Done,
-            None => records.poll(&signals, process.as_ref(), followed, pipe)?,
+        records.drain()?;
+        let all: Vec<_> = (trials.iter())
+            .map(|(planned, program)| Trial {
+                probe: planned.probe,
+                fd: program.as_fd(),
+            })
+            .collect();
+        let status = match trials.first() {
+            Some((planned, _)) => planned.provider.try_out(&all, &records)?,
+            None => ExitCode::SUCCESS,
         };
-        signals.end_at_once();
-        let idle = detach::stop(std::mem::take(&mut attach.attachments));
-        if matches!(ending, Ending::Exit(_)) {
-            records.discard()?;
-        }
+        drop(trials);
         attach.attach(plan, splits, Phase::End)?;
-        if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
-            ending = Ending::Exit(status);
-        }
-        (ending, idle)
+        records.drain()?;
+        status
     };
-    if let Some(said) = child.and_then(Child::reap)
-        && !options.no_warnings
-    {
-        eprintln!("{said}");
-    }
-    session.print_maps()?;
     session.report_counters()?;
     session.flush()?;
-    Ok((ending, idle))
-}
-
-/// Everything that attaching needs and makes.
-struct AttachPhase<'a> {
-    object: &'a Object,
-    config: &'a Config,
-    target: &'a Target,
-    warnings: bool,
-    attachments: Vec<Attachment>,
-    /// Attached so far.
-    sites: usize,
-}
-
-impl Drop for AttachPhase<'_> {
-    /// After an error: nothing stays attached, and nobody waits for hundreds of probes one by one.
-    fn drop(&mut self) {
-        detach::stop(std::mem::take(&mut self.attachments)).release();
-    }
-}
-
-impl AttachPhase<'_> {
-    fn attach(&mut self, plan: &Plan, splits: &mut [Split], phase: Phase) -> Result<(), Error> {
-        for (planned, split) in plan.probes.iter().zip(splits) {
-            if planned.phase() != phase || planned.sites.is_empty() {
-                continue;
-            }
-            let attached = self.probe(planned, std::mem::take(split))?;
-            if self.target.verbose {
-                eprintln!(
-                    "{}: attached to {} of {} places",
-                    planned.probe.name,
-                    attached.sites,
-                    planned.sites.len()
-                );
-            }
-            self.sites += attached.sites;
-            self.attachments.extend(attached.attachments);
-            if let Some(at) = (attached.failures.iter()).position(Error::is_exhaustion) {
-                let failure = attached.failures.into_iter().nth(at);
-                return Err(Error::with_source(
-                    format!(
-                        "{}: attached to {} of {} places (`ulimit -n` is {})",
-                        planned.probe.place,
-                        attached.sites,
-                        planned.sites.len(),
-                        file_limit().rlim_cur
-                    ),
-                    failure.unwrap_or_else(|| Error::new("out of descriptors")),
-                ));
-            }
-            // What a pattern matched beyond what can be probed is left out, as long as something is left.
-            let pattern = planned
-                .sites
-                .iter()
-                .any(|site| site.name != planned.probe.name);
-            if pattern && attached.sites > 0 {
-                if self.target.verbose {
-                    let left_out = attached.failures.iter();
-                    left_out.for_each(|failure| eprintln!("left out: {failure}"));
-                }
-                continue;
-            }
-            // One of a pattern's speaks for all.
-            let said = if pattern { 1 } else { attached.failures.len() };
-            for failure in attached.failures.into_iter().take(said) {
-                let failure = Error::with_source(planned.probe.place.to_string(), failure);
-                plan::missing(self.config, self.warnings, failure)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn probe(&mut self, planned: &Planned, split: Split) -> Result<Attached, Error> {
-        let program = (self.object.progs_mut())
-            .find(|program| program.name() == &*planned.probe.program)
-            .ok_or_else(|| {
-                Error::new(format!(
-                    "no program {}: a bug of btc",
-                    planned.probe.program
-                ))
-            })?;
-        // SAFETY: a live object.
-        let btf =
-            unsafe { libbpf_sys::bpf_object__btf_fd(self.object.as_libbpf_object().as_ptr()) };
-        let mut all = Attached {
-            failures: split.failures,
-            ..Attached::default()
-        };
-        for (index, group) in split.groups.iter().enumerate() {
-            let sites: Vec<_> = (group.sites.iter())
-                .map(|site| planned.sites[*site].clone())
-                .collect();
-            // What a copy is attached to keeps it.
-            let copy = match index {
-                0 => None,
-                _ => {
-                    let raw = program.as_libbpf_object().as_ptr();
-                    match group.variant.load(planned.probe, raw, btf) {
-                        Ok(copy) => Some(copy),
-                        Err(error) => {
-                            let what = format!("attach {}", names(&sites));
-                            all.failures.push(Error::with_source(what, error));
-                            continue;
-                        }
-                    }
-                }
-            };
-            let attaching = Attaching {
-                probe: planned.probe,
-                fd: copy.as_ref().map_or(program.as_fd(), AsFd::as_fd),
-                program: &program,
-                target: self.target,
-            };
-            let attached = planned.provider.attach(&attaching, &sites);
-            all.attachments.extend(attached.attachments);
-            all.sites += attached.sites;
-            all.failures.extend(attached.failures);
-        }
-        Ok(all)
-    }
-}
-
-/// The first site, and how many there are beside it.
-fn names(sites: &[Site]) -> String {
-    match sites {
-        [] => String::new(),
-        [one] => one.name.clone(),
-        [first, others @ ..] => format!("{} and {} others", first.name, others.len()),
-    }
+    Ok(status)
 }
 
 fn setup<'a>(
@@ -348,29 +289,4 @@ fn print(text: &str) -> Result<ExitCode, Error> {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| Error::output("write to standard output", error))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A pattern may match more events than the descriptors that a process has by default: each takes two.
-fn raise_file_limit(sites: usize) {
-    let mut limit = file_limit();
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: `limit` is a valid value; a failure leaves the limit as it was.
-    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
-    let wanted = sites as libc::rlim_t * 2 + 256;
-    if limit.rlim_max < wanted {
-        // With CAP_SYS_RESOURCE.
-        (limit.rlim_cur, limit.rlim_max) = (wanted, wanted);
-        // SAFETY: as above.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
-    }
-}
-
-fn file_limit() -> libc::rlimit {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a valid place.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    limit
 }

@@ -45,10 +45,13 @@ impl Provider for Fentry {
     fn prepare(
         &self,
         _: &Probe,
-        first: &Site,
+        sites: &[Site],
         program: &mut OpenProgramMut<'_>,
         _: &Target,
     ) -> Result<(), Error> {
+        let [first, ..] = sites else {
+            return Ok(());
+        };
         let Place::Btf(function) = &first.place else {
             return Ok(());
         };
@@ -56,7 +59,7 @@ impl Provider for Fentry {
         let attach_type = unsafe {
             libbpf_sys::bpf_program__expected_attach_type(program.as_libbpf_object().as_ptr())
         };
-        btf::try_load(function, attach_type)
+        btf::try_load(function, attach_type, None)
             .map_err(|error| refusal::of_trampoline(first, error))?;
         set_target(function, program).context(|| format!("attach {}", first.name))
     }
@@ -171,10 +174,11 @@ fn of_programs(wanted: &Wanted<'_>, id: u32, probe: &Probe) -> Vec<Site> {
     let mut sites = Vec::new();
     btf::for_each_program(id, |types| {
         types.for_each_function(|id, function| {
-            let traced = types.traced(id, function);
+            let mut traced = types.traced(id, function);
             if pattern::matches(wanted.function, function)
-                && btf::try_load(&traced, attach_type).is_ok()
+                && btf::try_load(&traced, attach_type, None).is_ok()
             {
+                place_result(&mut traced, attach_type);
                 let name = match wanted.is_pattern() {
                     true => format!("{}:bpf:{function}", wanted.kind),
                     false => probe.name.to_string(),
@@ -184,6 +188,20 @@ fn of_programs(wanted: &Wanted<'_>, id: u32, probe: &Probe) -> Vec<Site> {
         });
     });
     sites
+}
+
+/// The kernel does not trust the types of every BPF function, of a program's own least: it then takes it for one with
+/// five arguments, behind which is the result.
+fn place_result(function: &mut BtfFunction, attach_type: u32) {
+    const BEHIND_FIVE: u32 = 5 * 8;
+    if attach_type == libbpf_sys::BPF_TRACE_FEXIT
+        && btf::try_load(function, attach_type, Some(BEHIND_FIVE as i16)).is_ok()
+    {
+        let result = |(name, _): &&mut (String, u32)| name == btc_abi::probe::RESULT;
+        if let Some((_, offset)) = function.members.iter_mut().find(result) {
+            *offset = BEHIND_FIVE;
+        }
+    }
 }
 
 fn full_name(types: &Types, function: &str) -> String {

@@ -49,7 +49,7 @@ impl Provider for Kprobe {
     fn prepare(
         &self,
         probe: &Probe,
-        _: &Site,
+        _: &[Site],
         program: &mut OpenProgramMut<'_>,
         target: &Target,
     ) -> Result<(), Error> {

@@ -12,20 +12,26 @@ pub mod perf;
 pub mod profile;
 pub mod rawtracepoint;
 mod refusal;
+pub mod self_signal;
 pub mod software;
+mod test_run;
 pub mod tracepoint;
+pub mod trial;
 pub mod uprobe;
+pub mod uprobe_multi;
 pub mod usdt;
 pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use btc_abi::{Attach, Probe};
 use libbpf_rs::{OpenProgramMut, ProgramMut};
 
 use crate::Error;
+use crate::poll::Records;
 use crate::target::Target;
 
 /// A kind of probe.
@@ -37,16 +43,16 @@ pub trait Provider: Sync {
     /// kernel can check is taken as it is.
     fn find(&self, probe: &Probe, target: &Target) -> Result<Vec<Site>, Error>;
 
-    /// Sets what must be known before the program is loaded; it is loaded for `first`, and copies for sites that it
-    /// does not fit.
+    /// Sets what must be known before the program is loaded; it is loaded for these sites, and copies for those that
+    /// it does not fit.
     fn prepare(
         &self,
         probe: &Probe,
-        first: &Site,
+        sites: &[Site],
         program: &mut OpenProgramMut<'_>,
         target: &Target,
     ) -> Result<(), Error> {
-        let _ = (probe, first, program, target);
+        let _ = (probe, sites, program, target);
         Ok(())
     }
 
@@ -59,6 +65,22 @@ pub trait Provider: Sync {
 
     /// Attaches a loaded program to `sites`; one failure for each site that could not be had.
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached;
+
+    /// Runs the programs of `--test` or `--bench`, in their order, and prints what came of it.
+    fn try_out(
+        &self,
+        trials: &[Trial<'_>],
+        records: &Records<'_, '_, '_>,
+    ) -> Result<ExitCode, Error> {
+        let _ = (trials, records);
+        Err(Error::new("nothing that can be tried out: a bug of btc"))
+    }
+}
+
+/// A loaded program of a `test` or `bench` probe.
+pub struct Trial<'a> {
+    pub probe: &'a Probe,
+    pub fd: BorrowedFd<'a>,
 }
 
 /// One place that a program is attached to.

@@ -41,14 +41,14 @@ impl Provider for Rawtracepoint {
     fn prepare(
         &self,
         probe: &Probe,
-        first: &Site,
+        _: &[Site],
         program: &mut OpenProgramMut<'_>,
         _: &Target,
     ) -> Result<(), Error> {
         if let Attach::RawTracepoint { event, btf: true } = &probe.attach {
             program
                 .set_attach_target(0, Some((**event).to_owned()))
-                .context(|| format!("{}: no such raw tracepoint on this kernel", first.name))?;
+                .context(|| format!("{}: no such raw tracepoint on this kernel", probe.name))?;
         }
         Ok(())
     }

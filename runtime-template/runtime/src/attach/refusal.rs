@@ -19,6 +19,9 @@ pub fn explained(site: &Site, error: io::Error) -> Error {
     };
     let reason = match error.raw_os_error() {
         Some(libc::ENOENT) if !function.is_empty() => Some(no_function(function)),
+        Some(libc::ENOENT | libc::EINVAL) if function.is_empty() => {
+            Some("the kernel has no instruction there that can be probed".to_owned())
+        }
         Some(libc::EPERM | libc::EACCES) => lockdown(),
         Some(libc::EILSEQ) => Some(format!(
             "offset {offset:#x} is not the start of an instruction"
@@ -41,6 +44,7 @@ pub fn explained(site: &Site, error: io::Error) -> Error {
 /// Why the kernel has no trampoline at `site`.
 pub fn of_trampoline(site: &Site, error: io::Error) -> Error {
     let reason = match error.raw_os_error() {
+        // Since Linux 6.4 on arm64.
         Some(ENOTSUPP) => Some(format!(
             "fentry and fexit need BPF trampolines, which this kernel ({}, {}) lacks; use kprobe or kretprobe",
             target::kernel_release(),
@@ -63,7 +67,11 @@ pub fn of_trampoline(site: &Site, error: io::Error) -> Error {
 fn no_function(wanted: &str) -> String {
     let mut names = Vec::new();
     // A hint can do without.
-    let _ = symbols::for_each(|symbol| names.push(symbol.name()));
+    let _ = symbols::for_each(|symbol| {
+        if symbol.function.len().abs_diff(wanted.len()) < 4 {
+            names.push(symbol.function.to_owned());
+        }
+    });
     match suggest::nearest(wanted, names.iter().map(String::as_str)) {
         Some(near) => format!("this kernel has no function `{wanted}`; did you mean `{near}`?"),
         None => format!("this kernel has no function `{wanted}`"),

@@ -1,13 +1,11 @@
-//! `watchpoint`: hardware breakpoints. Of a process (`-p`, `-c`) one for each of its threads, which those that it starts
-//! later inherit; without a process one for each CPU, which kernel addresses need.
+//! `watchpoint`: hardware breakpoints of the `-p` or `-c` process; without one of every CPU, which kernel addresses need.
 
 use btc_abi::{Attach, Probe};
 use perf_event_open_sys::bindings::{PERF_TYPE_BREAKPOINT, perf_event_attr};
 
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Attachment, Place, Provider, Site};
-use crate::target::{Target, kernel_at_least, online_cpus};
-use crate::{Context, Error};
+use super::{Attached, Attaching, Place, Provider, Site, perf};
+use crate::Error;
+use crate::target::Target;
 
 /// See [`Provider`].
 pub struct Watchpoint;
@@ -32,15 +30,7 @@ impl Provider for Watchpoint {
                 return Ok(Vec::new());
             };
             let mut attribute = breakpoint(*address, *length, *access);
-            let Some(pid) = attaching.target.pid else {
-                return everywhere(&mut attribute, attaching, site);
-            };
-            attribute.set_inherit(1);
-            // Before, a process that the watched one forks is watched as well.
-            if kernel_at_least(5, 13) {
-                attribute.set_inherit_thread(1);
-            }
-            of_process(&mut attribute, pid, attaching, site)
+            perf::attach_to_target(&mut attribute, attaching, site, explained)
         })
     }
 }
@@ -52,47 +42,6 @@ fn breakpoint(address: u64, length: u32, access: u32) -> perf_event_attr {
     attribute.__bindgen_anon_4.bp_len = u64::from(length);
     attribute.__bindgen_anon_1.sample_period = 1;
     attribute
-}
-
-fn everywhere(
-    attribute: &mut perf_event_attr,
-    attaching: &Attaching<'_>,
-    site: &Site,
-) -> Result<Vec<Attachment>, Error> {
-    let attach = |cpu| {
-        let scope = Scope { pid: -1, cpu };
-        perf::attach(attribute, scope, attaching.fd, site.cookie)
-            .map_err(explained)
-            .context(|| format!("attach {} on CPU {cpu}", site.name))
-    };
-    online_cpus()?.into_iter().map(attach).collect()
-}
-
-fn of_process(
-    attribute: &mut perf_event_attr,
-    pid: i32,
-    attaching: &Attaching<'_>,
-    site: &Site,
-) -> Result<Vec<Attachment>, Error> {
-    let what = || format!("attach {} to process {pid}", site.name);
-    let mut attachments = Vec::new();
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context(what)? {
-        let name = thread.context(what)?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let scope = Scope { pid, cpu: -1 };
-        match perf::attach(attribute, scope, attaching.fd, site.cookie) {
-            Ok(attachment) => attachments.push(attachment),
-            // A thread that has ended meanwhile.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-            Err(error) => return Err(explained(error)).context(what),
-        }
-    }
-    if attachments.is_empty() {
-        return Err(Error::new(format!("{}: the process has ended", what())));
-    }
-    Ok(attachments)
 }
 
 /// What the kernel's numbers mean for a breakpoint.
