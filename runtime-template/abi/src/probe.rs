@@ -9,6 +9,8 @@ describe! {
         /// As `probe` prints it; for a pattern the runtime makes one name per match.
         pub name: Text,
         pub attach: Attach,
+        /// The texts of `name` and `attach` hold `$1`, `$2`, … for the executable's parameters, and `$$` for a dollar.
+        pub parameters: bool,
         /// `script:line:column` of the attach point.
         pub place: Text,
         /// Instructions whose offset depends on the target's tracepoint format.

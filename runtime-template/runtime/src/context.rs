@@ -321,6 +321,7 @@ mod tests {
                 category: "a".into(),
                 event: "b".into(),
             },
+            parameters: false,
             place: "x.bt:1:1".into(),
             context: vec![
                 relocation(0, "filename", 8, 0),
