@@ -2,26 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use btc_abi::{Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
+use btc_abi::{Attach, Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
 
 use super::access::Info;
 use super::ext::{self, Asked};
 use super::kernel::{Kernel, helper_version};
 use super::places::Places;
-use super::{Reason, Verdict, probes};
-use crate::Compiled;
+use super::{Reason, Script, Verdict, probes};
+use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::host::reference;
 use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
 const LONGEST_OLD_KEY: u32 = 512;
+/// bpf_get_attach_cookie of linux/bpf.h.
+const GET_ATTACH_COOKIE: u32 = 174;
 
-pub fn reasons(
-    compiled: &Compiled,
-    sources: &SourceMap,
-    kernel: &Kernel,
-) -> Result<Vec<Reason>, Bug> {
+pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
+    let compiled = script.compiled;
     let manifest = &compiled.manifest;
     let mut judge = Judge {
         manifest,
@@ -29,12 +28,12 @@ pub fn reasons(
         reasons: vec![],
         left_out: BTreeSet::new(),
     };
-    judge.arch();
+    judge.arch(script.arch);
     judge.probes();
     let asked = ext::read(&compiled.object)?;
     judge.helpers(&asked);
     let places = Places::of(&compiled.program);
-    judge.accesses(&asked, &places, sources);
+    judge.accesses(&asked, &places, script.sources);
     for map in manifest.maps.iter() {
         judge.map(map);
     }
@@ -65,10 +64,10 @@ impl<'a> Judge<'a> {
         probes.find(|probe| probe.program == function)
     }
 
-    fn arch(&mut self) {
-        let (own, theirs) = (std::env::consts::ARCH, self.kernel.arch());
-        if !theirs.is_empty() && own != theirs {
-            let what = format!("executables are for {own}, and this is a kernel of {theirs}");
+    fn arch(&mut self, own: Arch) {
+        if let Some(theirs) = self.kernel.arch().filter(|theirs| *theirs != own) {
+            let (own, theirs) = (own.rust_name(), theirs.rust_name());
+            let what = format!("compiled for {own}, and this is a kernel of {theirs}");
             self.note(Verdict::Fails, None, what);
         }
     }
@@ -88,7 +87,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        let traced = |probe: &&Probe| !probe.place.is_empty() && is_traced(probe);
+        let traced = |probe: &&Probe| !matches!(probe.attach, Attach::Begin | Attach::End);
         let mut all = manifest.probes.iter().filter(traced).peekable();
         if all.peek().is_some() && all.all(|probe| self.left_out.contains(&*probe.program)) {
             self.note(
@@ -116,14 +115,19 @@ impl<'a> Judge<'a> {
             let since = helper_version(number);
             let since = since.map_or(String::new(), |v| format!(", which came with Linux {v}"));
             let name = helper_name(number);
+            let instead = match number {
+                GET_ATTACH_COOKIE => Some("a copy of the program for each place"),
+                number if optional.contains(&number) => Some("found out in another way"),
+                _ => None,
+            };
             for function in functions {
                 let probe = self.probe(function);
-                match optional.contains(&number) {
-                    true => {
-                        let what = format!("no {name}{since}: registers are read instead");
+                match instead {
+                    Some(instead) => {
+                        let what = format!("no {name}{since}: {instead}");
                         self.note(Verdict::Fallback, probe, what);
                     }
-                    false => self.note(Verdict::Fails, probe, format!("no {name}{since}")),
+                    None => self.note(Verdict::Fails, probe, format!("no {name}{since}")),
                 }
             }
         }
@@ -189,12 +193,6 @@ impl<'a> Judge<'a> {
             ),
         }
     }
-}
-
-/// Whether a probe is attached to something, rather than run by the runtime.
-fn is_traced(probe: &Probe) -> bool {
-    use btc_abi::Attach;
-    !matches!(probe.attach, Attach::Begin | Attach::End)
 }
 
 /// `bpf_loop`, by the list of the kernel that btc carries with it.
