@@ -10,7 +10,7 @@ use btc::portability::{self, Kernel, Report, Script, Verdict};
 use btc::source::Source;
 use btc_tests::btf::Builder;
 use btc_tests::case::{self, Expectation};
-use btc_tests::compile::btc;
+use btc_tests::compile::{btc, filled, programs};
 use btc_tests::root;
 use btc_tests::vm::kernels::{self, MATRIX};
 use btc_tests::vm::{matrix, types};
@@ -202,6 +202,8 @@ fn what_the_runtime_makes_up_for_is_a_fallback() {
     );
     assert_eq!(report.verdict(), Verdict::Fallback);
     assert_eq!(report.reasons.len(), 2, "{:#?}", report.reasons);
+    let report = judged("uretprobe:/bin/sh:main { print(func); }", &[multi]);
+    assert_eq!(report.verdict(), Verdict::Fails, "{:#?}", report.reasons);
     let lenient =
         "config = { missing_probes = \"warn\" } kprobe:do_thing { @ = count(); } interval:s:1 { }";
     let report = judged(lenient, &["do_thing"]);
@@ -288,6 +290,8 @@ fn the_cases_of_the_matrix_run_by_the_report() {
         let expects = |wanted: &Expectation| matches!(wanted, Expectation::Status(n) if *n != 0);
         case.expectations.iter().any(expects)
     };
+    // Whose types scripts read.
+    programs().unwrap();
     let mut wrong = vec![];
     let mut count = 0;
     for series in MATRIX {
@@ -311,7 +315,8 @@ fn the_cases_of_the_matrix_run_by_the_report() {
 
 fn of_case(case: &case::Case, arch: Arch, kernel: &Kernel) -> Report {
     let path = root().join(&case.script);
-    let words = ["btc".to_string()].into_iter().chain(case.flags.clone());
+    let flags = case.flags.iter().map(|flag| filled(flag).unwrap());
+    let words = ["btc".to_string()].into_iter().chain(flags);
     let mut language = Options::parse_from(words.chain([path.display().to_string()]))
         .build
         .language;

@@ -16,7 +16,8 @@ use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
 const LONGEST_OLD_KEY: u32 = 512;
-/// bpf_get_attach_cookie of linux/bpf.h.
+/// Numbers of helpers in linux/bpf.h.
+const GET_FUNC_IP: u32 = 173;
 const GET_ATTACH_COOKIE: u32 = 174;
 
 pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
@@ -129,6 +130,20 @@ impl<'a> Judge<'a> {
                     }
                     None => self.note(Verdict::Fails, probe, format!("no {name}{since}")),
                 }
+            }
+        }
+        let uretprobe = |function: &str| {
+            let probe = self.probe(function)?;
+            matches!(probe.attach, Attach::Uretprobe { .. }).then_some(probe)
+        };
+        let asks = asked.helpers.iter().filter(|(_, n)| *n == GET_FUNC_IP);
+        let asks: Vec<&Probe> = asks
+            .filter_map(|(function, _)| uretprobe(function))
+            .collect();
+        if !self.kernel.has_uprobe_multi() {
+            for probe in asks {
+                let what = "`func` in a uretprobe came with Linux 6.6";
+                self.note(Verdict::Fails, Some(probe), what);
             }
         }
         if !self.kernel.is_since("5.12") {

@@ -19,6 +19,9 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
     match &probe.attach {
         Attach::Begin
         | Attach::End
+        | Attach::SelfSignal { .. }
+        | Attach::Test { .. }
+        | Attach::Bench { .. }
         | Attach::Interval { .. }
         | Attach::Profile { .. }
         | Attach::Software { .. }
@@ -37,6 +40,14 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
         Attach::RawTracepoint { event, .. } => match kernel.has_event(event) {
             true => vec![],
             false => fails(format!("no raw tracepoint `{event}`")),
+        },
+        Attach::Watchpoint { .. } => match kernel.has_function("register_user_hw_breakpoint") {
+            true => vec![],
+            false => fails("this kernel has no hardware breakpoints (CONFIG_HAVE_HW_BREAKPOINT)"),
+        },
+        Attach::Iter { name, .. } => match kernel.has_function(&format!("bpf_iter_{name}")) {
+            true => vec![],
+            false => fails(format!("no iterator `{name}`")),
         },
         Attach::Uprobe { .. } | Attach::Uretprobe { .. } => {
             uprobe(kernel, pattern::is_pattern(&probe.name))
