@@ -42,6 +42,8 @@ pub enum Expectation {
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: String,
+    /// What it is for.
+    pub about: String,
     /// The script; relative names are relative to the checkout.
     pub script: PathBuf,
     /// Further words for btc.
@@ -77,6 +79,7 @@ impl Case {
                 .with_extension("")
                 .display()
                 .to_string(),
+            about: String::new(),
             script: path.to_path_buf(),
             flags: vec![],
             args: vec![],
@@ -115,6 +118,13 @@ impl Case {
         Ok(case)
     }
 
+    /// It shows that something can't be had and is said.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let refused = |e: &Expectation| matches!(e, Expectation::Status(status) if *status != 0);
+        self.expectations.iter().any(refused)
+    }
+
     /// Its script is one that we ship: it knows nothing of the known load.
     #[must_use]
     pub fn is_of_the_whole_machine(&self) -> bool {
@@ -125,7 +135,7 @@ impl Case {
 
     fn directive(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
-            "about" => {}
+            "about" => self.about = value.into(),
             "script" => self.script = crate::root().join(value),
             "btc" => self.flags.extend(words(value)?),
             "args" => self.args.extend(words(value)?),

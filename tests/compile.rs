@@ -46,11 +46,20 @@ pub fn compile(case: &Case) -> Result<PathBuf> {
     let directory = crate::work_directory().join("bin");
     std::fs::create_dir_all(&directory)?;
     let executable = directory.join(case.name.replace('/', "-"));
-    let output = Command::new(btc()?)
+    compile_with(Command::new(btc()?), case, &executable)?;
+    Ok(executable)
+}
+
+/// Compiles a case's script with a btc that is started in another way, or with more words.
+///
+/// # Errors
+/// With btc's own words when it refuses the script.
+pub fn compile_with(mut btc: Command, case: &Case, executable: &Path) -> Result<()> {
+    let output = btc
         .args(&case.flags)
         .arg(&case.script)
         .arg("-o")
-        .arg(&executable)
+        .arg(executable)
         .current_dir(crate::root())
         .output()
         .context("btc")?;
@@ -61,58 +70,87 @@ pub fn compile(case: &Case) -> Result<PathBuf> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(executable)
+    Ok(())
 }
 
-/// The known load (tests/programs/load.rs), static, so that it runs in guests as well.
+/// A program of tests/programs that scripts trace: its source's name, and its place here and in guests, by which scripts
+/// name it in their probes.
+pub type Program = (&'static str, &'static str);
+
+/// The known load, and a program with usdt markers.
+pub const PROGRAMS: [Program; 2] = [("load", LOAD), ("usdt", "/tmp/btc-usdt")];
+
+/// Where the known load is.
+pub const LOAD: &str = "/tmp/btc-load";
+
+/// All of [`PROGRAMS`] in their places, compiled once in a process.
+///
+/// # Errors
+/// When rustc can't compile one.
+pub fn programs() -> Result<()> {
+    static MADE: OnceLock<Result<(), String>> = OnceLock::new();
+    let make = || {
+        for (name, place) in PROGRAMS {
+            in_place(&program_in(&crate::work_directory(), name)?, place)?;
+        }
+        Ok(())
+    };
+    let made = MADE.get_or_init(|| make().map_err(|e: anyhow::Error| format!("{e:#}")));
+    made.clone().map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+/// The known load (tests/programs/load.rs), in its place.
 ///
 /// # Errors
 /// When rustc can't compile it.
 pub fn load() -> Result<&'static Path> {
-    static LOAD: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    LOAD.get_or_init(|| build_load().map_err(|e| format!("{e:#}")))
-        .as_deref()
-        .map_err(|e| anyhow::anyhow!("{e}"))
+    programs()?;
+    Ok(Path::new(LOAD))
 }
 
-fn build_load() -> Result<PathBuf> {
-    let built = load_in(&crate::work_directory())?;
-    // Scripts name it in their uprobes, so it has the same place here and in guests.
-    let new = format!("{}.{}", crate::vm::guest::LOAD, std::process::id());
-    std::fs::copy(&built, &new)?;
-    std::fs::rename(&new, crate::vm::guest::LOAD)?;
-    Ok(PathBuf::from(crate::vm::guest::LOAD))
+/// The file that was compiled: another checkout's tests may replace the one in its place.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    crate::work_directory().join(format!("btc-{name}"))
 }
 
-/// The load's file for guests: another checkout's tests may replace the one that [`load`] names.
+fn in_place(built: &Path, place: &str) -> Result<()> {
+    let part = format!("{place}.{}", std::process::id());
+    std::fs::copy(built, &part)?;
+    Ok(std::fs::rename(part, place)?)
+}
+
+/// Compiles a program of tests/programs into a directory: static, so that it runs in guests as well.
 ///
 /// # Errors
 /// When rustc can't compile it.
-pub fn load_for_guests() -> Result<PathBuf> {
-    load()?;
-    Ok(crate::work_directory().join("btc-load"))
+pub fn program_in(directory: &Path, name: &str) -> Result<PathBuf> {
+    program_with(Command::new("rustc"), directory, name)
 }
 
-/// Compiles the load into a directory, under its name.
+/// Compiles a program with a rustc that is started in another way, or with more words.
 ///
 /// # Errors
 /// When rustc can't compile it.
-pub fn load_in(directory: &Path) -> Result<PathBuf> {
+pub fn program_with(mut rustc: Command, directory: &Path, name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(directory)?;
-    let built = directory.join(format!("load-{}", std::process::id()));
-    let status = Command::new("rustc")
+    let built = directory.join(format!("{name}-{}", std::process::id()));
+    let output = rustc
         .args(["--edition", "2024", "-C", "opt-level=1"])
         .args(["-C", "target-feature=+crt-static"])
         .args(["-C", "force-frame-pointers=yes"])
         .args(["-C", "relocation-model=static", "-g", "-o"])
         .arg(&built)
-        .arg(crate::root().join("tests/programs/load.rs"))
-        .status()
+        .arg(crate::root().join(format!("tests/programs/{name}.rs")))
+        .output()
         .context("rustc")?;
-    if !status.success() {
-        bail!("rustc could not compile the load");
+    if !output.status.success() {
+        bail!(
+            "rustc could not compile tests/programs/{name}.rs: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
-    let load = directory.join("btc-load");
-    std::fs::rename(&built, &load)?;
-    Ok(load)
+    let program = directory.join(format!("btc-{name}"));
+    std::fs::rename(&built, &program)?;
+    Ok(program)
 }

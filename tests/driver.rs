@@ -244,3 +244,39 @@ fn this_machines_faults_are_one_line() {
         assert_eq!(status(words), (1, expected.to_string()));
     }
 }
+
+#[test]
+fn listing_ends_silently_and_says_what_is_not_there() {
+    let within = directory("listing");
+    let btc = btc().unwrap();
+    let command = format!("{} -l 2>err | head -1; cat err", btc.display());
+    let shell = |command: &str| {
+        let output = Command::new("bash")
+            .args(["-o", "pipefail", "-c", command])
+            .current_dir(&within)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text)
+    };
+    let (status, text) = shell(&command);
+    assert_eq!(status, Some(0));
+    assert!(text.lines().count() == 1 && text.contains(':'), "{text}");
+    let (code, said) = self::status(&["-l", "software:none"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("nothing on this machine matches"), "{said}");
+    assert_eq!(self::status(&["-l", "begin"]).0, 2);
+    fs::write(
+        within.join("x.bt"),
+        "software:faults:7, t:none:none { @ = count(); }",
+    )
+    .unwrap();
+    let output = run(&["-l", "x.bt"], &within);
+    assert_eq!(output.stdout, b"software:faults:7\n");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("x.bt:1:20: tracepoint:none:none: this machine has none"),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}

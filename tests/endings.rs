@@ -377,6 +377,20 @@ const ENDINGS: &[Ending] = &[
         "^tracepoint:syscalls:sys_enter_openat\n$",
         "^$",
     ),
+    (
+        "list-names-places",
+        "./opens --list -v",
+        0,
+        "^tracepoint:syscalls:sys_enter_openat\n    program:1:1\n$",
+        "^$",
+    ),
+    (
+        "list-without-privileges-says-what-is-missing",
+        as_nobody!("-all", "./opens --list"),
+        1,
+        "^$",
+        "^WARNING: ",
+    ),
 ];
 
 fn main() -> Result<()> {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use btc::arch::Arch;
 use btc::codegen::{self, Text};
 use btc::diagnostic::{self, Diagnostics};
 use btc::host::{COptions, fixture::FixtureHost};
@@ -21,9 +22,10 @@ pub struct Analyzed {
     pub diagnostics: Diagnostics,
     /// `None`: the diagnostics have errors.
     pub program: Option<ir::Program>,
+    arch: Arch,
 }
 
-/// Parses and analyzes against the fixture kernel, for x86-64 everywhere.
+/// Parses and analyzes against the fixture kernel.
 #[must_use]
 pub fn analyze(name: &str, text: &str, language: &Language) -> Analyzed {
     let mut sources = SourceMap::default();
@@ -39,6 +41,7 @@ pub fn analyze(name: &str, text: &str, language: &Language) -> Analyzed {
         sources,
         diagnostics,
         program,
+        arch: language.target,
     }
 }
 
@@ -51,7 +54,7 @@ fn options(name: &str, language: &Language) -> sema::Options {
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },
-        arch: sema::Arch::X86_64,
+        arch: language.target,
     }
 }
 
@@ -74,7 +77,7 @@ impl Analyzed {
         let program = self.without_errors()?;
         let mut manifest = layout::plan(program, &self.sources);
         let options = codegen::Options {
-            arch: codegen::Arch::X86_64,
+            arch: self.arch,
             sources: &self.sources,
         };
         Ok(codegen::emit_text(
@@ -110,6 +113,10 @@ impl Golden {
         let mut line = vec!["btc".to_owned()];
         for head in text.lines().map_while(|l| l.strip_prefix("// btc:")) {
             line.extend(words(head)?);
+        }
+        // The same on every machine.
+        if !line.iter().any(|word| word == "--target") {
+            line.extend(["--target", Arch::X86_64.triple()].map(String::from));
         }
         let language = Options::try_parse_from(line.iter().chain(&["x.bt".to_owned()]))?
             .build

@@ -238,6 +238,8 @@ struct Needs {
     stack_limits: BTreeSet<u32>,
     cpu_count: bool,
     function_address: bool,
+    /// Arguments of usdt probes.
+    markers: bool,
     /// Addresses of processes, which are named by their number.
     processes: bool,
 }
@@ -257,6 +259,7 @@ fn needs(program: &ir::Program) -> Needs {
                 needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
             }
             ExprKind::Context(ir::Context::FunctionAddress) => needs.function_address = true,
+            ExprKind::Context(ir::Context::MarkerArgument(_)) => needs.markers = true,
             _ => {}
         },
         Node::Stmt(stmt) => {
@@ -322,10 +325,27 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
     abi::Probe {
         program: probe.program.clone().into(),
         name: probe.name.clone().into(),
-        attach: probe.attach.clone(),
+        attach: attach(probe),
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
     }
+}
+
+/// The attach point; that of a usdt probe tells which arguments the body reads.
+fn attach(probe: &ir::Probe) -> abi::Attach {
+    let mut attach = probe.attach.clone();
+    if let abi::Attach::Usdt { arguments, .. } = &mut attach {
+        visit::statements(&probe.body, &mut |node| {
+            if let Node::Expr(ir::Expr {
+                kind: ExprKind::Context(ir::Context::MarkerArgument(n)),
+                ..
+            }) = node
+            {
+                *arguments |= 1 << n;
+            }
+        });
+    }
+    attach
 }
 
 fn enumeration(of: &ir::EnumType) -> abi::Enum {
@@ -506,6 +526,12 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
         map.key = Some(u64_value());
         map.sparse = true;
         maps.push(map);
+    }
+    if needs.markers {
+        let kind = abi::MapKind::Array;
+        let site = bytes(abi::usdt::SITE_SIZE);
+        let role = abi::MapRole::UsdtSites;
+        maps.push(internal("btc_usdt_sites", role, kind, site, 1));
     }
     // Last, so that codegen can leave it out where no program needs it.
     maps.push(internal(

@@ -3,6 +3,7 @@
 //! The whole pipeline, each stage a function from one type to the next:
 //! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
+pub mod arch;
 pub mod bug;
 pub mod builtin;
 pub mod codegen;
@@ -11,6 +12,7 @@ pub mod driver;
 pub mod host;
 pub mod ir;
 pub mod layout;
+pub mod listing;
 pub mod options;
 pub mod provider;
 pub mod sema;
@@ -20,6 +22,7 @@ pub mod syntax;
 
 use btc_abi::Manifest;
 
+use arch::Arch;
 use codegen::{Refusal, Text};
 use diagnostic::{Code, Diagnostic, Diagnostics};
 use host::COptions;
@@ -35,6 +38,8 @@ pub struct Compiled {
     pub manifest: Manifest,
     /// The BPF object.
     pub object: Vec<u8>,
+    /// The machine that all of it is for.
+    pub arch: Arch,
 }
 
 /// What became of a script.
@@ -42,6 +47,8 @@ pub struct Compiled {
 pub struct Outcome {
     pub sources: SourceMap,
     pub diagnostics: Diagnostics,
+    /// What the answers came from where this machine had none.
+    pub notes: Vec<String>,
     /// `None`: the diagnostics have errors.
     pub compiled: Option<Compiled>,
 }
@@ -69,46 +76,47 @@ pub fn compile_tree(
     language: &Language,
 ) -> anyhow::Result<Outcome> {
     let host = host(language)?;
-    if diagnostics.has_errors() {
-        return Ok(Outcome {
-            sources,
-            diagnostics,
-            compiled: None,
-        });
-    }
-    let options = sema_options(name, sources.script(), language);
-    let (program, found) = sema::analyze(tree, &sources, &host, &options);
-    diagnostics.extend(found);
-    let Some(program) = program.filter(|_| !diagnostics.has_errors()) else {
-        return Ok(Outcome {
-            sources,
-            diagnostics,
-            compiled: None,
-        });
-    };
-    let mut manifest = layout::plan(&program, &sources);
-    let object = match codegen::emit(&program, &mut manifest, &codegen_options(&sources)) {
-        Ok(object) => object.elf,
-        Err(Refusal::Stack { probe }) => {
-            diagnostics.push(stack_too_large(&program.probes[probe]));
-            return Ok(Outcome {
-                sources,
-                diagnostics,
-                compiled: None,
-            });
+    let compiled = if diagnostics.has_errors() {
+        None
+    } else {
+        let options = sema_options(name, sources.script(), language);
+        let (program, found) = sema::analyze(tree, &sources, &host, &options);
+        diagnostics.extend(found);
+        match program.filter(|_| !diagnostics.has_errors()) {
+            Some(program) => generate(program, language.target, &sources, &mut diagnostics)?,
+            None => None,
         }
-        Err(Refusal::Bug(bug)) => return Err(bug.into()),
     };
-    let compiled = Some(Compiled {
-        program,
-        manifest,
-        object,
-    });
     Ok(Outcome {
         sources,
         diagnostics,
+        notes: host.notes(),
         compiled,
     })
+}
+
+/// The typed tree → manifest and object.
+fn generate(
+    program: ir::Program,
+    arch: Arch,
+    sources: &SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> anyhow::Result<Option<Compiled>> {
+    let mut manifest = layout::plan(&program, sources);
+    let object = match codegen::emit(&program, &mut manifest, &codegen_options(arch, sources)) {
+        Ok(object) => object.elf,
+        Err(Refusal::Stack { probe }) => {
+            diagnostics.push(stack_too_large(&program.probes[probe]));
+            return Ok(None);
+        }
+        Err(Refusal::Bug(bug)) => return Err(bug.into()),
+    };
+    Ok(Some(Compiled {
+        program,
+        manifest,
+        object,
+        arch,
+    }))
 }
 
 fn stack_too_large(probe: &ir::Probe) -> Diagnostic {
@@ -133,7 +141,7 @@ impl Compiled {
     /// A bug.
     pub fn text(&self, sources: &SourceMap, text: Text) -> anyhow::Result<String> {
         let mut manifest = layout::plan(&self.program, sources);
-        let options = codegen_options(sources);
+        let options = codegen_options(self.arch, sources);
         Ok(codegen::emit_text(
             &self.program,
             &mut manifest,
@@ -144,10 +152,14 @@ impl Compiled {
 }
 
 /// What this machine, or the one that the options name, knows.
-fn host(language: &Language) -> anyhow::Result<LiveHost> {
+///
+/// # Errors
+/// The file of `--btf` can't be read.
+pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     let host = LiveHost::new(LiveOptions {
         btf: language.btf.clone(),
         sysroot: language.sysroot.clone(),
+        arch: language.target,
     });
     if language.btf.is_some() {
         host.btf().map_err(|why| anyhow::anyhow!("--btf: {why}"))?;
@@ -164,22 +176,10 @@ fn sema_options(name: &str, source: &Source, language: &Language) -> sema::Optio
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },
-        // Executables are for the machine that btc runs on.
-        arch: if cfg!(target_arch = "aarch64") {
-            sema::Arch::Aarch64
-        } else {
-            sema::Arch::X86_64
-        },
+        arch: language.target,
     }
 }
 
-fn codegen_options(sources: &SourceMap) -> codegen::Options<'_> {
-    codegen::Options {
-        arch: if cfg!(target_arch = "aarch64") {
-            codegen::Arch::Arm64
-        } else {
-            codegen::Arch::X86_64
-        },
-        sources,
-    }
+fn codegen_options(arch: Arch, sources: &SourceMap) -> codegen::Options<'_> {
+    codegen::Options { arch, sources }
 }

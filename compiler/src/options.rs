@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::arch::Arch;
+
 /// Compile bpftrace scripts into standalone executables.
 ///
 /// An executable carries its BPF bytecode, its attach logic and its output formatting, and runs on other machines and
@@ -49,9 +51,14 @@ pub struct Language {
     /// Take the kernel's types and tracepoint formats from below this directory
     #[arg(long, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
-    /// Compile for another machine (not done yet)
-    #[arg(long, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// Compile for x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; without it, for machines like this one
+    #[arg(
+        long,
+        value_name = "TARGET",
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub target: Arch,
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +75,10 @@ pub struct Build {
     /// Show a stage of the compilation instead of making an executable
     #[arg(long, value_name = "STAGE")]
     pub emit: Option<Stage>,
+    /// List probes instead: patterns (`kprobe:vfs_*`, `*sleep*`), what a script attaches to, `struct NAME`; with -v
+    /// arguments and members
+    #[arg(short = 'l', long, conflicts_with_all = ["output", "emit", "rebuild"])]
+    pub list: bool,
     /// Say how long each step took
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -128,6 +139,9 @@ pub struct Run {
     /// Say what would be attached, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// List the probes of this machine that would be attached, and stop
+    #[arg(long)]
+    pub list: bool,
     #[command(flatten)]
     pub language: Language,
 }
@@ -155,6 +169,7 @@ impl Run {
             ("-k", self.failed_reads),
             ("--no-warnings", self.no_warnings),
             ("--dry-run", self.dry_run),
+            ("--list", self.list),
         ] {
             words.extend(given.then(|| option.to_string()));
         }

@@ -20,7 +20,7 @@ type Part = fn(&Path) -> Result<()>;
 
 fn main() -> Result<()> {
     mounts::add_missing()?;
-    let load = compile::load_in(&work_directory().join("bench"))?;
+    let load = compile::program_in(&work_directory().join("bench"), "load")?;
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| !word.starts_with('-'))

@@ -25,6 +25,7 @@ pub fn judge(text: &str, compile: bool) -> Result<(), String> {
 fn checked(text: &str, compile: bool) -> Result<(), String> {
     let language = Language {
         r#unsafe: text.len().is_multiple_of(2),
+        target: btc::arch::ALL[text.len() / 2 % btc::arch::ALL.len()],
         ..Language::default()
     };
     let analyzed = golden::analyze("fuzz", text, &language);
@@ -44,7 +45,7 @@ fn checked(text: &str, compile: bool) -> Result<(), String> {
     let mut manifest = layout::plan(program, &analyzed.sources);
     if compile {
         let options = codegen::Options {
-            arch: codegen::Arch::X86_64,
+            arch: btc::arch::Arch::X86_64,
             sources: &analyzed.sources,
         };
         match codegen::emit(program, &mut manifest, &options) {

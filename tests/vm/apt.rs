@@ -9,21 +9,28 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// Suites that the kernels of the matrix and arm64's busybox come from, and the archive that has them.
-const SUITES: [(&str, Archive); 4] = [
+/// A suite and the archive that has it.
+pub type Suite = (&'static str, Archive);
+
+/// Where the kernels of the matrix come from.
+pub const KERNELS: &[Suite] = &[
     ("bullseye-security", Archive::Security),
     ("bookworm", Archive::Main),
     ("bookworm-security", Archive::Security),
     ("trixie-backports", Archive::Main),
 ];
 
+/// Where a Rust that compiles for arm64 comes from: only there are a compiler and libraries of one version.
+pub const SID: &[Suite] = &[("sid", Archive::Main)];
+
 /// Lists are fetched again after this time.
 const FRESH: Duration = Duration::from_secs(12 * 3600);
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Archive {
+/// Debian's archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Archive {
     Main,
     Security,
 }
@@ -34,17 +41,17 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// The apt below a directory, its lists fetched.
+    /// The apt of some suites below a directory, its lists fetched.
     ///
     /// # Errors
     /// When the system names no Debian mirror, or the mirror can't be reached and there are no lists yet.
-    pub fn open(directory: &Path) -> Result<Apt> {
+    pub fn open(directory: &Path, suites: &[Suite]) -> Result<Apt> {
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(directory.join(part))?;
         }
         let configuration = directory.join("apt.conf");
         fs::write(directory.join("status"), "")?;
-        fs::write(directory.join("sources.list"), sources()?)?;
+        fs::write(directory.join("sources.list"), sources(suites)?)?;
         fs::write(&configuration, configured(directory))?;
         let apt = Apt { configuration };
         let fetched = directory.join("fetched");
@@ -85,17 +92,33 @@ impl Apt {
                 .current_dir(&archives);
             output(&mut download)?;
         }
-        let found = crate::case::files(&archives)?;
+        let found = packages_in(&archives)?;
         if found.len() != packages.len() {
             bail!(
                 "apt-get download {packages:?} left {} packages",
                 found.len()
             );
         }
-        for archive in found {
-            output(Command::new("dpkg-deb").arg("-x").arg(archive).arg(into))?;
-        }
+        extract(&found, into)?;
         fs::remove_dir_all(&archives)?;
+        Ok(())
+    }
+
+    /// As [`Apt::unpack`], with all that the packages depend on, as if nothing were installed.
+    ///
+    /// # Errors
+    /// When a package can't be had, or packages exclude each other.
+    pub fn unpack_whole(&self, packages: &[&str], into: &Path) -> Result<()> {
+        let mut words = vec!["install", "-q", "-y", "--download-only"];
+        words.push("--no-install-recommends");
+        words.extend(packages);
+        self.output("apt-get", &words)?;
+        let archives = self.configuration.with_file_name("cache/archives");
+        let found = packages_in(&archives)?;
+        extract(&found, into)?;
+        for archive in found {
+            fs::remove_file(archive)?;
+        }
         Ok(())
     }
 
@@ -110,8 +133,21 @@ impl Apt {
     }
 }
 
+fn packages_in(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = crate::case::files(directory)?;
+    found.retain(|path| path.extension().is_some_and(|e| e == "deb"));
+    Ok(found)
+}
+
+fn extract(archives: &[PathBuf], into: &Path) -> Result<()> {
+    for archive in archives {
+        output(Command::new("dpkg-deb").arg("-x").arg(archive).arg(into))?;
+    }
+    Ok(())
+}
+
 /// The repositories that the system's own apt uses: those of Debian itself are known by the ends of their addresses.
-fn sources() -> Result<String> {
+fn sources(suites: &[Suite]) -> Result<String> {
     let known = output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
     let find = |end: &str| {
         known
@@ -121,7 +157,7 @@ fn sources() -> Result<String> {
             .with_context(|| format!("the system's apt has no repository …{end}"))
     };
     let mut text = String::new();
-    for (suite, archive) in SUITES {
+    for (suite, archive) in suites {
         let uri = find(match archive {
             Archive::Main => "/debian",
             Archive::Security => "/debian-security",
@@ -136,6 +172,7 @@ fn configured(directory: &Path) -> String {
     format!(
         "Dir::Etc::SourceList \"{directory}/sources.list\";
 Dir::Etc::SourceParts \"{directory}/none\";
+Dir::State \"{directory}\";
 Dir::State::Lists \"{directory}/lists\";
 Dir::State::Status \"{directory}/status\";
 Dir::Cache \"{directory}/cache\";

@@ -1,15 +1,17 @@
 //! A guest: qemu boots a kernel with a payload, runs every command of a batch, and gives back what each printed.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::cross::Cross;
 use super::initramfs::Archive;
 use super::kernels::{Arch, Kernel, module};
 use crate::check::Outcome;
+use crate::compile::{self, PROGRAMS};
 
 /// One command of a batch: its words, and the files that it needs beside the load program.
 #[derive(Clone, Debug)]
@@ -19,8 +21,7 @@ pub struct Job {
     pub timeout_seconds: u64,
 }
 
-/// Where the guest keeps the load program and each job's executables.
-pub const LOAD: &str = "/tmp/btc-load";
+/// Where the guest keeps each job's executables.
 pub const BIN: &str = "/bin-under-test";
 
 /// Boots once and runs the whole batch; the answers are in the batch's order.
@@ -61,33 +62,66 @@ pub fn run(
 
 fn archive(kernel: &Kernel, executables: &[(String, Vec<u8>)], jobs: &[Job]) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    let busybox = std::fs::read("/bin/busybox").context("busybox-static")?;
-    archive.file("bin/busybox", &busybox);
+    let programs = Programs::of(kernel.series.arch)?;
+    archive.file("bin/busybox", &read(&programs.busybox)?);
     archive.link("bin/sh", "busybox");
     for directory in ["proc", "sys", "dev", "tmp", "etc", "var/run"] {
         archive.directory(directory);
     }
     archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n");
-    // bash is the one program traced that isn't ours; its libraries come along.
-    for path in program_files("/bin/bash")? {
-        let contents = std::fs::read(&path).with_context(|| path.clone())?;
-        archive.file(path.trim_start_matches('/'), &contents);
+    for (path, file) in &programs.bash {
+        archive.file(path.trim_start_matches('/'), &read(file)?);
     }
     for name in ["configfs", "null_blk"] {
         archive.file(&format!("modules/{name}.ko"), &module(kernel, name)?);
     }
-    let load = crate::compile::load_for_guests()?;
-    archive.file(LOAD.trim_start_matches('/'), &std::fs::read(load)?);
+    for (place, file) in &programs.ours {
+        archive.file(place.trim_start_matches('/'), &read(file)?);
+    }
     for (name, bytes) in executables {
         archive.file(&format!("{}/{name}", BIN.trim_start_matches('/')), bytes);
     }
-    archive.file("init", INIT.as_bytes());
+    let init = INIT.replace("PORT", port(kernel.series.arch));
+    archive.file("init", init.as_bytes());
     archive.file("batch", batch(jobs).as_bytes());
     Ok(archive.finish())
 }
 
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// The programs of a guest that aren't under test, where this machine has them.
+pub struct Programs {
+    pub busybox: PathBuf,
+    /// The one program traced that isn't ours, and its libraries: their paths in the guest, and the files.
+    pub bash: Vec<(String, PathBuf)>,
+    /// [`compile::PROGRAMS`]: their places in the guest, and the files.
+    pub ours: Vec<(&'static str, PathBuf)>,
+}
+
+impl Programs {
+    fn of(arch: Arch) -> Result<Programs> {
+        if arch == Arch::Arm64 {
+            return Cross::get()?.programs();
+        }
+        let bash = program_files("/bin/bash")?.into_iter();
+        compile::programs()?;
+        Ok(Programs {
+            busybox: "/bin/busybox".into(),
+            bash: bash.map(|path| (path.clone(), path.into())).collect(),
+            ours: PROGRAMS
+                .map(|(name, place)| (place, compile::program(name)))
+                .to_vec(),
+        })
+    }
+}
+
 /// A dynamic program and what `ldd` says it loads.
-fn program_files(program: &str) -> Result<Vec<String>> {
+///
+/// # Errors
+/// When there is no ldd.
+pub fn program_files(program: &str) -> Result<Vec<String>> {
     let run = Command::new("ldd").arg(program).output().context("ldd")?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     let libraries = text.split_whitespace().filter(|w| w.starts_with('/'));
@@ -110,8 +144,8 @@ echo 0 > /proc/sys/kernel/kptr_restrict
 ip link set lo up
 insmod /modules/configfs.ko
 insmod /modules/null_blk.ko
-stty -F /dev/ttyS1 raw
-sh /batch > /dev/ttyS1 2>&1
+stty -F /dev/PORT raw
+sh /batch > /dev/PORT 2>&1
 sync
 poweroff -f
 ";
@@ -152,7 +186,24 @@ fn machine(arch: Arch, file: &Path) -> Result<(&'static str, Vec<String>)> {
             machine.extend(["-serial".into(), format!("file:{}", file.display())]);
             Ok(("qemu-system-x86_64", machine))
         }
-        Arch::Arm64 => bail!("guests of arm64 can't be booted yet"),
+        Arch::Arm64 => {
+            // The counters of this processor are emulated, and `-icount` makes it count instructions.
+            let mut machine = words("-machine virt,accel=tcg -cpu cortex-a57 -smp 1");
+            machine.extend(words("-icount shift=0 -device pci-serial,chardev=out"));
+            machine.extend([
+                "-chardev".into(),
+                format!("file,id=out,path={}", file.display()),
+            ]);
+            Ok(("qemu-system-aarch64", machine))
+        }
+    }
+}
+
+/// The port that answers come back by, as the guest names it.
+fn port(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "ttyS1",
+        Arch::Arm64 => "ttyS0",
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::Apt;
+use super::apt::{self, Apt};
 
 /// A machine's architecture, as Debian names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +90,7 @@ pub fn fetch(series: Series) -> Result<Kernel> {
     if let Ok(kernel) = locate(series, &cache) {
         return Ok(kernel);
     }
-    let apt = Apt::open(&kernels.join("apt"))?;
+    let apt = Apt::open(&kernels.join("apt"), apt::KERNELS)?;
     let packages = newest(&apt, series)?;
     let part = kernels.join(format!("{}.{}.part", series.name(), std::process::id()));
     apt.unpack(&packages, &part)?;

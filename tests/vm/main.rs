@@ -4,6 +4,7 @@
 use anyhow::Result;
 use btc_tests::vm::kernels::Series;
 use btc_tests::vm::matrix::{self, Run};
+use btc_tests::vm::table;
 use btc_tests::{case, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -21,11 +22,17 @@ fn main() -> Result<()> {
     } else {
         matrix::verdicts(&runs)
     };
+    let whole = only.is_none() && arguments.filter.is_none();
+    let table = whole.then(|| table::markdown(&runs, &verdicts));
     let trial = |run: &Run<'_>| {
         let verdict = verdicts.remove(&run.title());
         let verdict = verdict.unwrap_or_else(|| Err("never ran".into()));
         Trial::test(run.title(), move || verdict.map_err(Failed::from))
     };
-    let trials = runs.iter().map(trial).collect();
+    let mut trials: Vec<Trial> = runs.iter().map(trial).collect();
+    trials.extend(table.map(|table| {
+        let compared = move || table::compare(&table).map_err(Failed::from);
+        Trial::test("the table of docs/portability.md", compared)
+    }));
     libtest_mimic::run(&arguments, trials).exit()
 }

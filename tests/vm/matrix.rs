@@ -6,11 +6,13 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 
-use super::guest::{self, BIN, Job, LOAD};
-use super::kernels::{self, MATRIX, Series};
+use super::cross::Cross;
+use super::guest::{self, BIN, Job};
+use super::kernels::{self, Arch, MATRIX, Series};
 use crate::case::{Case, Place};
 use crate::check::check;
-use crate::{compile, launch};
+use crate::compile::{self, LOAD};
+use crate::launch;
 
 /// What came of a case on a kernel; `Err` says what was wrong.
 pub type Verdict = Result<(), String>;
@@ -78,7 +80,7 @@ fn next(waiting: &Mutex<Vec<Series>>) -> Option<Series> {
 }
 
 /// Bytes of an executable, or why there is none; by the case's name and the architecture.
-type Executables = Mutex<BTreeMap<(String, kernels::Arch), Result<Vec<u8>, String>>>;
+type Executables = Mutex<BTreeMap<(String, Arch), Result<Vec<u8>, String>>>;
 
 /// Boots one kernel for all of its cases.
 fn run_batch(
@@ -134,7 +136,11 @@ fn executable(run: &Run<'_>, executables: &Executables) -> Result<Vec<u8>, Strin
         .map_err(|_| "another compilation panicked")?;
     let key = (run.case.name.clone(), run.kernel.arch);
     let made = executables.entry(key).or_insert_with(|| {
-        let path = compile::compile(run.case).map_err(|error| format!("{error:#}"))?;
+        let made = match run.kernel.arch {
+            Arch::Amd64 => compile::compile(run.case),
+            Arch::Arm64 => Cross::get().and_then(|cross| cross.compile(run.case)),
+        };
+        let path = made.map_err(|error| format!("{error:#}"))?;
         std::fs::read(path).map_err(|error| error.to_string())
     });
     made.clone()

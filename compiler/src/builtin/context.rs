@@ -10,7 +10,7 @@ use crate::host::CType;
 use crate::ir::{Context, Expr, IntType, Space, Type};
 use crate::provider::iter::context_type;
 use crate::provider::{Func, Numbered, no_btf};
-use crate::sema::{Arch, Lowering};
+use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::word("arg", numbered),
@@ -26,6 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// Slots of a raw tracepoint's or fentry program's context: the kernel's limit of a traced function's arguments.
 const MOST_SLOTS: u8 = 12;
+const MOST_MARKED: u8 = btc_abi::usdt::MOST_ARGUMENTS as u8;
 
 /// `3` of `arg3`.
 fn index(l: &mut Lowering, call: &Call) -> Option<u8> {
@@ -46,6 +47,7 @@ fn numbered(l: &mut Lowering, call: &Call) -> Option<Expr> {
         Numbered::None => return not_here(l, call),
         Numbered::Registers => (in_registers(l), Context::Argument(at)),
         Numbered::Slots => (MOST_SLOTS, Context::Slot(at)),
+        Numbered::Marker => (MOST_MARKED, Context::MarkerArgument(at)),
     };
     if at >= most {
         let diagnostic = Diagnostic::error(
@@ -70,10 +72,7 @@ fn numbered(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 /// Arguments that the calling convention passes in registers.
 fn in_registers(l: &Lowering) -> u8 {
-    match l.options.arch {
-        Arch::X86_64 => 6,
-        Arch::Aarch64 => 8,
-    }
+    l.options.arch.argument_registers().len() as u8
 }
 
 fn on_stack(l: &mut Lowering, call: &Call) -> Option<Expr> {

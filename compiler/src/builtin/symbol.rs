@@ -53,8 +53,9 @@ fn kaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
 /// read wrong numbers.
 fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let symbol = argument::literal_text(l, call, 0)?.into();
-    let (abi::Attach::Uprobe { binary, .. } | abi::Attach::Uretprobe { binary, .. }) =
-        &l.probe.attach
+    let (abi::Attach::Uprobe { binary, .. }
+    | abi::Attach::Uretprobe { binary, .. }
+    | abi::Attach::Usdt { binary, .. }) = &l.probe.attach
     else {
         l.report(
             Diagnostic::error(
@@ -65,7 +66,7 @@ fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
                     l.probe.provider
                 ),
             )
-            .with_help("use it in a `uprobe` or `uretprobe`"),
+            .with_help("use it in a `uprobe`, `uretprobe` or `usdt` probe"),
         );
         return None;
     };

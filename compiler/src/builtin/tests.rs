@@ -3,10 +3,11 @@
 use btc_abi as abi;
 
 use super::*;
+use crate::arch::Arch;
 use crate::diagnostic::Diagnostics;
 use crate::ir::{ExprKind, StmtKind};
 use crate::provider::tests::{Small, point};
-use crate::sema::{Arch, Options};
+use crate::sema::Options;
 use crate::source::{Source, SourceMap};
 use crate::syntax::ast;
 

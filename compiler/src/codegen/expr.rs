@@ -492,10 +492,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::InstructionPointer => self.context_word(arch.instruction_pointer()),
             Context::FunctionAddress => self.function_address(),
             Context::Slot(n) => self.context_word(8 * u32::from(n)),
-            Context::Cookie => {
-                let context = self.context;
-                self.helper(number::ATTACH_COOKIE, &[context.into()])
-            }
+            Context::MarkerArgument(n) => self.marker_argument(n),
+            Context::Cookie => self.site_name(),
             Context::Register(name) => {
                 let at = arch.register(name).ok_or_else(|| register(name))?;
                 self.context_word(at)

@@ -1,8 +1,7 @@
 //! The typed tree becomes a BPF object: programs, BTF-defined maps, `.rodata.btc`, CO-RE relocations.
 
 mod aggregate;
-pub mod arch;
-mod arithmetic;
+pub mod arithmetic;
 mod builder;
 mod context_reloc;
 mod convert;
@@ -15,6 +14,7 @@ mod iterator;
 mod llvm_messages;
 mod loops;
 mod maps;
+mod marker;
 mod module;
 mod place;
 mod program;
@@ -32,8 +32,7 @@ use btc_abi as abi;
 use inkwell::context::Context;
 use inkwell::targets::FileType;
 
-pub use arch::Arch;
-
+use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::ir;
 use crate::source::{SourceMap, Span};

@@ -13,9 +13,10 @@ use inkwell::targets::{
 use inkwell::types::{IntType, PointerType};
 use inkwell::values::{BasicValue as _, GlobalValue};
 
+use super::Options;
 use super::core_reloc::CoreTypes;
 use super::debug_info::{DebugInfo, DiMember, UNSIGNED};
-use super::{Arch, Options};
+use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::ir;
 use crate::layout::Shapes;

@@ -87,7 +87,9 @@ fn section(probe: &ir::Probe) -> String {
     use btc_abi::Attach as A;
     match (probe.kind, &probe.attach) {
         (ProgramKind::TestRun | ProgramKind::RawTracepoint, _) => "raw_tp".to_owned(),
-        (ProgramKind::Kprobe, A::Uprobe { .. } | A::Uretprobe { .. }) => "uprobe".to_owned(),
+        (ProgramKind::Kprobe, A::Uprobe { .. } | A::Uretprobe { .. } | A::Usdt { .. }) => {
+            "uprobe".to_owned()
+        }
         (ProgramKind::Kprobe, _) => "kprobe".to_owned(),
         (ProgramKind::PerfEvent, _) => "perf_event".to_owned(),
         (ProgramKind::Tracepoint, _) => "tracepoint".to_owned(),

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use btc_abi as abi;
 
-use super::{Arch, Options, Text, emit, emit_text, verify};
+use super::{Options, Text, emit, emit_text, verify};
+use crate::arch::Arch;
 use crate::ir::*;
 use crate::layout;
 use crate::source::{Source, SourceMap, Span};

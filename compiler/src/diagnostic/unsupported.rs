@@ -46,7 +46,7 @@ macro_rules! table {
         impl Unsupported {
             pub const ALL: &'static [Unsupported] = &[$($(Unsupported::$row,)*)*];
 
-            /// A noun phrase: "a `usdt` probe".
+            /// A noun phrase: "a `watchpoint` probe".
             #[must_use]
             pub fn what(self) -> &'static str {
                 match self { $($(Unsupported::$row => $what,)*)* }
@@ -66,7 +66,6 @@ table! {
         Subprogram = "an `fn` subprogram",
     }
     Probes {
-        Usdt = "a `usdt` probe",
         WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
         KprobeAddress = "a `kprobe` at an address",

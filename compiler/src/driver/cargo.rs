@@ -9,35 +9,32 @@ use anyhow::{Context, Result, bail};
 
 use super::requirements;
 use super::workspace::{Workspace, cargo_config};
+use crate::arch::Arch;
 use crate::skeleton::{self, File, Needs, Project};
 
 /// Builds a project and returns where cargo left the executable; it stays there while the workspace is held.
 ///
 /// # Errors
 /// A build host that lacks something, or cargo's own words when it fails.
-pub fn build(workspace: &Workspace, project: &Project) -> Result<PathBuf> {
-    let target = target_triple();
-    if !workspace.is_configured() {
-        let libraries = requirements::check()?;
-        fetch(workspace, &target)?;
-        workspace.configure(&libraries, &cargo_home()?)?;
+pub fn build(workspace: &Workspace, project: &Project, target: Arch) -> Result<PathBuf> {
+    if !workspace.is_configured(target) {
+        let linking = requirements::check(target)?;
+        fetch(workspace, target)?;
+        workspace.configure(target, &linking, &cargo_home()?)?;
     }
     // It may have been removed since.
     requirements::has_cargo()?;
     workspace.claim_target()?;
-    if !workspace.root.join("built").exists() {
-        build_runtime(workspace, &target)?;
+    if !workspace.is_built(target) {
+        build_runtime(workspace, target)?;
     }
     workspace.place(project)?;
-    compile(workspace, &target, &mut Progress::new(0))?;
-    Ok(workspace
-        .target_directory()
-        .join(&target)
-        .join("release/tool"))
+    compile(workspace, target, &mut Progress::new(0))?;
+    Ok(workspace.compiled(target).join("release/tool"))
 }
 
 /// Compiles the runtime in both its forms, so that no later script waits for it.
-fn build_runtime(workspace: &Workspace, target: &str) -> Result<()> {
+fn build_runtime(workspace: &Workspace, target: Arch) -> Result<()> {
     let forms = [true, false].map(|symbolize| Needs {
         symbolize,
         ..Needs::default()
@@ -50,15 +47,15 @@ fn build_runtime(workspace: &Workspace, target: &str) -> Result<()> {
         }
         compile(workspace, target, &mut progress)?;
     }
-    let marker = workspace.root.join("built");
-    std::fs::write(&marker, "").with_context(|| format!("can't write {}", marker.display()))
+    workspace.mark_built(target)
 }
 
-fn compile(workspace: &Workspace, target: &str, progress: &mut Progress) -> Result<()> {
+fn compile(workspace: &Workspace, target: Arch, progress: &mut Progress) -> Result<()> {
     let mut command = cargo(workspace);
     command
         .args(["build", "--release", "--locked", "--package", "tool"])
-        .args(["--target", target])
+        .args(["--target", target.triple(), "--config"])
+        .arg(workspace.configuration(target))
         .arg("--target-dir")
         .arg(workspace.target_directory());
     watch(command, progress)
@@ -68,15 +65,13 @@ fn compile(workspace: &Workspace, target: &str, progress: &mut Progress) -> Resu
 ///
 /// # Errors
 /// A build host that lacks something.
-pub fn configuration(workspace: &Workspace) -> Result<File> {
-    let libraries = requirements::check()?;
-    let config = cargo_config(&libraries, &cargo_home()?, &workspace.cache);
+pub fn configuration(workspace: &Workspace, target: Arch) -> Result<File> {
+    let linking = requirements::check(target)?;
+    let mut config = cargo_config(target, &linking, &cargo_home()?, &workspace.cache);
+    if !target.is_this_machine() {
+        config = format!("[build]\ntarget = \"{target}\"\n\n{config}");
+    }
     Ok(File::new(".cargo/config.toml", config))
-}
-
-/// Executables are for the machine that btc runs on.
-fn target_triple() -> String {
-    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 fn cargo_home() -> Result<PathBuf> {
@@ -132,12 +127,12 @@ fn cargo(workspace: &Workspace) -> Command {
 }
 
 /// Downloads the dependencies at the versions of btc's lock file, and drops from it what executables don't use.
-fn fetch(workspace: &Workspace, target: &str) -> Result<()> {
+fn fetch(workspace: &Workspace, target: Arch) -> Result<()> {
     let mut progress = Progress::new(0);
     progress.say("fetching the runtime's dependencies");
     let attempt = |offline: bool| {
         let mut command = cargo(workspace);
-        command.args(["fetch", "--target", target]);
+        command.args(["fetch", "--target", target.triple()]);
         if offline {
             command.arg("--offline");
         }
@@ -159,9 +154,10 @@ fn fetch(workspace: &Workspace, target: &str) -> Result<()> {
 }
 
 /// How many packages a first build compiles; 0 when cargo doesn't say.
-fn count_packages(workspace: &Workspace, target: &str) -> usize {
+fn count_packages(workspace: &Workspace, target: Arch) -> usize {
     let output = cargo(workspace)
-        .args(["tree", "--locked", "--package", "tool", "--target", target])
+        .args(["tree", "--locked", "--package", "tool"])
+        .args(["--target", target.triple()])
         .args(["--edges", "normal,build", "--prefix", "none", "--no-dedupe"])
         .output();
     let Ok(output) = output else { return 0 };

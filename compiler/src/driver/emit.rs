@@ -92,7 +92,7 @@ fn emit_project(compiled: &Compiled, directory: Option<&Path>) -> Result<()> {
         bail!("{} is not empty", directory.display());
     }
     let mut files = workspace::runtime_files();
-    files.push(cargo::configuration(&cache)?);
+    files.push(cargo::configuration(&cache, compiled.arch)?);
     files.extend(
         project
             .files

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::workspace::Workspace;
 use super::{cargo, hash, output};
+use crate::arch::Arch;
 use crate::skeleton::{File, Project};
 
 /// How many executables the cache keeps, the last used ones.
@@ -28,16 +29,17 @@ pub enum Reuse {
 pub fn executable(
     workspace: &Workspace,
     project: &Project,
+    target: Arch,
     name: &str,
     reuse: Reuse,
 ) -> Result<PathBuf> {
     let all = workspace.cache.join("run");
-    let directory = all.join(hash::of_files(&inputs(workspace, project)));
+    let directory = all.join(hash::of_files(&inputs(workspace, project, target)));
     let executable = directory.join(name);
     if reuse == Reuse::Never || !executable.exists() {
         fs::create_dir_all(&directory)
             .with_context(|| format!("can't create {}", directory.display()))?;
-        let built = cargo::build(workspace, project)?;
+        let built = cargo::build(workspace, project, target)?;
         let bytes = fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
         output::write(&executable, &bytes, output::Kind::Executable)?;
         forget_old(&all);
@@ -48,12 +50,13 @@ pub fn executable(
 }
 
 /// All that decides an executable's bytes but the Rust that compiles it.
-fn inputs(workspace: &Workspace, project: &Project) -> Vec<File> {
+fn inputs(workspace: &Workspace, project: &Project, target: Arch) -> Vec<File> {
     let mut inputs = project.files.clone();
     // The runtime's directory is named by its contents.
     let runtime = workspace.root.file_name().unwrap_or_default();
     inputs.push(File::new("runtime", runtime.to_string_lossy().as_bytes()));
-    let flags = fs::read(workspace.root.join(".cargo/config.toml")).unwrap_or_default();
+    inputs.push(File::new("target", target.triple()));
+    let flags = fs::read(workspace.configuration(target)).unwrap_or_default();
     inputs.push(File::new("flags", flags));
     inputs
 }

@@ -5,6 +5,7 @@ mod emit;
 mod hash;
 mod input;
 mod kept;
+mod list;
 pub mod output;
 mod project;
 mod requirements;
@@ -37,6 +38,7 @@ pub fn main(options: &Options) -> ExitCode {
     match &options.command {
         Some(Command::Check(check)) => all(check_all(check)),
         Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
+        None if options.build.list => list::list(&options.build),
         None => match usage(&options.build) {
             Err(error) => {
                 say(&error);
@@ -81,13 +83,10 @@ fn usage(build: &Build) -> Result<()> {
 
 /// Compiles one script; its diagnostics have been printed. `None`: it has errors.
 fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, SourceMap)>> {
-    if let Some(target) = &language.target {
-        bail!(
-            "--target {target} is not supported yet: executables are for {}",
-            std::env::consts::ARCH
-        );
-    }
     let outcome = crate::compile(script.source.clone(), &script.name, language)?;
+    for note in &outcome.notes {
+        eprintln!("note: {note}");
+    }
     print_diagnostics(&outcome.diagnostics, &outcome.sources)?;
     Ok(outcome.compiled.map(|compiled| (compiled, outcome.sources)))
 }
@@ -200,7 +199,7 @@ fn build_executable(compiled: &Compiled, reuse: Reuse, path: &Path) -> Result<()
     output::check(path)?;
     let workspace = Workspace::open()?;
     let project = project::of(&compiled.manifest, &compiled.object, &workspace)?;
-    let built = kept::executable(&workspace, &project, "tool", reuse)?;
+    let built = kept::executable(&workspace, &project, compiled.arch, "tool", reuse)?;
     let bytes = std::fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
     output::write(path, &bytes, output::Kind::Executable)
 }

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::kept::{self, Reuse};
 use super::workspace::Workspace;
@@ -24,12 +24,18 @@ pub fn run(options: &Run) -> Result<ExitCode> {
         .collect();
     let scripts = input::scripts(&paths, options.program.as_deref());
     let script = scripts.into_iter().next().context("no script")??;
+    let target = options.language.target;
+    if !target.is_this_machine() {
+        bail!(
+            "an executable for {target} doesn't run here: make one with `btc -o` and run it there"
+        );
+    }
     let Some((compiled, _)) = compile(&script, &options.language)? else {
         return Ok(ExitCode::FAILURE);
     };
     let workspace = Workspace::open()?;
     let project = project::of(&compiled.manifest, &compiled.object, &workspace)?;
-    let executable = kept::executable(&workspace, &project, &script.name, Reuse::Kept)?;
+    let executable = kept::executable(&workspace, &project, target, &script.name, Reuse::Kept)?;
     drop(workspace);
     let error = Command::new(&executable).args(options.arguments()).exec();
     Err(error).with_context(|| format!("can't run {}", executable.display()))

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use include_dir::{Dir, include_dir};
 
-use super::requirements::CLibraries;
+use super::requirements::Linking;
+use crate::arch::Arch;
 use crate::skeleton::{self, File, Needs, Project};
 
 static ABI: Dir = include_dir!("$CARGO_MANIFEST_DIR/../runtime-template/abi");
@@ -101,10 +102,16 @@ impl Workspace {
         self.root.join("unpacked").exists()
     }
 
-    /// Whether cargo has fetched what the lock file names, and `.cargo/config.toml` is there.
+    /// The file that tells cargo how executables for a target are compiled.
     #[must_use]
-    pub fn is_configured(&self) -> bool {
-        self.root.join("configured").exists()
+    pub fn configuration(&self, target: Arch) -> PathBuf {
+        self.root.join(format!("{target}.toml"))
+    }
+
+    /// Whether cargo has fetched what a target's executables are made of, and its configuration is there.
+    #[must_use]
+    pub fn is_configured(&self, target: Arch) -> bool {
+        self.configuration(target).exists()
     }
 
     /// Records that cargo has fetched the dependencies, and how to compile them. What was compiled in another way goes:
@@ -112,24 +119,42 @@ impl Workspace {
     ///
     /// # Errors
     /// A cache that can't be written.
-    pub fn configure(&self, libraries: &CLibraries, cargo_home: &Path) -> Result<()> {
-        let config = cargo_config(libraries, cargo_home, &self.cache);
-        let target = self.target_directory();
-        let compiled_with = target.join("btc-config.toml");
+    pub fn configure(&self, target: Arch, linking: &Linking, cargo_home: &Path) -> Result<()> {
+        let config = cargo_config(target, linking, cargo_home, &self.cache);
+        let compiled = self.compiled(target);
+        let compiled_with = compiled.join("btc-config.toml");
         if fs::read_to_string(&compiled_with).ok().as_ref() != Some(&config) {
-            let _ = fs::remove_dir_all(&target);
-            fs::create_dir_all(&target)
+            let _ = fs::remove_dir_all(&compiled);
+            fs::create_dir_all(&compiled)
                 .and_then(|()| fs::write(&compiled_with, &config))
                 .with_context(|| format!("can't write {}", compiled_with.display()))?;
         }
-        self.write(&[File::new(".cargo/config.toml", config)])?;
-        self.mark("configured")
+        let path = self.configuration(target);
+        fs::write(&path, config).with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Whether the runtime has been compiled for a target.
+    #[must_use]
+    pub fn is_built(&self, target: Arch) -> bool {
+        self.root.join(built(target)).exists()
+    }
+
+    /// # Errors
+    /// A cache that can't be written.
+    pub fn mark_built(&self, target: Arch) -> Result<()> {
+        self.mark(&built(target))
     }
 
     /// Where cargo builds, for every version of the runtime.
     #[must_use]
     pub fn target_directory(&self) -> PathBuf {
         self.cache.join("target")
+    }
+
+    /// Where cargo puts what it compiles for a target.
+    #[must_use]
+    pub fn compiled(&self, target: Arch) -> PathBuf {
+        self.target_directory().join(target.triple())
     }
 
     /// Makes sure that cargo takes nothing for ours that another version of btc compiled: it knows a local package by its
@@ -260,9 +285,13 @@ fn workspace_manifest(own: &str) -> String {
     text + PROFILE
 }
 
-/// Static linking, where the C libraries are, and no path of this machine in what comes out.
+fn built(target: Arch) -> String {
+    format!("built-{target}")
+}
+
+/// Static linking, what links, where the C libraries are, and no path of this machine in what comes out.
 #[must_use]
-pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> String {
+pub fn cargo_config(target: Arch, linking: &Linking, cargo_home: &Path, cache: &Path) -> String {
     let registry = cargo_home.join("registry/src");
     let mut renamed: Vec<(PathBuf, &str)> = vec![
         (cargo_home.to_path_buf(), "cargo"),
@@ -287,7 +316,7 @@ pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> 
         "-Clink-arg=-Wl,-z,muldefs".to_string(),
         "-Clink-arg=-Wl,--build-id=none".to_string(),
     ];
-    flags.extend(libraries.link_args.iter().cloned());
+    flags.extend(linking.link_args.iter().cloned());
     let mut c_flags = String::from(
         "-Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-record-gcc-switches",
     );
@@ -296,10 +325,13 @@ pub fn cargo_config(libraries: &CLibraries, cargo_home: &Path, cache: &Path) -> 
         c_flags.push_str(&format!(" -ffile-prefix-map={}={to}", from.display()));
     }
     let quoted: Vec<String> = flags.iter().map(|flag| format!("{flag:?}")).collect();
+    let compiler = &linking.compiler;
     format!(
-        "[build]\nrustflags = [{}]\n\n[env]\nLIBBPF_SYS_LIBRARY_PATH = {:?}\nLIBBPF_SYS_EXTRA_CFLAGS = {c_flags:?}\n",
+        "[target.{target}]\nlinker = {compiler:?}\nrustflags = [{}]\n\n[env]\nCC_{} = {compiler:?}\n\
+         LIBBPF_SYS_LIBRARY_PATH = {:?}\nLIBBPF_SYS_EXTRA_CFLAGS = {c_flags:?}\n",
         quoted.join(", "),
-        libraries.directory.display().to_string(),
+        target.triple().replace('-', "_"),
+        linking.directory.display().to_string(),
     )
 }
 

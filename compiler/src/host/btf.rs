@@ -3,6 +3,10 @@
 //! A module's BTF continues vmlinux's: its first type and its first string have the numbers after the last ones there
 //! (split BTF).
 
+mod c;
+
+pub use c::Signature;
+
 use super::{CType, Function, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin};
 use object::{Object, ObjectSection};
 use std::cell::RefCell;
@@ -31,29 +35,33 @@ pub struct Btf {
     strings_len: u32,
     /// Where each type starts; vmlinux's first is `void` and has no bytes.
     types: Vec<usize>,
-    base: Option<Base>,
+    /// What a module's BTF continues.
+    base: Option<Rc<Btf>>,
+    /// Tells this BTF's records from others': 0 for vmlinux, a module's number, or [`REFERENCE`].
+    owner: u32,
     found: RefCell<HashMap<(Kind, String), Option<u32>>>,
 }
 
-/// What a module's BTF continues.
-struct Base {
-    btf: Rc<Btf>,
-    /// Tells this module's records from others'.
-    module: u32,
-}
+/// Whose records are those of the kernel that btc itself knows.
+pub const REFERENCE: u32 = u32::MAX;
 
 impl Btf {
     /// Raw BTF, or an ELF file with a `.BTF` section.
     pub fn parse(data: Vec<u8>) -> Result<Self, String> {
-        Self::open(data, None)
+        Self::open(data, None, 0)
+    }
+
+    /// The BTF of the kernel that btc itself knows.
+    pub fn parse_reference(data: Vec<u8>) -> Result<Self, String> {
+        Self::open(data, None, REFERENCE)
     }
 
     /// The split BTF of a module; `module` is its number, from 1.
     pub fn parse_module(data: Vec<u8>, base: Rc<Btf>, module: u32) -> Result<Self, String> {
-        Self::open(data, Some(Base { btf: base, module }))
+        Self::open(data, Some(base), module)
     }
 
-    fn open(data: Vec<u8>, base: Option<Base>) -> Result<Self, String> {
+    fn open(data: Vec<u8>, base: Option<Rc<Btf>>, owner: u32) -> Result<Self, String> {
         let data = if data.starts_with(b"\x7fELF") {
             let file = object::File::parse(data.as_slice()).map_err(|e| e.to_string())?;
             let section = file
@@ -103,6 +111,7 @@ impl Btf {
             strings_len,
             types,
             base,
+            owner,
             found,
         })
     }
@@ -110,7 +119,7 @@ impl Btf {
     /// The number of the first type that is this BTF's own, `void` aside.
     fn first(&self) -> u32 {
         let base = self.base.as_ref();
-        base.map_or(0, |base| base.btf.first() + base.btf.types.len() as u32)
+        base.map_or(0, |base| base.first() + base.types.len() as u32)
     }
 
     fn at(&self, id: u32) -> Option<usize> {
@@ -131,7 +140,7 @@ impl Btf {
     /// vmlinux's BTF for a number of its own types.
     fn base_of(&self, id: u32) -> Option<&Btf> {
         let base = self.base.as_ref()?;
-        (id < self.first()).then_some(&*base.btf)
+        (id < self.first()).then_some(&**base)
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -166,9 +175,9 @@ impl Btf {
         let Some(base) = &self.base else {
             return (self, self.strings + offset as usize);
         };
-        match offset.checked_sub(base.btf.strings_len) {
+        match offset.checked_sub(base.strings_len) {
             Some(own) => (self, self.strings + own as usize),
-            None => base.btf.string(offset),
+            None => base.string(offset),
         }
     }
 
@@ -198,9 +207,14 @@ impl Btf {
 
     /// All names of functions.
     pub fn function_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.named(Kind::FUNC).map(|(name, _)| name)
+    }
+
+    /// The types of a kind that have a name, in a module's BTF its own.
+    pub fn named(&self, kind: Kind) -> impl Iterator<Item = (String, u32)> + '_ {
         self.own()
-            .filter(|(at, _)| self.kind(*at) == Kind::FUNC.0)
-            .map(|(at, _)| self.name(at))
+            .filter(move |(at, _)| self.kind(*at) == kind.0 && self.word(*at) != 0)
+            .map(|(at, id)| (self.name(at), id))
     }
 
     /// The type as C sees it; `const`, `volatile` and `restrict` are skipped.
@@ -262,10 +276,9 @@ impl Btf {
         }
     }
 
-    /// A record's number for the host: the module's above the type's.
+    /// A record's number for the host: its BTF's above the type's.
     pub fn number(&self, id: u32) -> u64 {
-        let module = self.base.as_ref().map_or(0, |base| base.module);
-        u64::from(module) << 32 | u64::from(id)
+        u64::from(self.owner) << 32 | u64::from(id)
     }
 
     /// Whether a pointer's target carries the type tag `user`, qualifiers aside.

@@ -3,12 +3,18 @@
 
 pub mod btf;
 pub mod clang;
+mod elf;
 pub mod fixture;
+pub mod inventory;
+mod libraries;
 pub mod live;
 pub mod modules;
+pub mod reference;
 pub mod tracefs;
 
 use std::path::PathBuf;
+
+use btc_abi::pattern::matches;
 
 /// A C type as BTF, DWARF or libclang tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,7 +184,7 @@ pub trait Host {
     fn tracepoint(&self, category: &str, event: &str) -> Result<Option<TracepointFormat>, String>;
     /// `category:event` names that match the patterns, for wildcards' common members and for suggestions.
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)>;
-    /// Whether kernel BTF was found at all (else type questions have no answer here).
+    /// Whether kernel types are known at all (else type questions have no answer here).
     fn has_kernel_btf(&self) -> bool;
     /// Parses a script's C preamble; what it defines, and all complaints. Fails only when libclang can't be had.
     fn c_definitions(
@@ -188,41 +194,4 @@ pub trait Host {
     ) -> Result<(CDefinitions, Vec<CError>), String>;
     /// Text of an imported file.
     fn read(&self, path: &std::path::Path) -> Result<String, String>;
-}
-
-/// Whether a name fits a pattern of `*` and `?`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, from)) = star else { return false };
-                star = Some((at, from + 1));
-                p = at + 1;
-                n = from + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("vfs_*", "vfs_read"));
-        assert!(matches("*a*c", "abac"));
-        assert!(!matches("vfs_*d", "vfs_open"));
-    }
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::btf::{Btf, Kind};
+use super::btf::{Btf, Kind, REFERENCE};
 use super::matches;
 
 /// The kernel's types. Modules are opened when vmlinux lacks something.
@@ -26,6 +26,15 @@ impl KernelTypes {
             directory,
             modules: OnceCell::new(),
         })
+    }
+
+    /// A kernel whose modules are not known.
+    pub fn of(vmlinux: Btf) -> Self {
+        KernelTypes {
+            vmlinux: Rc::new(vmlinux),
+            directory: None,
+            modules: OnceCell::new(),
+        }
     }
 
     fn modules(&self) -> &[(String, Btf)] {
@@ -56,8 +65,14 @@ impl KernelTypes {
 
     /// vmlinux, then the modules.
     pub fn all(&self) -> impl Iterator<Item = &Btf> {
+        self.with_names().map(|(_, btf)| btf)
+    }
+
+    /// vmlinux, then the modules, as the kernel calls them.
+    pub fn with_names(&self) -> impl Iterator<Item = (&str, &Btf)> {
         let modules = std::iter::once_with(|| self.modules()).flatten();
-        std::iter::once(&*self.vmlinux).chain(modules.map(|(_, btf)| btf))
+        let modules = modules.map(|(name, btf)| (name.as_str(), btf));
+        std::iter::once(("vmlinux", &*self.vmlinux)).chain(modules)
     }
 
     /// Those whose name matches; all without a name.
@@ -88,10 +103,11 @@ impl KernelTypes {
     /// What [`Btf::number`] made of a type.
     pub fn numbered(&self, number: u64) -> Option<(&Btf, u32)> {
         let id = u32::try_from(number & u64::from(u32::MAX)).ok()?;
-        let module = usize::try_from(number >> 32).ok()?;
-        let Some(index) = module.checked_sub(1) else {
+        let owner = number >> 32;
+        if owner == 0 || owner == u64::from(REFERENCE) {
             return Some((&self.vmlinux, id));
-        };
+        }
+        let index = usize::try_from(owner - 1).ok()?;
         self.modules().get(index).map(|(_, btf)| (btf, id))
     }
 }

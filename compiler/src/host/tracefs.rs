@@ -60,6 +60,15 @@ pub fn parse(text: &str, category: &str) -> TracepointFormat {
     TracepointFormat { members, common }
 }
 
+/// The declarations of an event's own members, as they are written; the common ones stand above an empty line.
+pub fn declarations(text: &str) -> Vec<String> {
+    let own = text.split_once("\n\n").map_or(text, |(_, own)| own);
+    own.lines()
+        .filter_map(|line| line.trim().strip_prefix("field:")?.split(';').next())
+        .map(str::to_owned)
+        .collect()
+}
+
 fn member(line: &str, user: bool) -> Option<TracepointMember> {
     let mut parts = line.trim().split(';').map(str::trim);
     let declaration = parts.next()?.strip_prefix("field:")?;

@@ -178,7 +178,9 @@ pub enum Context {
     FunctionAddress,
     /// Slot N of the u64 array (raw tracepoint, fentry, fexit; fexit's return value follows the arguments).
     Slot(u8),
-    /// The attach cookie: Int u64.
+    /// Argument N of a usdt probe, found by what the target's notes say: Int u64.
+    MarkerArgument(u8),
+    /// The number of the name of the site that was hit, which the attach cookie tells: Int u64.
     Cookie,
     /// A register by name (`reg("ip")`), as an index into codegen's table for the architecture.
     Register(&'static str),

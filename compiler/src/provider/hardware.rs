@@ -24,7 +24,7 @@ pub(super) const HARDWARE: Provider = Provider {
 };
 
 /// PERF_COUNT_HW_* of linux/perf_event.h.
-const EVENTS: &[Event] = &[
+pub(super) const EVENTS: &[Event] = &[
     Event::new(&["cpu-cycles", "cycles"], 0, 1_000_000),
     Event::new(&["instructions"], 1, 1_000_000),
     Event::new(&["cache-references"], 2, 1_000_000),

@@ -18,16 +18,17 @@ mod tracepoint;
 mod trial;
 mod unsupported;
 mod uprobe;
+mod usdt;
 mod watchpoint;
 
 pub use timer::duration;
 
 use btc_abi as abi;
 
+use crate::arch::Arch;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Host, TracepointFormat};
 use crate::ir::{Context, ProgramKind};
-use crate::sema::Arch;
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -114,6 +115,8 @@ pub enum Numbered {
     Registers,
     /// The context is an array of u64: [`Context::Slot`].
     Slots,
+    /// The marker's note on the target: [`Context::MarkerArgument`].
+    Marker,
 }
 
 /// What `func` is.
@@ -155,7 +158,7 @@ const PROVIDERS: &[Provider] = &[
     fentry::FEXIT,
     uprobe::UPROBE,
     uprobe::URETPROBE,
-    unsupported::USDT,
+    usdt::USDT,
     watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
     iter::ITER,
@@ -176,6 +179,22 @@ pub fn lookup(name: &str) -> Option<&'static Provider> {
     PROVIDERS
         .iter()
         .find(|p| p.name == name || p.aliases.contains(&name))
+}
+
+/// The events that a provider knows by name: each with its aliases, the usual name first.
+#[must_use]
+pub fn events(provider: &str) -> Vec<&'static [&'static str]> {
+    let table = match provider {
+        "software" => software::EVENTS,
+        "hardware" => hardware::EVENTS,
+        _ => &[],
+    };
+    table.iter().map(|event| event.names).collect()
+}
+
+/// The full names of providers.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|p| p.name)
 }
 
 /// All names and aliases that are words, for suggestions.

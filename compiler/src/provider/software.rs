@@ -24,7 +24,7 @@ pub(super) const SOFTWARE: Provider = Provider {
 };
 
 /// PERF_COUNT_SW_* of linux/perf_event.h.
-const EVENTS: &[Event] = &[
+pub(super) const EVENTS: &[Event] = &[
     Event::new(&["cpu-clock", "cpu"], 0, 1_000_000),
     Event::new(&["task-clock"], 1, 1_000_000),
     Event::new(&["page-faults", "faults"], 2, 100),

@@ -316,8 +316,30 @@ fn user_functions() {
 }
 
 #[test]
+fn markers() {
+    let full = resolve("usdt:/bin/x:ns:name").unwrap();
+    assert!(!full.wildcard && full.user_space && full.pid_filter);
+    assert_eq!(full.numbered, Numbered::Marker);
+    assert_eq!(
+        full.attach,
+        Attach::Usdt {
+            binary: "/bin/x".into(),
+            namespace: Some("ns".into()),
+            name: "name".into(),
+            arguments: 0
+        }
+    );
+    assert!(resolve("U:libc:setjmp").unwrap().wildcard);
+    assert!(resolve("usdt:*:ns:name").unwrap().wildcard);
+    assert!(resolve("usdt:/bin/x:ns:n?me").unwrap().wildcard);
+    assert!(refused("usdt:/bin/x").contains("incomplete"));
+    assert!(refused("usdt:/bin/x:a:b:c").contains("does not take `c` here"));
+    assert!(refused("usdt:/bin/x::b").contains("an empty part"));
+}
+
+#[test]
 fn probe_types_of_later_issues_say_so() {
-    for text in ["usdt:a:b", "w:0x1:8:w", "iter:task", "self:signal:USR1"] {
+    for text in ["w:0x1:8:w", "iter:task", "self:signal:USR1"] {
         assert!(refused(text).starts_with("not-supported-yet"), "{text}");
     }
     assert!(refused("begin:1").contains("does not take `1` here"));

@@ -16,6 +16,5 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    USDT = "usdt", &["U"], Usdt;
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
 }

@@ -4,9 +4,9 @@ use btc_abi as abi;
 
 use super::point::{Parts, number, one};
 use super::{Environment, ProbeContext, Provider};
+use crate::arch::Arch;
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::ProgramKind;
-use crate::sema::Arch;
 use crate::syntax::ast::AttachPart;
 
 const FORMS: &str = "`watchpoint:0x10000000:8:w`, with a length of 1, 2, 4 or 8 bytes and the mode \

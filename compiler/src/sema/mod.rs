@@ -17,6 +17,7 @@ mod stmt;
 pub mod suggest;
 mod types;
 
+use crate::arch::Arch;
 use crate::diagnostic::Diagnostics;
 use crate::host::{COptions, Host};
 use crate::ir;
@@ -34,14 +35,8 @@ pub struct Options {
     pub name: String,
     pub unsafe_mode: bool,
     pub c: COptions,
+    /// Decides the calling convention and the names of registers.
     pub arch: Arch,
-}
-
-/// The target's architecture: it decides the calling convention and register names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    X86_64,
-    Aarch64,
 }
 
 /// Analyzes a script. There is no program when there were errors.

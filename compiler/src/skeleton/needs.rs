@@ -69,6 +69,7 @@ fn provider(attach: &Attach) -> &'static str {
         Attach::Kprobe { .. } | Attach::Kretprobe { .. } => "kprobe::Kprobe",
         Attach::Fentry { .. } | Attach::Fexit { .. } => "fentry::Fentry",
         Attach::Uprobe { .. } | Attach::Uretprobe { .. } => "uprobe::Uprobe",
+        Attach::Usdt { .. } => "usdt::Usdt",
     }
 }
 

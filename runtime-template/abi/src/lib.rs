@@ -14,8 +14,11 @@ pub mod format;
 pub mod manifest;
 pub mod map;
 pub mod parameter;
+pub mod pattern;
 pub mod probe;
 pub mod record;
+pub mod registers;
+pub mod usdt;
 pub mod value;
 
 #[cfg(feature = "render")]

@@ -75,6 +75,9 @@ describe! {
         /// `symbol` empty: `offset` is a file offset or address in `binary`.
         Uprobe { binary: Text, symbol: Text, offset: u64, },
         Uretprobe { binary: Text, symbol: Text, },
+        /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
+        /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
+        Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{Context, Error};
 /// The child, held back until [`Child::release`].
 pub struct Child {
     pub pid: i32,
-    program: String,
+    /// The command's first word.
+    pub program: String,
     gate: Option<File>,
     failure: File,
     ended: bool,

@@ -6,9 +6,15 @@ use std::path::Path;
 
 use object::Endianness;
 use object::elf::{FileHeader64, PT_LOAD, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC};
-use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, Sym as _};
 
 use crate::{Context, Error};
+
+/// A section's contents and the address that it is loaded at (0: it is not loaded).
+pub struct Section<'a> {
+    pub address: u64,
+    pub data: &'a [u8],
+}
 
 /// A mapped ELF file.
 pub struct Binary {
@@ -93,6 +99,30 @@ impl Binary {
             "{}: address {address:#x} is in no loaded part of it",
             self.name()
         )))
+    }
+
+    /// The place in the file of a variable that is loaded at `address`.
+    pub fn data_offset(&self, address: u64) -> Result<u64, Error> {
+        self.file_offset(address)
+    }
+
+    /// A section by its name; `None` where the file has none, or only its header.
+    pub fn section(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
+        let data = self.map.bytes();
+        let header = self.header()?;
+        let endian = header.endian().context(|| self.name())?;
+        let sections = header.sections(endian, data).context(|| self.name())?;
+        let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
+            return Ok(None);
+        };
+        let address = section.sh_addr(endian);
+        let data = section.data(endian, data).context(|| self.name())?;
+        Ok(Some(Section { address, data }))
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn name(&self) -> String {

@@ -39,14 +39,15 @@ mod names;
 pub mod options;
 pub mod output;
 pub mod parameters;
-pub mod pattern;
 pub mod plan;
 mod poll;
 pub mod report;
 mod run;
 mod signal;
+mod sites;
 mod slots;
 mod stacks;
+mod suggest;
 pub mod symbolize;
 pub mod target;
 #[cfg(test)]
@@ -60,6 +61,7 @@ use std::process::ExitCode;
 
 pub use btc_abi as abi;
 use btc_abi::Manifest;
+pub use btc_abi::pattern;
 pub use error::{Context, Error};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 

@@ -4,6 +4,22 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
+/// A file that a script's name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// To open it: for a process's files a path below /proc.
+    pub path: PathBuf,
+    /// As `probe` shows it: without that.
+    pub name: String,
+}
+
+/// Finds every file that a name or pattern stands for.
+pub fn resolve_all(binary: &str, pid: Option<i32>) -> Result<Vec<Found>, Error> {
+    let path = resolve(binary, pid)?;
+    let name = binary.to_owned();
+    Ok(vec![Found { path, name }])
+}
+
 /// Finds the file; with a pid, as that process sees it.
 pub fn resolve(binary: &str, pid: Option<i32>) -> Result<PathBuf, Error> {
     let root = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));

@@ -10,7 +10,7 @@ use crate::context::{self, Group};
 use crate::plan::Plan;
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
-use crate::{Context, Error};
+use crate::{Context, Error, sites};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -90,12 +90,13 @@ pub fn load(
         .open()
         .map_err(|error| refused(manifest, config, "open the BPF object", error))?;
     let object = open.object();
-    set_up_maps(object, manifest, config, facts)?;
+    set_up_maps(object, manifest, config, plan, facts)?;
     let groups = set_up_programs(object, plan, target)?;
     let loaded = open
         .load()
         .map_err(|error| refused(manifest, config, "load the BPF programs", error))?;
     taken_log();
+    sites::fill(loaded.object(), manifest, plan)?;
     Ok((loaded, groups))
 }
 
@@ -103,6 +104,7 @@ fn set_up_maps(
     object: &mut OpenObject,
     manifest: &Manifest,
     config: &Config,
+    plan: &Plan,
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     for mut map in object.maps_mut() {
@@ -113,8 +115,13 @@ fn set_up_maps(
             }
             continue;
         }
-        if let Some(description) = manifest.maps.iter().find(|map| map.symbol == symbol) {
-            set_up_map(&mut map, description, config, facts)?;
+        let described = manifest.maps.iter().find(|map| map.symbol == symbol);
+        match described {
+            Some(description) if description.role == MapRole::UsdtSites => {
+                sites::size(&mut map, plan)?;
+            }
+            Some(description) => set_up_map(&mut map, description, config, facts)?,
+            None => {}
         }
     }
     Ok(())

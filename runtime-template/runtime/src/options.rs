@@ -32,10 +32,20 @@ pub struct Options {
     pub buffering: Buffering,
     pub warn_failed_reads: bool,
     pub no_warnings: bool,
-    pub dry_run: bool,
+    pub purpose: Purpose,
     /// `--test` and `--bench`
     pub mode: Mode,
     pub parameters: Parameters,
+}
+
+/// What is done with the plan of what to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Trace,
+    /// `--dry-run`: all of it is printed, what is missing too.
+    DryRun,
+    /// `--list`: the names of this machine's probes are printed.
+    List,
 }
 
 /// Reads the arguments after the program's name.
@@ -63,7 +73,7 @@ pub fn parse(
             buffering: Buffering::Full,
             warn_failed_reads: false,
             no_warnings: false,
-            dry_run: false,
+            purpose: Purpose::Trace,
             mode: Mode::Trace,
             parameters: Parameters::new(manifest),
         },
@@ -133,7 +143,8 @@ impl Reader<'_> {
         if !self.named_only && value.is_none() {
             match name {
                 "no-warnings" => self.options.no_warnings = true,
-                "dry-run" => self.options.dry_run = true,
+                "dry-run" => self.options.purpose = Purpose::DryRun,
+                "list" => self.options.purpose = Purpose::List,
                 "test" if Mode::Test.is_of(self.manifest) => self.options.mode = Mode::Test,
                 "bench" if Mode::Bench.is_of(self.manifest) => self.options.mode = Mode::Bench,
                 "unsafe" if self.manifest.unsafe_mode => {}
@@ -143,11 +154,8 @@ impl Reader<'_> {
                         self.manifest.name
                     )));
                 }
-                "usdt-file-activation" => {
-                    return Err(Error::usage(
-                        "`--usdt-file-activation` is not supported yet",
-                    ));
-                }
+                // The kernel counts semaphores up in whatever process maps the file.
+                "usdt-file-activation" => {}
                 "help" => return Ok(Some(usage::help(self.manifest))),
                 "version" => return Ok(Some(usage::version(self.manifest))),
                 "info" => return Ok(Some(usage::info())),
@@ -309,6 +317,7 @@ mod tests {
             run("--top 3 -7").unwrap().parameters.positional_number(1),
             -7
         );
+        assert_eq!(run("--list -v").unwrap().purpose, Purpose::List);
         assert_eq!(run("").unwrap().parameters.named_number(0), 5);
     }
 
@@ -325,7 +334,7 @@ mod tests {
             "--top=x",
             "--unsafe",
             "-p 1 -c ls",
-            "--usdt-file-activation",
+            "--list=x",
         ] {
             let error = run(line)
                 .err()

@@ -1,6 +1,8 @@
 //! The manifest's probes and the target → a list of what to attach, before anything is attached. Missing probes are
 //! decided here, probe names are numbered here, `--dry-run` prints it.
 
+use std::collections::HashMap;
+
 use btc_abi::{Attach, Config, Manifest, MissingProbes, Probe};
 
 use crate::attach::{Place, Provider, Site};
@@ -13,6 +15,8 @@ pub struct Plan {
     pub probes: Vec<Planned>,
     /// Those of the manifest's probes, then one for each match of a pattern: indexed by [`btc_abi::Value::ProbeName`].
     pub names: Vec<String>,
+    /// Elements of the map that programs look sites up in, by cookie ([`Provider::element`]).
+    pub elements: Vec<Vec<u8>>,
 }
 
 /// One probe of the plan.
@@ -70,9 +74,11 @@ pub fn make(
         names: (tracer.manifest.probes.iter())
             .map(|probe| probe.name.to_string())
             .collect(),
+        elements: Vec::new(),
     };
+    let mut numbers = Numbers::new();
     let mut count = 0;
-    for probe in tracer.manifest.probes.iter() {
+    for (index, probe) in tracer.manifest.probes.iter().enumerate() {
         let provider = provider(tracer, probe)?;
         if !mode.wants(probe) {
             plan.probes.push(Planned::unwanted(probe, provider));
@@ -99,11 +105,7 @@ pub fn make(
             missing(config, warnings, error)?;
         }
         for site in &mut sites {
-            // The name is a constant of the program unless a pattern was matched.
-            if site.name != probe.name {
-                site.cookie = plan.names.len() as u64;
-                plan.names.push(site.name.clone());
-            }
+            site.cookie = numbers.cookie(&mut plan, index, probe, provider, site);
         }
         count += sites.len();
         plan.probes.push(Planned {
@@ -120,6 +122,56 @@ pub fn make(
         )));
     }
     Ok(plan)
+}
+
+/// What was numbered already: probes that one name stands for share its number, so that they count as one.
+struct Numbers {
+    names: HashMap<String, u32>,
+    elements: HashMap<Vec<u8>, u64>,
+}
+
+impl Numbers {
+    fn new() -> Self {
+        Numbers {
+            names: HashMap::new(),
+            elements: HashMap::new(),
+        }
+    }
+
+    /// A site's cookie: the number of its name, or of its element.
+    fn cookie(
+        &mut self,
+        plan: &mut Plan,
+        probe_index: usize,
+        probe: &Probe,
+        provider: &dyn Provider,
+        site: &Site,
+    ) -> u64 {
+        // The name is a constant of the program unless a pattern was matched.
+        let constant = site.name == probe.name;
+        let name = match self.names.get(&site.name) {
+            _ if constant => probe_index as u32,
+            Some(known) => *known,
+            None => {
+                let number = plan.names.len() as u32;
+                plan.names.push(site.name.clone());
+                self.names.insert(site.name.clone(), number);
+                number
+            }
+        };
+        let Some(element) = provider.element(site, name) else {
+            return if constant { 0 } else { u64::from(name) };
+        };
+        if plan.elements.is_empty() {
+            // A cookie of 0 is none.
+            plan.elements.push(vec![0; element.len()]);
+        }
+        let next = plan.elements.len() as u64;
+        *self.elements.entry(element).or_insert_with_key(|element| {
+            plan.elements.push(element.clone());
+            next
+        })
+    }
 }
 
 /// Applies `missing_probes` to a probe that the target does not have.
@@ -225,6 +277,36 @@ impl Plan {
             .filter(move |planned| planned.phase() == wanted)
     }
 
+    /// One name a line, for `--list`: what the runtime runs by itself is of no machine. `verbose` adds where each place is
+    /// and which line of the script names it.
+    #[must_use]
+    pub fn list(&self, verbose: bool) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for planned in &self.probes {
+            for site in &planned.sites {
+                if matches!(site.place, Place::Run) {
+                    continue;
+                }
+                let _ = writeln!(text, "{}", site.name);
+                if !verbose {
+                    continue;
+                }
+                if let Place::User { binary, offset } = &site.place {
+                    let _ = writeln!(text, "    {} at {offset:#x}", binary.display());
+                }
+                let _ = writeln!(text, "    {}", planned.probe.place);
+            }
+        }
+        text
+    }
+
+    /// Whether a probe has nothing on this machine to attach to.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        (self.probes.iter()).any(|planned| planned.wanted && planned.sites.is_empty())
+    }
+
     /// One line a site, for `--dry-run`.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -234,7 +316,7 @@ impl Plan {
             for site in &planned.sites {
                 let _ = write!(text, "{}", site.name);
                 match &site.place {
-                    Place::User { binary, offset } => {
+                    Place::User { binary, offset } | Place::Marker { binary, offset, .. } => {
                         let _ = write!(text, " ({} at {offset:#x})", binary.display());
                     }
                     Place::Kernel { .. } | Place::Run | Place::Event | Place::Tracepoint { .. } => {

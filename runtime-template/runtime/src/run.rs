@@ -4,14 +4,14 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
-use btc_abi::Config;
+use btc_abi::{Config, MissingProbes};
 use libbpf_rs::{AsRawLibbpf, MapCore, Object, ProgramMut};
 
 use crate::attach::{Attached, Attaching, Attachment, Trial};
 use crate::child::{self, Child};
 use crate::context::{self, Group};
 use crate::load::Skeleton;
-use crate::options::{self, Options, Request};
+use crate::options::{self, Options, Purpose, Request};
 use crate::plan::{self, Mode, Phase, Plan, Planned};
 use crate::poll::{self, Ending, Followed, Records, State, Watched};
 use crate::report::{Session, Setup};
@@ -32,7 +32,10 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;
     }
-    if !options.dry_run {
+    if options.purpose == Purpose::List {
+        return list(tracer, &options, config);
+    }
+    if options.purpose == Purpose::Trace {
         if let Some(reason) = load::privileges() {
             return Err(Error::new(reason));
         }
@@ -41,13 +44,14 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         target::cpu_ids()?;
     }
     let mut child = match &options.command {
-        Some(command) if !options.dry_run => Some(child::start(command)?),
+        Some(command) if options.purpose == Purpose::Trace => Some(child::start(command)?),
         _ => None,
     };
     let child_pid = child.as_ref().map(|child| child.pid);
-    let target = Target::new(options.pid.or(child_pid), options.verbose);
+    let mut target = Target::new(options.pid.or(child_pid), options.verbose);
+    target.program = child.as_ref().map(|child| child.program.clone());
     let plan = plan::make(tracer, &config, &target, options.mode, !options.no_warnings)?;
-    if options.dry_run {
+    if options.purpose == Purpose::DryRun {
         return print(&plan.describe());
     }
     if plan.sites() == 0 {
@@ -101,6 +105,27 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     Ok(match ending {
         Ending::Exit(status) => ExitCode::from(status as u8),
         Ending::Signal | Ending::Process | Ending::Done => ExitCode::SUCCESS,
+    })
+}
+
+/// The names of what would be attached; what is missing is said, and is a failure as it would be for a run.
+fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCode, Error> {
+    let strict = config.missing_probes == MissingProbes::Error;
+    if strict {
+        config.missing_probes = MissingProbes::Warn;
+    }
+    let target = Target::new(options.pid, options.verbose);
+    let plan = plan::make(
+        tracer,
+        &config,
+        &target,
+        options.mode,
+        strict || !options.no_warnings,
+    )?;
+    print(&plan.list(options.verbose))?;
+    Ok(match strict && plan.is_incomplete() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
     })
 }
 

@@ -11,6 +11,8 @@ use crate::{Context, Error};
 pub struct Target {
     /// The `-p` pid or the `-c` child: user probes are of this process alone.
     pub pid: Option<i32>,
+    /// The program of the `-c` child, which does not run yet: what it will map is not to be seen.
+    pub program: Option<String>,
     pub verbose: bool,
     tracefs: OnceCell<Tracefs>,
 }
@@ -20,6 +22,7 @@ impl Target {
     pub fn new(pid: Option<i32>, verbose: bool) -> Self {
         Target {
             pid,
+            program: None,
             verbose,
             tracefs: OnceCell::new(),
         }

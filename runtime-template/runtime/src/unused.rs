@@ -87,6 +87,15 @@ failing! {
 
 const Z_STREAM_ERROR: c_int = -2;
 
+// zstd (zstd.h), which libelf compresses sections with since 0.189.
+failing! {
+    ZSTD_createCCtx -> *mut u8 = null_mut();
+    ZSTD_compressStream2 -> usize = usize::MAX;
+    ZSTD_freeCCtx -> usize = usize::MAX;
+    ZSTD_decompress -> usize = usize::MAX;
+    ZSTD_isError -> c_int = 1;
+}
+
 // glibc's scanf reads floating point numbers with these; libbpf scans /proc/kallsyms and the like for integers and
 // words.
 uncalled! {

@@ -55,6 +55,7 @@ Options:
   -k                 warn of memory reads that failed
       --no-warnings  keep warnings back
       --dry-run      say what would be attached, and stop
+      --list         list the probes of this machine that would be attached, -v where; and stop
       --info         say what this kernel offers, and stop
   -h, --help         this text
   -V, --version      version

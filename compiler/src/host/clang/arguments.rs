@@ -2,15 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Machine;
 use super::parse::PRELUDE;
+use crate::arch::Arch;
 use crate::host::COptions;
-
-/// Executables are for the machine that btc runs on.
-const TARGET: &str = if cfg!(target_arch = "aarch64") {
-    "aarch64-linux-gnu"
-} else {
-    "x86_64-linux-gnu"
-};
 
 const FIXED: &[&str] = &[
     "-x",
@@ -21,16 +16,17 @@ const FIXED: &[&str] = &[
     "-fno-spell-checking",
     // Scripts of bpftrace's collection include kernel headers only without it.
     "-DBPFTRACE_HAVE_BTF",
-    "-target",
-    TARGET,
     "-include",
     PRELUDE,
 ];
 
-pub(super) fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<String> {
+pub(super) fn arguments(machine: Machine, options: &COptions) -> Vec<String> {
     let mut all: Vec<String> = FIXED.iter().map(|&a| a.to_owned()).collect();
+    all.extend(["-target".to_owned(), machine.arch.gnu_triple().to_owned()]);
     // A directory with no more than another machine's `sys` has no headers to prefer.
-    let sysroot = sysroot.filter(|root| root.join("usr/include").is_dir());
+    let sysroot = machine
+        .sysroot
+        .filter(|root| root.join("usr/include").is_dir());
     all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
     let beside = options.directory.iter().map(PathBuf::as_path);
     for directory in beside.chain([Path::new(".")]) {
@@ -43,28 +39,27 @@ pub(super) fn arguments(sysroot: Option<&Path>, options: &COptions) -> Vec<Strin
     }
     // libclang without the clang package lacks stddef.h and the like, which most system headers need; the C compiler
     // that btc links with has them.
-    if let Some(directory) = gcc_headers(sysroot.unwrap_or(Path::new("/"))) {
+    if let Some(directory) = gcc_headers(sysroot.unwrap_or(Path::new("/")), machine.arch) {
         all.extend(["-idirafter".to_owned(), directory.display().to_string()]);
     }
     all
 }
 
-/// The include directory of the newest gcc for this machine.
-fn gcc_headers(root: &Path) -> Option<PathBuf> {
+/// The include directory of the newest gcc for the target, else of any: what headers take from it differs nowhere.
+fn gcc_headers(root: &Path, arch: Arch) -> Option<PathBuf> {
     let mut found = vec![];
-    for triple in entries(&root.join("usr/lib/gcc")) {
-        let name = triple.file_name()?.to_str()?;
-        if name.split('-').next() != Some(std::env::consts::ARCH) {
-            continue;
-        }
+    let compilers = ["usr/lib/gcc", "usr/lib/gcc-cross"].map(|d| entries(&root.join(d)));
+    for triple in compilers.into_iter().flatten() {
+        let name = triple.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        let fits = name.split('-').next() == Some(arch.rust_name());
         for version in entries(&triple) {
             let name = version.file_name().and_then(|n| n.to_str()).unwrap_or("");
             let major = name.split('.').next().and_then(|m| m.parse::<u32>().ok());
-            found.extend(major.map(|major| (major, version.join("include"))));
+            found.extend(major.map(|major| (fits, major, version.join("include"))));
         }
     }
-    found.retain(|(_, directory)| directory.is_dir());
-    found.into_iter().max().map(|(_, directory)| directory)
+    found.retain(|(_, _, directory)| directory.is_dir());
+    found.into_iter().max().map(|(_, _, directory)| directory)
 }
 
 fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {

@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-const ARCH: &str = if cfg!(target_arch = "aarch64") {
-    "arm64"
-} else {
-    "x86"
-};
+use super::Machine;
+use crate::arch::Arch;
 
 /// As the kernel's own build calls the compiler, as far as headers care.
 const DEFINES: &[&str] = &[
@@ -34,11 +31,16 @@ const DIRECTORIES: &[&str] = &[
 /// Debian splits a tree in two, `build` and `source`; elsewhere both are one.
 pub(super) struct KernelTree {
     pub roots: Vec<PathBuf>,
+    arch: Arch,
 }
 
 impl KernelTree {
-    /// The running kernel's.
-    pub(super) fn find(root: &Path) -> Option<KernelTree> {
+    /// The running kernel's, which is generated for its own architecture.
+    pub(super) fn find(machine: Machine) -> Option<KernelTree> {
+        if machine.sysroot.is_none() && !machine.arch.is_this_machine() {
+            return None;
+        }
+        let root = machine.sysroot.unwrap_or(Path::new("/"));
         let release = std::fs::read_to_string(root.join("proc/sys/kernel/osrelease")).ok()?;
         let modules = root.join("lib/modules").join(release.trim());
         let links = ["build", "source"].iter();
@@ -48,12 +50,16 @@ impl KernelTree {
             .filter(|path| path.join("include").is_dir())
             .collect();
         roots.dedup();
-        (!roots.is_empty()).then_some(KernelTree { roots })
+        (!roots.is_empty()).then_some(KernelTree {
+            roots,
+            arch: machine.arch,
+        })
     }
 
     fn directories(&self) -> impl Iterator<Item = PathBuf> + '_ {
         let below = DIRECTORIES.iter().flat_map(|directory| {
-            let directory = directory.replace("/A/", &format!("/{ARCH}/"));
+            let own = format!("/{}/", self.arch.kernel_directory());
+            let directory = directory.replace("/A/", &own);
             self.roots.iter().map(move |root| root.join(&directory))
         });
         below.filter(|path| path.is_dir())

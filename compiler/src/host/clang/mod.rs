@@ -24,6 +24,7 @@ use self::missing::Missing;
 use self::parse::{Complaint, Parsed, Request};
 use self::prelude::{Declaration, Kernel};
 use super::{CDefinitions, CError, COptions, Host, HostRecordBody};
+use crate::arch::Arch;
 
 /// Each run supplies all that the one before missed; a definition rarely hides another one's lack.
 const MAX_RUNS: usize = 16;
@@ -44,7 +45,7 @@ pub struct Preamble {
 /// libclang can't be had.
 pub fn read(
     host: &dyn Host,
-    sysroot: Option<&Path>,
+    machine: Machine,
     text: &str,
     options: &COptions,
     first_id: u64,
@@ -54,13 +55,13 @@ pub fn read(
         request: Request {
             text: text.to_owned(),
             prelude: prelude::BASE.to_owned(),
-            arguments: arguments::arguments(sysroot, options),
+            arguments: arguments::arguments(machine, options),
             first_id,
             ..Request::default()
         },
         tried: HashSet::new(),
         warnings: vec![],
-        tree: KernelTree::find(sysroot.unwrap_or(Path::new("/"))).map(Tree::Unused),
+        tree: KernelTree::find(machine).map(Tree::Unused),
     };
     let mut parsed = parse::parse(reading.request.clone())?;
     for _ in 1..MAX_RUNS {
@@ -77,6 +78,14 @@ pub fn read(
         bodies: parsed.bodies,
         errors,
     })
+}
+
+/// The machine that a preamble is read for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine<'a> {
+    /// Where its headers are; `None`: among this machine's own.
+    pub sysroot: Option<&'a Path>,
+    pub arch: Arch,
 }
 
 struct Reading<'h> {

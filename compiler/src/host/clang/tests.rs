@@ -5,7 +5,14 @@ use crate::host::fixture::FixtureHost;
 use crate::host::{CType, HostMember, HostRecord, RecordOrigin};
 
 fn preamble(text: &str) -> Preamble {
-    read(&FixtureHost, None, text, &COptions::default(), 0).unwrap()
+    read(
+        &FixtureHost,
+        Machine::default(),
+        text,
+        &COptions::default(),
+        0,
+    )
+    .unwrap()
 }
 
 /// A preamble without complaints.
@@ -389,7 +396,7 @@ fn headers_from_directories_and_options() {
         include_directories: vec![directory.clone()],
         includes: vec!["b.h".to_owned()],
     };
-    let with = |text: &str| read(&FixtureHost, None, text, &options, 5).unwrap();
+    let with = |text: &str| read(&FixtureHost, Machine::default(), text, &options, 5).unwrap();
     let made = with("#include <a.h>\nstruct c { struct a a; struct b b; };");
     assert_eq!(made.errors, []);
     assert_eq!(
@@ -438,7 +445,19 @@ fn headers_of_the_running_kernel() {
         "#ifdef CONFIG_X\n#define GOOD 5\nstruct file { int wrong; };\nenum e { E };\n#endif\n",
     );
     write(&format!("{tree}/net/bad.h"), "this is not C;\n");
-    let with = |text: &str| read(&FixtureHost, Some(&root), text, &COptions::default(), 0).unwrap();
+    let with = |text: &str| {
+        read(
+            &FixtureHost,
+            Machine {
+                sysroot: Some(&root),
+                ..Machine::default()
+            },
+            text,
+            &COptions::default(),
+            0,
+        )
+        .unwrap()
+    };
     let good = with("#include <net/good.h>\nstruct s { struct file *f; };");
     assert_eq!((&good.errors, good.integer("GOOD")), (&vec![], Some(5)));
     assert_eq!(

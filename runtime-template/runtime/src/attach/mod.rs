@@ -16,6 +16,7 @@ mod test_run;
 pub mod tracepoint;
 pub mod trial;
 pub mod uprobe;
+pub mod usdt;
 pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -49,6 +50,13 @@ pub trait Provider: Sync {
         Ok(())
     }
 
+    /// What a program must know of a site beyond the number of its name: an element of a map, whose index becomes the
+    /// site's cookie.
+    fn element(&self, site: &Site, name: u32) -> Option<Vec<u8>> {
+        let _ = (site, name);
+        None
+    }
+
     /// Attaches a loaded program to `sites`; one failure for each site that could not be had.
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached;
 
@@ -74,7 +82,7 @@ pub struct Trial<'a> {
 pub struct Site {
     /// As `probe` prints it.
     pub name: String,
-    /// Index into the run's probe names; 0 for a probe that needs none.
+    /// Index into the run's probe names, or into the elements of sites; 0 for a probe that needs none.
     pub cookie: u64,
     pub place: Place,
 }
@@ -108,6 +116,15 @@ pub enum Place {
     User {
         binary: PathBuf,
         offset: u64,
+    },
+    /// A usdt probe's instruction.
+    Marker {
+        binary: PathBuf,
+        offset: u64,
+        /// File offset of the counter of tracers; 0: none.
+        semaphore: u64,
+        /// Where the arguments are that the program reads; its name is numbered later.
+        arguments: Option<Box<btc_abi::usdt::Site>>,
     },
 }
 

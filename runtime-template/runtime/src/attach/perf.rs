@@ -194,3 +194,25 @@ pub fn dynamic(pmu: &str, returns: bool) -> Result<sys::bindings::perf_event_att
         .unwrap_or(0);
     Ok(attribute(kind, u64::from(returns) << bit))
 }
+
+/// The part of the configuration that has the kernel count the tracers of a user probe, in a word of the process that `offset`
+/// in the binary says (0: none).
+pub fn reference_counter(pmu: &str, offset: u64) -> Result<u64, Error> {
+    if offset == 0 {
+        return Ok(0);
+    }
+    // Linux 4.20 and newer: `config:32-63`.
+    let path = format!("/sys/bus/event_source/devices/{pmu}/format/ref_ctr_offset");
+    let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    let shift = text.trim().strip_prefix("config:");
+    let shift = shift.and_then(|bits| bits.split('-').next()?.parse::<u32>().ok());
+    let shift = shift.ok_or_else(|| Error::new(format!("{path}: unexpected `{}`", text.trim())))?;
+    let placed = offset
+        .checked_shl(shift)
+        .filter(|placed| placed >> shift == offset);
+    placed.ok_or_else(|| {
+        Error::new(format!(
+            "a semaphore at offset {offset:#x}, further than the kernel takes"
+        ))
+    })
+}

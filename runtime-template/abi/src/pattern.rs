@@ -79,6 +79,7 @@ mod tests {
         assert!(matches("sys_enter_*", "sys_enter_openat"));
         assert!(matches("*read*", "vfs_read"));
         assert!(matches("*a*b*c", "xxaxxbxxbc"));
+        assert!(matches("*a*c", "abac"));
         assert!(matches("vfs_?ead", "vfs_read"));
         assert!(matches("vfs_[q-s]ead", "vfs_read"));
         assert!(matches("vfs_[!a-c]ead", "vfs_read"));
