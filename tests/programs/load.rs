@@ -31,6 +31,7 @@ unsafe extern "C" {
         fd: c_int,
         offset: c_long,
     ) -> *mut c_void;
+    fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
     fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
@@ -174,6 +175,7 @@ fn one(name: &str, arguments: &[String]) {
         }
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
+        "fault-in-threads" => threads(number(0), || faults(number(1))),
         "touch" => touches(number(0), number(1), number(2)),
         "touch-in-threads" => {
             map_watched();
@@ -321,6 +323,8 @@ fn faults(pages: u64) {
     // SAFETY: a fresh private anonymous mapping; each page of it is touched once.
     unsafe {
         let room = mmap(std::ptr::null_mut(), size, 3, 0x22, -1, 0).cast::<u8>();
+        // MADV_NOHUGEPAGE: a fault for every page.
+        madvise(room.cast(), size, 15);
         for page in 0..pages as usize {
             room.add(page * 4096).write_volatile(1);
         }
