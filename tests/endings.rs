@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use btc_tests::compile::{btc, load_in};
+use btc_tests::compile::{btc, program_in};
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
 
@@ -431,7 +431,7 @@ fn main() -> Result<()> {
 fn compile(within: &PathBuf) -> Result<()> {
     std::fs::create_dir_all(within)?;
     std::fs::set_permissions(within, std::fs::Permissions::from_mode(0o755))?;
-    load_in(within)?;
+    program_in(within, "load")?;
     for (name, program) in TOOLS {
         let output = Command::new(btc()?)
             .args(["-e", program, "-o", name])

@@ -25,6 +25,7 @@ mod child;
 pub mod config;
 mod context;
 mod counters;
+mod cpus;
 pub mod datum;
 mod decode;
 mod detach;

@@ -10,6 +10,7 @@ use libbpf_rs::{AsRawLibbpf, MapCore, Object, ProgramMut};
 use crate::attach::{Attached, Attaching, Attachment, Trial};
 use crate::child::{self, Child};
 use crate::context::{self, Group};
+use crate::cpus::Cpus;
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
 use crate::plan::{self, Mode, Phase, Plan, Planned};
@@ -91,11 +92,13 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     if options.mode != Mode::Trace {
         return try_out(&mut session, &mut attach, &plan, &groups);
     }
+    let cpus = Cpus::traced(&plan, target.pid);
     let mut run = Run {
         attach,
         plan: &plan,
         groups: &groups,
         signals,
+        cpus,
     };
     let (ending, idle) = run.trace(&mut session, child.as_mut(), &options)?;
     drop(run);
@@ -135,6 +138,7 @@ struct Run<'a> {
     plan: &'a Plan,
     groups: &'a [Vec<Group>],
     signals: Signals,
+    cpus: Option<Cpus>,
 }
 
 impl Run<'_> {
@@ -173,6 +177,9 @@ impl Run<'_> {
         }
         session.print_maps()?;
         session.report_counters()?;
+        for change in self.cpus.iter().flat_map(Cpus::changes) {
+            session.warn(&change)?;
+        }
         session.flush()?;
         Ok((ending, idle))
     }
