@@ -70,7 +70,10 @@ pub(super) fn analyze(
             continue;
         }
         tables = after;
-        let stable = !tables.1.changed && !tables.2.changed;
+        let mut stable = !tables.1.changed && !tables.2.changed;
+        if stable && !found.has_errors() {
+            stable = !tables.1.settle();
+        }
         if stable || walk + 1 == MAX_WALKS {
             diagnostics.extend(found);
             let made = made.filter(|_| !diagnostics.has_errors());

@@ -304,7 +304,7 @@ impl Plan {
     /// Whether a probe has nothing on this machine to attach to.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.probes.iter().any(|planned| planned.sites.is_empty())
+        (self.probes.iter()).any(|planned| planned.wanted && planned.sites.is_empty())
     }
 
     /// One line a site, for `--dry-run`.
