@@ -7,12 +7,12 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BTC := target/release/btc
 
 APT_BUILD := llvm-22-dev libclang1-22 libelf-dev zlib1g-dev libzstd-dev pkg-config gcc make
-APT_TEST := bpftrace qemu-system-x86 busybox-static cpio lz4 xz-utils zstd
+APT_TEST := bpftrace qemu-system-x86 qemu-system-arm busybox-static cpio lz4 xz-utils zstd
 DNF_BUILD := llvm22-devel clang22-libs elfutils-libelf-devel elfutils-libelf-devel-static zlib-ng-compat-devel \
 	zlib-ng-compat-static libzstd-devel libzstd-static glibc-static pkgconf-pkg-config gcc make
-DNF_TEST := bpftrace qemu-system-x86-core busybox cpio lz4 xz zstd
+DNF_TEST := bpftrace qemu-system-x86-core qemu-system-aarch64-core busybox cpio lz4 xz zstd
 
-.PHONY: help deps test-deps build demo test bench install uninstall
+.PHONY: help deps test-deps build demo test bench reference install uninstall
 
 help:
 	@echo 'make deps     install the system packages that btc needs (apt or dnf)'
@@ -20,6 +20,7 @@ help:
 	@echo 'make demo     compile tools/opensnoop.bt and run it for a few seconds'
 	@echo 'make test     run all tests (as root), with the packages that they need'
 	@echo 'make bench    compare with bpftrace'
+	@echo 'make reference makes compiler/reference anew, from a kernel in a guest'
 	@echo 'make install  install btc below PREFIX ($(PREFIX)) and DESTDIR'
 
 # Installs what is missing of $(1) with apt or of $(2) with dnf; nothing is asked of the network when nothing is.
@@ -62,6 +63,10 @@ test: test-deps
 
 bench: deps test-deps build
 	$(CARGO) bench --profile dev --locked --package btc-tests --bench ratios -- $(PARTS)
+
+# What btc knows of kernels where it runs without one; see compiler/reference/README.md.
+reference: test-deps
+	$(CARGO) run --locked --package btc-tests --bin reference
 
 install: build
 	install -D -m 755 $(BTC) $(DESTDIR)$(PREFIX)/bin/btc

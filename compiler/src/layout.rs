@@ -318,7 +318,7 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
 #[must_use]
 pub fn is_btf_typed(kind: ir::ProgramKind) -> bool {
     use ir::ProgramKind as K;
-    matches!(kind, K::BtfTracepoint | K::Fentry | K::Fexit)
+    matches!(kind, K::BtfTracepoint | K::Fentry | K::Fexit | K::Iterator)
 }
 
 fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {

@@ -14,6 +14,7 @@ pub mod ir;
 pub mod layout;
 pub mod listing;
 pub mod options;
+pub mod portability;
 pub mod provider;
 pub mod sema;
 pub mod skeleton;
@@ -47,6 +48,8 @@ pub struct Compiled {
 pub struct Outcome {
     pub sources: SourceMap,
     pub diagnostics: Diagnostics,
+    /// What the answers came from where this machine had none.
+    pub notes: Vec<String>,
     /// `None`: the diagnostics have errors.
     pub compiled: Option<Compiled>,
 }
@@ -74,51 +77,47 @@ pub fn compile_tree(
     language: &Language,
 ) -> anyhow::Result<Outcome> {
     let host = host(language)?;
-    if diagnostics.has_errors() {
-        return Ok(Outcome {
-            sources,
-            diagnostics,
-            compiled: None,
-        });
-    }
-    let options = sema_options(name, sources.script(), language);
-    let (program, found) = sema::analyze(tree, &sources, &host, &options);
-    diagnostics.extend(found);
-    let Some(program) = program.filter(|_| !diagnostics.has_errors()) else {
-        return Ok(Outcome {
-            sources,
-            diagnostics,
-            compiled: None,
-        });
-    };
-    let mut manifest = layout::plan(&program, &sources);
-    let object = match codegen::emit(
-        &program,
-        &mut manifest,
-        &codegen_options(language.target, &sources),
-    ) {
-        Ok(object) => object.elf,
-        Err(Refusal::Stack { probe }) => {
-            diagnostics.push(stack_too_large(&program.probes[probe]));
-            return Ok(Outcome {
-                sources,
-                diagnostics,
-                compiled: None,
-            });
+    let compiled = if diagnostics.has_errors() {
+        None
+    } else {
+        let options = sema_options(name, sources.script(), language);
+        let (program, found) = sema::analyze(tree, &sources, &host, &options);
+        diagnostics.extend(found);
+        match program.filter(|_| !diagnostics.has_errors()) {
+            Some(program) => generate(program, language.target, &sources, &mut diagnostics)?,
+            None => None,
         }
-        Err(Refusal::Bug(bug)) => return Err(bug.into()),
     };
-    let compiled = Some(Compiled {
-        program,
-        manifest,
-        object,
-        arch: language.target,
-    });
     Ok(Outcome {
         sources,
         diagnostics,
+        notes: host.notes(),
         compiled,
     })
+}
+
+/// The typed tree → manifest and object.
+fn generate(
+    program: ir::Program,
+    arch: Arch,
+    sources: &SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> anyhow::Result<Option<Compiled>> {
+    let mut manifest = layout::plan(&program, sources);
+    let object = match codegen::emit(&program, &mut manifest, &codegen_options(arch, sources)) {
+        Ok(object) => object.elf,
+        Err(Refusal::Stack { probe }) => {
+            diagnostics.push(stack_too_large(&program.probes[probe]));
+            return Ok(None);
+        }
+        Err(Refusal::Bug(bug)) => return Err(bug.into()),
+    };
+    Ok(Some(Compiled {
+        program,
+        manifest,
+        object,
+        arch,
+    }))
 }
 
 fn stack_too_large(probe: &ir::Probe) -> Diagnostic {

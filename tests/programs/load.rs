@@ -4,7 +4,8 @@
 //! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
 //! until it says that it has attached, does the work, interrupts the tracer and ends with its status; `load peak COMMAND…`
 //! runs a command and prints its peak resident kilobytes; `load start COMMAND…` prints the microseconds until its line `hit`,
-//! with the event of its probe happening all the time.
+//! with the event of its probe happening all the time; `load holding FILES THREADS MAPPINGS COMMAND…` runs a command while it
+//! has so many files open, threads asleep and pages mapped.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io::{BufRead, BufReader, Write};
@@ -38,14 +39,16 @@ unsafe extern "C" {
 mod number {
     pub const NEWFSTATAT: i64 = 262;
     pub const GETPPID: i64 = 110;
+    pub const O_DIRECT: i32 = 0o40000;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const NEWFSTATAT: i64 = 79;
     pub const GETPPID: i64 = 173;
+    pub const O_DIRECT: i32 = 0o200000;
 }
 
-const O_DIRECT: c_int = 0o40000;
+
 
 /// A function for uprobes: its arguments and result are known.
 #[unsafe(no_mangle)]
@@ -106,6 +109,9 @@ fn main() {
     }
     if words.first().is_some_and(|w| w == "start") {
         exit(start(&words[1..]));
+    }
+    if words.first().is_some_and(|w| w == "holding") {
+        exit(holding(&words[1..]));
     }
     perform(&words);
 }
@@ -170,8 +176,20 @@ fn one(name: &str, arguments: &[String]) {
         }
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
+        "touch" => touches(number(0), number(1), number(2)),
+        "touch-in-threads" => {
+            map_watched();
+            threads(number(0), || {
+                // SAFETY: mapped, and nothing is made of what it holds.
+                (0..number(1)).for_each(|i| unsafe { (WATCHED as *mut u64).write_volatile(i) });
+            });
+        }
         "connect" => connects(number(0), number(1) as u16),
-        "threads" => threads(number(0), number(1)),
+        "threads" => threads(number(0), || {
+            for i in 0..number(1) {
+                load_add(i as c_int, 1);
+            }
+        }),
         "exit" => exit(number(0) as i32),
         "signal" => {
             // SAFETY: kills ourselves, as asked.
@@ -248,7 +266,7 @@ fn direct(count: u64, size: u64, path: &str) {
     // SAFETY: an anonymous mapping of `size` bytes is page-aligned, as O_DIRECT asks; 0o101 is O_CREAT | O_WRONLY.
     unsafe {
         let room = mmap(std::ptr::null_mut(), size as usize, 3, 0x22, -1, 0);
-        let fd = open(path_c.as_ptr(), 0o101 | O_DIRECT, 0o644);
+        let fd = open(path_c.as_ptr(), 0o101 | number::O_DIRECT, 0o644);
         if fd < 0 {
             failed();
         }
@@ -311,6 +329,42 @@ fn faults(pages: u64) {
     }
 }
 
+/// Where `touch` works; the same in every process and on every machine.
+const WATCHED: usize = 0x1000_0000;
+
+fn map_watched() {
+    // SAFETY: nothing else is mapped so low; 7 is readable, writable and executable, 0x100000 is MAP_FIXED_NOREPLACE.
+    let page = unsafe { mmap(WATCHED as *mut c_void, 4096, 7, 0x100022, -1, 0) };
+    if page as usize != WATCHED {
+        eprintln!("load: {WATCHED:#x}: {}", std::io::Error::last_os_error());
+        exit(1);
+    }
+}
+
+/// Writes and reads eight bytes at a fixed address, and calls the empty function that lies in the eight bytes after them.
+fn touches(writes: u64, reads: u64, calls: u64) {
+    #[cfg(target_arch = "x86_64")]
+    let code: u64 = 0xc3;
+    #[cfg(target_arch = "aarch64")]
+    let code: u64 = 0xd65f_03c0;
+    map_watched();
+    let word = WATCHED as *mut u64;
+    // SAFETY: mapped; the function is a single return.
+    unsafe {
+        word.add(1).write_volatile(code);
+        let empty: extern "C" fn() = std::mem::transmute(word.add(1));
+        for i in 0..writes {
+            word.write_volatile(i);
+        }
+        for _ in 0..reads {
+            std::hint::black_box(word.read_volatile());
+        }
+        for _ in 0..calls {
+            std::hint::black_box(empty)();
+        }
+    }
+}
+
 fn connects(count: u64, port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|error| {
         eprintln!("load: port {port}: {error}");
@@ -322,16 +376,12 @@ fn connects(count: u64, port: u16) {
     }
 }
 
-fn threads(count: u64, calls: u64) {
-    let work = move || {
-        for i in 0..calls {
-            load_add(i as c_int, 1);
+fn threads(count: u64, work: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(&work);
         }
-    };
-    let all: Vec<_> = (0..count).map(|_| std::thread::spawn(work)).collect();
-    for thread in all {
-        let _ = thread.join();
-    }
+    });
 }
 
 /// The event that a tracer's first line waits for, every 50 microseconds.
@@ -368,6 +418,30 @@ fn peak(words: &[String]) -> i32 {
     // SAFETY: the room is as large as the struct; -1 is RUSAGE_CHILDREN.
     unsafe { getrusage(-1, usage.as_mut_ptr()) };
     println!("peak {}", usage[4]);
+    status.ok().and_then(|s| s.code()).unwrap_or(1)
+}
+
+/// Opens /etc/passwd so often, maps so many pages from `WATCHED` on (every other of them read-only, so that each is a mapping of its
+/// own) and has so many threads beside the first.
+fn holding(words: &[String]) -> i32 {
+    let number = |i: usize| words.get(i).and_then(|w| w.parse::<usize>().ok());
+    let (Some(files), Some(threads), Some(mappings)) = (number(0), number(1), number(2)) else {
+        usage("how many files, threads and mappings")
+    };
+    let Some((program, arguments)) = words[3..].split_first() else { usage("a command") };
+    for _ in 0..files {
+        // SAFETY: the path is NUL-terminated; 0o2000000 is O_CLOEXEC. The descriptor stays open to the end.
+        unsafe { open(c"/etc/passwd".as_ptr(), 0o2000000) };
+    }
+    for page in 0..mappings {
+        let at = (WATCHED + page * 4096) as *mut c_void;
+        // SAFETY: nothing else is mapped there; 0x100022 is private, anonymous and MAP_FIXED_NOREPLACE.
+        unsafe { mmap(at, 4096, if page % 2 == 0 { 3 } else { 1 }, 0x100022, -1, 0) };
+    }
+    for _ in 0..threads {
+        std::thread::spawn(|| std::thread::sleep(Duration::from_secs(600)));
+    }
+    let status = Command::new(program).args(arguments).status();
     status.ok().and_then(|s| s.code()).unwrap_or(1)
 }
 

@@ -110,7 +110,9 @@ impl Programs {
         Ok(Programs {
             busybox: "/bin/busybox".into(),
             bash: bash.map(|path| (path.clone(), path.into())).collect(),
-            ours: PROGRAMS.map(|(_, place)| (place, place.into())).to_vec(),
+            ours: PROGRAMS
+                .map(|(name, place)| (place, compile::program(name)))
+                .to_vec(),
         })
     }
 }
@@ -205,6 +207,12 @@ fn port(arch: Arch) -> &'static str {
     }
 }
 
+/// Megabytes: half of a guest's memory holds what the initramfs unpacks to, which lies in the other half at first.
+fn memory(initrd: &Path) -> Result<String> {
+    let megabytes = std::fs::metadata(initrd)?.len() >> 20;
+    Ok((512 + 3 * megabytes).max(1024).to_string())
+}
+
 fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) -> Result<String> {
     let out = directory.join("out");
     let (program, machine) = machine(kernel.series.arch, &out)?;
@@ -214,7 +222,7 @@ fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) ->
     };
     let mut qemu = Command::new(program)
         .args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"])
-        .args(["-monitor", "none", "-m", "1024"])
+        .args(["-monitor", "none", "-m", &memory(initrd)?])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")

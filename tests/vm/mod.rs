@@ -2,6 +2,7 @@
 
 pub mod apt;
 pub mod cross;
+pub mod facts;
 pub mod guest;
 pub mod initramfs;
 pub mod kernels;

@@ -1,11 +1,15 @@
-//! What the probe itself hands over: `arg0`…, `sarg0`…, `retval`, `func`, `probe`, `probetype`.
+//! What the probe itself hands over: `arg0`…, `sarg0`…, `retval`, `func`, `ctx`, `probe`, `probetype`.
+
+use btc_abi as abi;
 
 use super::argument::unsigned;
 use super::symbol::user_symbol;
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Context, Expr, IntType, Type};
-use crate::provider::{Func, Numbered};
+use crate::host::CType;
+use crate::ir::{Context, Expr, IntType, Space, Type};
+use crate::provider::iter::context_type;
+use crate::provider::{Func, Numbered, no_btf};
 use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -13,6 +17,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::word("sarg", on_stack),
     Function::word("retval", return_value),
     Function::word("func", function_name),
+    Function::word("ctx", whole_context),
     Function::word("probe", probe_name),
     Function::word("probetype", |l, call| {
         Some(l.string(l.probe.provider.as_bytes(), call.span))
@@ -117,6 +122,23 @@ fn function_name(l: &mut Lowering, call: &Call) -> Option<Expr> {
             Some(user_symbol(address, call))
         }
     }
+}
+
+/// What the kernel hands an iterator's program: its objects are in kernel memory, and so are the pointers to them.
+fn whole_context(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let abi::Attach::Iter { name, .. } = &l.probe.attach else {
+        return not_here(l, call);
+    };
+    let Some(record) = l.host.record(&context_type(name), false) else {
+        l.report(no_btf(call.span, l.probe.provider));
+        return None;
+    };
+    let ty = Type::Pointer {
+        to: Box::new(l.ctype(&CType::Record(record))),
+        space: Space::Kernel,
+    };
+    let address = l.context(Context::Pointer, call.span);
+    Some(l.convert(address, ty))
 }
 
 /// A pattern's probes share one program: which of them ran is in the attach cookie.

@@ -29,6 +29,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
 ];
 
+/// The number of a signal by its name, which may have `SIG` before it.
+#[must_use]
+pub fn signal_number(name: &str) -> Option<u64> {
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let found = SIGNALS.iter().find(|(name, _)| *name == short);
+    found.map(|(_, number)| *number)
+}
+
 /// Numbers of asm-generic/signal.h, which x86 and arm64 share.
 const SIGNALS: &[(&str, u64)] = &[
     ("HUP", 1),
@@ -80,10 +89,8 @@ fn signal(l: &mut Lowering, call: &Call, helper: Helper) -> Option<Expr> {
     let argument = call.arguments.first()?;
     let number = if l.literal_string(argument).is_some() {
         let name = argument::literal_text(l, call, 0)?;
-        let upper = name.to_ascii_uppercase();
-        let short = upper.strip_prefix("SIG").unwrap_or(&upper);
-        match SIGNALS.iter().find(|(n, _)| *n == short) {
-            Some((_, number)) => l.integer(*number, IntType::U64, argument.span),
+        match signal_number(&name) {
+            Some(number) => l.integer(number, IntType::U64, argument.span),
             None => {
                 let found = format!("`{}`", name.escape_debug());
                 return argument::wrong(l, call, 0, "the name of a signal", &found);

@@ -5,7 +5,7 @@ mod address;
 mod aggregate;
 mod argument;
 mod context;
-mod control;
+pub mod control;
 mod map;
 mod network;
 mod output;

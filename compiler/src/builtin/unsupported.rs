@@ -38,7 +38,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     later("kfunc_allowed"),
     later_word("dw_ustack"),
     later_word("usermode"),
-    later_word("ctx"),
 ];
 
 #[cfg(test)]

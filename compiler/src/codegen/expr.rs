@@ -502,7 +502,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// Eight bytes of the context.
-    fn context_word(&mut self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
+    pub fn context_word(&mut self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
         let context = Mem {
             at: self.context,
             align: 8,

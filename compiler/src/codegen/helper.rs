@@ -34,6 +34,8 @@ pub mod number {
     pub const JIFFIES: u32 = 118;
     pub const NS_PID_TGID: u32 = 120;
     pub const KTIME_BOOT_NS: u32 = 125;
+    pub const SEQ_PRINTF: u32 = 126;
+    pub const SEQ_WRITE: u32 = 127;
     pub const RINGBUF_OUTPUT: u32 = 130;
     pub const RINGBUF_RESERVE: u32 = 131;
     pub const RINGBUF_SUBMIT: u32 = 132;

@@ -10,6 +10,7 @@ mod debug_info;
 mod expr;
 mod flavor;
 mod helper;
+mod iterator;
 mod llvm_messages;
 mod loops;
 mod maps;

@@ -99,6 +99,8 @@ fn section(probe: &ir::Probe) -> String {
         (ProgramKind::Fentry, _) => "fentry".to_owned(),
         (ProgramKind::Fexit, A::Fexit { function, .. }) => format!("fexit/{function}"),
         (ProgramKind::Fexit, _) => "fexit".to_owned(),
+        (ProgramKind::Iterator, A::Iter { name, .. }) => format!("iter/{name}"),
+        (ProgramKind::Iterator, _) => "iter".to_owned(),
     }
 }
 
@@ -160,11 +162,22 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
     emitter.at(probe.span);
     emitter.make_frame()?;
     emitter.make_locals()?;
+    if probe.kind == ProgramKind::Iterator {
+        emitter.begin_object()?;
+    }
     emitter.body(&probe.body)?;
     emitter.jump(exit)?;
     emitter.enter(exit);
     let zero = emitter.i32(0);
-    emitter.builder.build_return(Some(&zero))?;
+    let status = match probe.status {
+        Some(local) => {
+            let (at, _) = emitter.local(local)?;
+            let status = emitter.load_int(unit.i64, at)?;
+            emitter.resize(status, unit.i32, true)?
+        }
+        None => zero,
+    };
+    emitter.builder.build_return(Some(&status))?;
     emitter.finish_entry(body, zero)?;
     Ok(Finished {
         scratch: emitter.scratch_max,

@@ -24,6 +24,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if record.fields.len() != values.len() {
             return Err(Bug::new("a record with other fields than planned"));
         }
+        if self.is_pinned_iterator() {
+            return self.print_to_reader(&record.kind, values);
+        }
         let ring = manifest
             .maps
             .iter()

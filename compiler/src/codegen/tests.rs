@@ -84,6 +84,7 @@ fn probe(kind: ProgramKind, attach: abi::Attach, locals: Vec<Local>, body: Vec<S
         kind,
         attach,
         locals,
+        status: None,
         body,
         span: span(),
     }

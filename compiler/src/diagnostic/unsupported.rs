@@ -66,12 +66,8 @@ table! {
         Subprogram = "an `fn` subprogram",
     }
     Probes {
-        Watchpoint = "a `watchpoint` probe",
+        WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        Iter = "an `iter` probe",
-        SelfProbe = "a `self` probe",
-        Test = "a `test` probe",
-        Bench = "a `bench` probe",
         KprobeAddress = "a `kprobe` at an address",
         BpfFentry = "an `fentry` or `fexit` probe of a BPF program",
         AttachParameter = "a positional parameter in an attach point",
@@ -80,7 +76,6 @@ table! {
         Assert = "`assert`",
         AssertStr = "`assert_str`",
         ContainerOf = "`container_of`",
-        Ctx = "`ctx`",
         DwUstack = "`dw_ustack`",
         Fail = "`fail`",
         Find = "`find`",
@@ -100,7 +95,7 @@ table! {
         WriteUser = "`write_user`",
     }
     Statements {
-        ReturnValue = "a probe that returns a value",
+        ReturnValue = "a value that a probe other than `test` and `bench` returns",
         LoopOverAggregation = "a loop over a map of histograms or stats",
     }
     Values {

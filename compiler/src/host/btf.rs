@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The kinds of include/uapi/linux/btf.h.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind(u32);
 
 impl Kind {
@@ -35,29 +35,33 @@ pub struct Btf {
     strings_len: u32,
     /// Where each type starts; vmlinux's first is `void` and has no bytes.
     types: Vec<usize>,
-    base: Option<Base>,
+    /// What a module's BTF continues.
+    base: Option<Rc<Btf>>,
+    /// Tells this BTF's records from others': 0 for vmlinux, a module's number, or [`REFERENCE`].
+    owner: u32,
     found: RefCell<HashMap<(Kind, String), Option<u32>>>,
 }
 
-/// What a module's BTF continues.
-struct Base {
-    btf: Rc<Btf>,
-    /// Tells this module's records from others'.
-    module: u32,
-}
+/// Whose records are those of the kernel that btc itself knows.
+pub const REFERENCE: u32 = u32::MAX;
 
 impl Btf {
     /// Raw BTF, or an ELF file with a `.BTF` section.
     pub fn parse(data: Vec<u8>) -> Result<Self, String> {
-        Self::open(data, None)
+        Self::open(data, None, 0)
+    }
+
+    /// The BTF of the kernel that btc itself knows.
+    pub fn parse_reference(data: Vec<u8>) -> Result<Self, String> {
+        Self::open(data, None, REFERENCE)
     }
 
     /// The split BTF of a module; `module` is its number, from 1.
     pub fn parse_module(data: Vec<u8>, base: Rc<Btf>, module: u32) -> Result<Self, String> {
-        Self::open(data, Some(Base { btf: base, module }))
+        Self::open(data, Some(base), module)
     }
 
-    fn open(data: Vec<u8>, base: Option<Base>) -> Result<Self, String> {
+    fn open(data: Vec<u8>, base: Option<Rc<Btf>>, owner: u32) -> Result<Self, String> {
         let data = if data.starts_with(b"\x7fELF") {
             let file = object::File::parse(data.as_slice()).map_err(|e| e.to_string())?;
             let section = file
@@ -107,6 +111,7 @@ impl Btf {
             strings_len,
             types,
             base,
+            owner,
             found,
         })
     }
@@ -114,7 +119,7 @@ impl Btf {
     /// The number of the first type that is this BTF's own, `void` aside.
     fn first(&self) -> u32 {
         let base = self.base.as_ref();
-        base.map_or(0, |base| base.btf.first() + base.btf.types.len() as u32)
+        base.map_or(0, |base| base.first() + base.types.len() as u32)
     }
 
     fn at(&self, id: u32) -> Option<usize> {
@@ -135,7 +140,7 @@ impl Btf {
     /// vmlinux's BTF for a number of its own types.
     fn base_of(&self, id: u32) -> Option<&Btf> {
         let base = self.base.as_ref()?;
-        (id < self.first()).then_some(&*base.btf)
+        (id < self.first()).then_some(&**base)
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -161,6 +166,11 @@ impl Btf {
         &rest[..end]
     }
 
+    /// A string by its offset.
+    pub fn text(&self, offset: u32) -> String {
+        String::from_utf8_lossy(self.bytes(offset)).into_owned()
+    }
+
     fn name(&self, at: usize) -> String {
         String::from_utf8_lossy(self.bytes(self.word(at))).into_owned()
     }
@@ -170,9 +180,9 @@ impl Btf {
         let Some(base) = &self.base else {
             return (self, self.strings + offset as usize);
         };
-        match offset.checked_sub(base.btf.strings_len) {
+        match offset.checked_sub(base.strings_len) {
             Some(own) => (self, self.strings + own as usize),
-            None => base.btf.string(offset),
+            None => base.string(offset),
         }
     }
 
@@ -271,10 +281,9 @@ impl Btf {
         }
     }
 
-    /// A record's number for the host: the module's above the type's.
+    /// A record's number for the host: its BTF's above the type's.
     pub fn number(&self, id: u32) -> u64 {
-        let module = self.base.as_ref().map_or(0, |base| base.module);
-        u64::from(module) << 32 | u64::from(id)
+        u64::from(self.owner) << 32 | u64::from(id)
     }
 
     /// Whether a pointer's target carries the type tag `user`, qualifiers aside.

@@ -39,6 +39,16 @@ const RECORDS: &[FixtureRecord] = &[
         &[("f_dentry", "dentry", 0), ("f_flags", "u32", 8)],
     ),
     (
+        "bpf_iter__task",
+        16,
+        &[("meta", "bpf_iter_meta", 0), ("task", "task_struct", 8)],
+    ),
+    (
+        "bpf_iter_meta",
+        24,
+        &[("session_id", "u64", 8), ("seq_num", "u64", 16)],
+    ),
+    (
         "dentry",
         16,
         &[("d_parent", "dentry", 0), ("d_flags", "u32", 8)],

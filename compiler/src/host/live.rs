@@ -1,8 +1,10 @@
-//! This machine, or the parts of another one given by `--btf` and `--sysroot`, answers sema's questions.
+//! This machine, or the parts of another one given by `--btf` and `--sysroot`, answers sema's questions; the reference
+//! kernel answers what it can't, and that is noted.
 
-use super::btf::{Btf, Kind};
+use super::btf::{Btf, Kind, REFERENCE};
 use super::libraries;
 use super::modules::KernelTypes;
+use super::reference::{RELEASE, Reference};
 use super::tracefs::{self, Tracefs};
 use super::user::UserBinaries;
 use super::{
@@ -11,6 +13,7 @@ use super::{
 };
 use crate::arch::Arch;
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Where the facts come from.
@@ -29,9 +32,46 @@ pub struct LiveHost {
     options: LiveOptions,
     btf: OnceCell<Result<KernelTypes, String>>,
     tracefs: OnceCell<Result<Tracefs, String>>,
+    reference: OnceCell<Result<Reference, String>>,
+    borrowed: RefCell<Borrowed>,
     /// Bodies of the script's own records, by id.
     script: RefCell<Vec<HostRecordBody>>,
     user: UserBinaries,
+}
+
+/// What the reference answered.
+#[derive(Default)]
+struct Borrowed {
+    /// There is no BTF here.
+    types: bool,
+    /// Why formats can't be read here.
+    formats: Option<String>,
+    /// What this machine's kernel does not have.
+    names: BTreeSet<String>,
+}
+
+impl Borrowed {
+    fn sentences(&self) -> Vec<String> {
+        let mut all = vec![];
+        if self.types {
+            all.push(format!(
+                "this machine has no kernel BTF: types are those of Linux {RELEASE}; --btf FILE names another kernel's"
+            ));
+        }
+        if let Some(why) = &self.formats {
+            all.push(format!(
+                "{why}: the members of tracepoints are those of Linux {RELEASE}"
+            ));
+        }
+        if !self.names.is_empty() {
+            let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+            all.push(format!(
+                "not known on this machine, taken from Linux {RELEASE}: {}",
+                names.join(", ")
+            ));
+        }
+        all
+    }
 }
 
 impl LiveHost {
@@ -41,6 +81,8 @@ impl LiveHost {
             options,
             btf: OnceCell::new(),
             tracefs: OnceCell::new(),
+            reference: OnceCell::new(),
+            borrowed: RefCell::default(),
             script: RefCell::default(),
             user: UserBinaries::default(),
         }
@@ -72,32 +114,87 @@ impl LiveHost {
         }
     }
 
-    fn prototype(&self, kind: Kind, name: &str, shown: &str) -> Option<Function> {
-        let (btf, id) = self.btf().ok()?.find(kind, name)?;
-        btf.prototype(shown, id)
+    /// The kernel that btc knows by itself. A `--btf` says which types are meant, so it has no say beside one.
+    fn reference(&self) -> Option<&Reference> {
+        let opened = self.reference.get_or_init(Reference::open);
+        opened.as_ref().ok()
+    }
+
+    /// Looks for a type here, then in the reference; `what` is what a note calls it.
+    fn look<'h, T>(
+        &'h self,
+        what: impl Fn() -> String,
+        find: impl Fn(&'h KernelTypes) -> Option<T>,
+    ) -> Option<T> {
+        let own = self.btf();
+        if let Some(found) = own.ok().and_then(&find) {
+            return Some(found);
+        }
+        if self.options.btf.is_some() {
+            return None;
+        }
+        let found = find(&self.reference()?.types)?;
+        let mut borrowed = self.borrowed.borrow_mut();
+        match own {
+            Ok(_) => borrowed.names.insert(what()),
+            Err(_) => std::mem::replace(&mut borrowed.types, true),
+        };
+        Some(found)
+    }
+
+    /// A tracepoint of the reference; `missing` is why this machine does not tell.
+    fn borrowed_tracepoint(
+        &self,
+        category: &str,
+        event: &str,
+        missing: Option<&str>,
+    ) -> Option<TracepointFormat> {
+        let found = self.reference()?.tracepoint(category, event)?;
+        let mut borrowed = self.borrowed.borrow_mut();
+        match missing {
+            Some(why) => borrowed.formats = Some(why.to_owned()),
+            None => {
+                let name = format!("tracepoint {category}:{event}");
+                borrowed.names.insert(name);
+            }
+        }
+        Some(found)
+    }
+
+    /// What was asked of this machine and answered by the reference, in sentences.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.borrowed.borrow().sentences()
     }
 
     /// The type that tells best what a raw tracepoint hands over, after the pointer to its data.
     pub(super) fn event_prototype(&self, event: &str) -> Option<(&Btf, u32)> {
-        let types = self.btf().ok()?;
-        let count = |(btf, id): (&Btf, u32)| Some(btf.prototype(event, id)?.parameters.len());
-        // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
-        // is made of do. 5.10 has the first of them, and a class of events shares the last.
-        let typed = types.find(Kind::TYPEDEF, &format!("btf_trace_{event}"));
-        let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
-            .iter()
-            .find_map(|prefix| types.find(Kind::FUNC, &format!("{prefix}{event}")));
-        match (typed, named) {
-            (Some(typed), Some(named)) if count(typed) != count(named) => Some(typed),
-            (typed, named) => named.or(typed),
-        }
+        let what = || format!("raw tracepoint {event}");
+        self.look(what, |types| prototype_of_event(types, event))
+    }
+}
+
+fn prototype_of_event<'t>(types: &'t KernelTypes, event: &str) -> Option<(&'t Btf, u32)> {
+    let count = |(btf, id): (&Btf, u32)| Some(btf.prototype(event, id)?.parameters.len());
+    // The typedef is what the kernel's verifier goes by, but names no parameters; the functions that the tracepoint
+    // is made of do. 5.10 has the first of them, and a class of events shares the last.
+    let typed = types.find(Kind::TYPEDEF, &format!("btf_trace_{event}"));
+    let named = ["__traceiter_", "__probestub_", "__bpf_trace_"]
+        .iter()
+        .find_map(|prefix| types.find(Kind::FUNC, &format!("{prefix}{event}")));
+    match (typed, named) {
+        (Some(typed), Some(named)) if count(typed) != count(named) => Some(typed),
+        (typed, named) => named.or(typed),
     }
 }
 
 impl Host for LiveHost {
     fn record(&self, name: &str, union: bool) -> Option<HostRecord> {
-        let kind = if union { Kind::UNION } else { Kind::STRUCT };
-        let (btf, id) = self.btf().ok()?.find(kind, name)?;
+        let (kind, word) = match union {
+            true => (Kind::UNION, "union"),
+            false => (Kind::STRUCT, "struct"),
+        };
+        let (btf, id) = self.look(|| format!("{word} {name}"), |types| types.find(kind, name))?;
         Some(HostRecord {
             name: name.to_owned(),
             union,
@@ -109,7 +206,11 @@ impl Host for LiveHost {
     fn record_body(&self, record: &HostRecord) -> Option<HostRecordBody> {
         match record.origin {
             RecordOrigin::KernelBtf => {
-                let (btf, id) = self.btf().ok()?.numbered(record.id)?;
+                let types = match record.id >> 32 == u64::from(REFERENCE) {
+                    true => &self.reference()?.types,
+                    false => self.btf().ok()?,
+                };
+                let (btf, id) = types.numbered(record.id)?;
                 btf.body(id)
             }
             RecordOrigin::Script => {
@@ -121,36 +222,54 @@ impl Host for LiveHost {
     }
 
     fn enumeration(&self, name: &str) -> Option<HostEnum> {
-        let types = self.btf().ok()?;
-        let found = types.find(Kind::ENUM, name);
-        let (btf, id) = found.or_else(|| types.find(Kind::ENUM64, name))?;
-        match btf.ctype(id) {
-            CType::Enum(found) => Some(found),
-            _ => None,
-        }
+        self.look(
+            || format!("enum {name}"),
+            |types| {
+                let found = types.find(Kind::ENUM, name);
+                let (btf, id) = found.or_else(|| types.find(Kind::ENUM64, name))?;
+                match btf.ctype(id) {
+                    CType::Enum(found) => Some(found),
+                    _ => None,
+                }
+            },
+        )
     }
 
     fn enum_constant(&self, name: &str) -> Option<(HostEnum, u64)> {
-        let mut all = self.btf().ok()?.all();
-        all.find_map(|btf| btf.enum_constant(name))
+        self.look(
+            || format!("constant {name}"),
+            |types| types.all().find_map(|btf| btf.enum_constant(name)),
+        )
     }
 
     fn typedef(&self, name: &str) -> Option<CType> {
-        let (btf, id) = self.btf().ok()?.find(Kind::TYPEDEF, name)?;
-        Some(btf.ctype(id))
+        let find = |types: &'_ KernelTypes| {
+            let (btf, id) = types.find(Kind::TYPEDEF, name)?;
+            Some(btf.ctype(id))
+        };
+        self.look(|| format!("type {name}"), find)
     }
 
     fn function(&self, module: Option<&str>, name: &str) -> Option<Function> {
-        let types = self.btf().ok()?;
-        if module.is_none() {
-            return self.prototype(Kind::FUNC, name, name);
-        }
-        let mut within = types.within(module).into_iter();
-        within.find_map(|btf| btf.prototype(name, btf.find(Kind::FUNC, name)?))
+        self.look(
+            || format!("function {name}"),
+            |types| {
+                let Some(module) = module else {
+                    let (btf, id) = types.find(Kind::FUNC, name)?;
+                    return btf.prototype(name, id);
+                };
+                let mut within = types.within(Some(module)).into_iter();
+                within.find_map(|btf| btf.prototype(name, btf.find(Kind::FUNC, name)?))
+            },
+        )
     }
 
     fn functions(&self, module: Option<&str>, pattern: &str) -> Vec<String> {
-        let Ok(types) = self.btf() else { return vec![] };
+        // A pattern means what is here, as long as there is anything.
+        let reference = || self.reference().map(|reference| &reference.types);
+        let Some(types) = self.btf().ok().or_else(reference) else {
+            return vec![];
+        };
         let within = types.within(module).into_iter();
         let mut names: Vec<String> = within
             .flat_map(|btf| btf.function_names())
@@ -171,17 +290,28 @@ impl Host for LiveHost {
     }
 
     fn tracepoint(&self, category: &str, event: &str) -> Result<Option<TracepointFormat>, String> {
-        let path = self.events()?.join(category).join(event);
-        match std::fs::read_to_string(path.join("format")) {
-            Ok(text) => Ok(Some(tracefs::parse(&text, category))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(format!("{}: {e}", path.display())),
+        let read = |events: &Path| {
+            let path = events.join(category).join(event);
+            match std::fs::read_to_string(path.join("format")) {
+                Ok(text) => Ok(Some(tracefs::parse(&text, category))),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(format!("{}: {e}", path.display())),
+            }
+        };
+        match self.events().and_then(read) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => Ok(self.borrowed_tracepoint(category, event, None)),
+            Err(why) => match self.borrowed_tracepoint(category, event, Some(&why)) {
+                Some(found) => Ok(Some(found)),
+                None => Err(why),
+            },
         }
     }
 
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)> {
         let Ok(events) = self.events() else {
-            return vec![];
+            let reference = self.reference();
+            return reference.map_or(vec![], |known| known.tracepoints(category, event));
         };
         let mut found = vec![];
         for group in directories(events).filter(|g| matches(category, g)) {
@@ -204,7 +334,7 @@ impl Host for LiveHost {
     }
 
     fn has_kernel_btf(&self) -> bool {
-        self.btf().is_ok()
+        self.btf().is_ok() || (self.options.btf.is_none() && self.reference().is_some())
     }
 
     fn c_definitions(

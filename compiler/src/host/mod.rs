@@ -9,6 +9,7 @@ pub mod inventory;
 mod libraries;
 pub mod live;
 pub mod modules;
+pub mod reference;
 pub mod tracefs;
 pub mod user;
 
@@ -210,7 +211,7 @@ pub trait Host {
     fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String>;
     /// A struct of a program or library as it is compared on the target, and the number of its binary.
     fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)>;
-    /// Whether kernel BTF was found at all (else type questions have no answer here).
+    /// Whether kernel types are known at all (else type questions have no answer here).
     fn has_kernel_btf(&self) -> bool;
     /// Parses a script's C preamble; what it defines, and all complaints. Fails only when libclang can't be had.
     fn c_definitions(

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::btf::{Btf, Kind};
+use super::btf::{Btf, Kind, REFERENCE};
 use super::matches;
 
 /// The kernel's types. Modules are opened when vmlinux lacks something.
@@ -26,6 +26,15 @@ impl KernelTypes {
             directory,
             modules: OnceCell::new(),
         })
+    }
+
+    /// A kernel whose modules are not known.
+    pub fn of(vmlinux: Btf) -> Self {
+        KernelTypes {
+            vmlinux: Rc::new(vmlinux),
+            directory: None,
+            modules: OnceCell::new(),
+        }
     }
 
     fn modules(&self) -> &[(String, Btf)] {
@@ -94,10 +103,11 @@ impl KernelTypes {
     /// What [`Btf::number`] made of a type.
     pub fn numbered(&self, number: u64) -> Option<(&Btf, u32)> {
         let id = u32::try_from(number & u64::from(u32::MAX)).ok()?;
-        let module = usize::try_from(number >> 32).ok()?;
-        let Some(index) = module.checked_sub(1) else {
+        let owner = number >> 32;
+        if owner == 0 || owner == u64::from(REFERENCE) {
             return Some((&self.vmlinux, id));
-        };
+        }
+        let index = usize::try_from(owner - 1).ok()?;
         self.modules().get(index).map(|(_, btf)| (btf, id))
     }
 }

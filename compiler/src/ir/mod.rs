@@ -118,6 +118,8 @@ pub struct Probe {
     pub kind: ProgramKind,
     pub attach: abi::Attach,
     pub locals: Vec<Local>,
+    /// What the program returns; 0 without.
+    pub status: Option<LocalId>,
     pub body: Vec<Stmt>,
     /// Of the attach point.
     pub span: Span,
@@ -140,6 +142,8 @@ pub enum ProgramKind {
     BtfTracepoint,
     Fentry,
     Fexit,
+    /// struct bpf_iter__NAME: pointers to struct bpf_iter_meta and to the object, then what the iterator adds.
+    Iterator,
 }
 
 /// A scratch variable. Every local starts as zero bytes.

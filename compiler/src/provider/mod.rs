@@ -5,22 +5,27 @@ mod begin_end;
 mod fentry;
 mod hardware;
 mod interval;
+pub mod iter;
 mod kprobe;
 mod perf;
 mod point;
 mod profile;
 mod rawtracepoint;
+mod self_signal;
 mod software;
 mod timer;
 mod tracepoint;
+mod trial;
 mod unsupported;
 mod uprobe;
 mod usdt;
+mod watchpoint;
 
 pub use timer::duration;
 
 use btc_abi as abi;
 
+use crate::arch::Arch;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Host, TracepointFormat};
 use crate::ir::{Context, ProgramKind};
@@ -45,6 +50,8 @@ pub struct Provider {
 /// What a provider may ask.
 pub struct Environment<'a> {
     pub host: &'a dyn Host,
+    /// The machine that the executable is for.
+    pub arch: Arch,
     pub unsafe_mode: bool,
     /// Largest number of probes that one attach point may expand to at compile time.
     pub max_probes: u64,
@@ -127,7 +134,7 @@ pub enum Func {
 }
 
 /// Typed arguments were asked for and this machine has no BTF.
-fn no_btf(span: Span, provider: &str) -> Diagnostic {
+pub(crate) fn no_btf(span: Span, provider: &str) -> Diagnostic {
     Diagnostic::error(
         Code::UnknownType,
         span,
@@ -154,12 +161,12 @@ const PROVIDERS: &[Provider] = &[
     uprobe::UPROBE,
     uprobe::URETPROBE,
     usdt::USDT,
-    unsupported::WATCHPOINT,
+    watchpoint::WATCHPOINT,
     unsupported::ASYNCWATCHPOINT,
-    unsupported::ITER,
-    unsupported::SELF,
-    unsupported::TEST,
-    unsupported::BENCH,
+    iter::ITER,
+    self_signal::SELF,
+    trial::TEST,
+    trial::BENCH,
 ];
 
 /// The provider that a name or alias means.

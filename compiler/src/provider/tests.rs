@@ -111,6 +111,7 @@ fn resolve_on(host: &Small, text: &str) -> Result<ProbeContext, Diagnostic> {
     let provider = lookup(&point.provider.text).unwrap();
     let environment = Environment {
         host,
+        arch: Arch::X86_64,
         unsafe_mode: false,
         max_probes: 1024,
     };
@@ -393,7 +394,7 @@ fn markers() {
 
 #[test]
 fn probe_types_of_later_issues_say_so() {
-    for text in ["w:0x1:8:w", "iter:task", "self:signal:USR1"] {
+    for text in ["w:f+arg0:8:w", "asyncwatchpoint:0x1:8:w"] {
         assert!(refused(text).starts_with("not-supported-yet"), "{text}");
     }
     assert!(refused("begin:1").contains("does not take `1` here"));

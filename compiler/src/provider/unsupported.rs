@@ -16,10 +16,5 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    WATCHPOINT = "watchpoint", &["w"], Watchpoint;
     ASYNCWATCHPOINT = "asyncwatchpoint", &["aw"], AsyncWatchpoint;
-    ITER = "iter", &["it"], Iter;
-    SELF = "self", &[], SelfProbe;
-    TEST = "test", &[], Test;
-    BENCH = "bench", &[], Bench;
 }

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::ir::{
     self, Expr, ExprKind, Helper, IntType, LocalId, RecordId, SlotId, Stmt, StmtKind, Type,
 };
-use crate::provider::ProbeContext;
+use crate::provider::{ProbeContext, iter};
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
 
@@ -40,6 +40,8 @@ pub struct Lowering<'a> {
     pub(super) positional: Vec<Option<abi::ParameterType>>,
     pub(super) named: Vec<abi::Parameter>,
     pub(super) locals: Vec<ir::Local>,
+    /// Where the probe's return value is, once it returns one.
+    pub(super) status: Option<LocalId>,
     /// Of the user function whose arguments the current probe reads by name, and its binary's number.
     pub(super) signature: Option<(usize, abi::Signature)>,
     /// Statement lists under construction; a prelude goes to the innermost.
@@ -259,7 +261,12 @@ impl Lowering<'_> {
 
     /// Sends a record of `values` here; the call's own value is Void.
     pub fn emit(&mut self, kind: abi::RecordKind, values: Vec<Expr>, span: Span) -> Expr {
-        let fields = values.iter().map(|v| v.ty.clone()).collect();
+        let fields: Vec<_> = values.iter().map(|v| v.ty.clone()).collect();
+        if let abi::Attach::Iter { pin: Some(_), .. } = self.probe.attach
+            && let Some(message) = iter::refused_when_pinned(&kind, &fields)
+        {
+            self.report(Diagnostic::error(Code::WrongProbe, span, message));
+        }
         let record = self.record(kind, fields, span);
         self.push(StmtKind::Emit { record, values }, span);
         self.void(span)

@@ -193,6 +193,7 @@ fn resolve<'p>(
 ) -> Vec<Body<'p>> {
     let environment = Environment {
         host,
+        arch: options.arch,
         unsafe_mode: options.unsafe_mode,
         max_probes: settings.target.max_probes,
     };
@@ -228,7 +229,23 @@ fn resolve<'p>(
         }
     }
     number_probes(&mut bodies);
+    same_names(&bodies, diagnostics);
     bodies
+}
+
+/// Results of tests and benches are told by name.
+fn same_names(bodies: &[Body], diagnostics: &mut Diagnostics) {
+    let mut named: HashMap<&str, &ProbeContext> = HashMap::new();
+    for context in bodies.iter().map(|body| &body.context) {
+        if !context.attach.is_trial() {
+            continue;
+        }
+        if let Some(first) = named.insert(&context.name, context) {
+            let message = format!("`{}` is there twice", context.name);
+            let twice = Diagnostic::error(Code::DuplicateName, context.span, message);
+            diagnostics.push(twice.with_label(first.span, "first here"));
+        }
+    }
 }
 
 /// A name that a wildcard matches is known to the target alone, as a number. A map's keys are of one type, so all
@@ -280,6 +297,7 @@ impl Context<'_> {
             positional: vec![],
             named: vec![],
             locals: vec![],
+            status: None,
             signature: None,
             blocks: vec![],
             loops: 0,
@@ -293,6 +311,7 @@ impl Context<'_> {
             lowering.probe = &body.context;
             lowering.scopes.start_probe(index);
             lowering.locals = vec![];
+            lowering.status = None;
             lowering.expanded = 0;
             let statements = probe_body(&mut lowering, body);
             probes.push(ir::Probe {
@@ -301,6 +320,7 @@ impl Context<'_> {
                 kind: body.context.kind,
                 attach: body.context.attach.clone(),
                 locals: std::mem::take(&mut lowering.locals),
+                status: lowering.status,
                 body: statements,
                 span: body.context.span,
             });

@@ -126,15 +126,7 @@ impl Lowering<'_> {
             StatementKind::Continue => self.jump("continue", StmtKind::Continue, span),
             StatementKind::Return(None) => self.push(StmtKind::Return, span),
             StatementKind::Return(Some(value)) => {
-                if self
-                    .integer_argument(value, "the value of `return`")
-                    .is_some()
-                {
-                    self.report(Diagnostic::not_supported_yet(
-                        value.span,
-                        Unsupported::ReturnValue,
-                    ));
-                }
+                self.return_value(value, span);
             }
             StatementKind::Block(block) => {
                 if let Some(Some(value)) = self.block(block) {
@@ -154,6 +146,27 @@ impl Lowering<'_> {
         } else {
             self.push(kind, span);
         }
+    }
+
+    /// `return value`, whose value is for `--test` to judge.
+    fn return_value(&mut self, value: &ast::Expr, span: Span) {
+        let Some(status) = self.integer_argument(value, "the value of `return`") else {
+            return;
+        };
+        if !self.probe.attach.is_trial() {
+            let row = Unsupported::ReturnValue;
+            self.report(Diagnostic::not_supported_yet(value.span, row));
+            return;
+        }
+        let wide = Type::Int(IntType::I64);
+        let local = match self.status {
+            Some(local) => local,
+            None => self.new_local(wide.clone()),
+        };
+        self.status = Some(local);
+        let value = self.convert(status, wide);
+        self.push(StmtKind::SetLocal { local, value }, span);
+        self.push(StmtKind::Return, span);
     }
 
     /// An expression for what it does.

@@ -76,10 +76,14 @@ impl Needs {
 fn provider(attach: &Attach) -> &'static str {
     match attach {
         Attach::Begin | Attach::End => "begin_end::BeginEnd",
+        Attach::SelfSignal { .. } => "self_signal::SelfSignal",
+        Attach::Test { .. } | Attach::Bench { .. } => "trial::TestBench",
         Attach::Interval { .. } => "interval::Interval",
         Attach::Profile { .. } => "profile::Profile",
         Attach::Software { .. } => "software::Software",
         Attach::Hardware { .. } => "hardware::Hardware",
+        Attach::Watchpoint { .. } => "watchpoint::Watchpoint",
+        Attach::Iter { .. } => "iter::Iter",
         Attach::Tracepoint { .. } => "tracepoint::Tracepoint",
         Attach::RawTracepoint { .. } => "rawtracepoint::Rawtracepoint",
         Attach::Kprobe { .. } | Attach::Kretprobe { .. } => "kprobe::Kprobe",

@@ -46,6 +46,12 @@ describe! {
     pub enum Attach {
         Begin,
         End,
+        /// Whenever the executable gets this signal (a number of asm-generic/signal.h).
+        SelfSignal { signal: u32, },
+        /// Run by `--test` and by nothing else; passes where it returns 0.
+        Test { name: Text, },
+        /// Run by `--bench` and by nothing else, over and over.
+        Bench { name: Text, },
         /// On one CPU.
         Interval { period: PerfPeriod, },
         /// On every CPU.
@@ -53,6 +59,12 @@ describe! {
         /// `event` is PERF_COUNT_SW_* of linux/perf_event.h; samples every `count` events.
         Software { event: u64, count: u64, },
         Hardware { event: u64, count: u64, },
+        /// Accesses to `length` bytes at `address`; `access` is bits of HW_BREAKPOINT_R, _W and _X of
+        /// linux/hw_breakpoint.h.
+        Watchpoint { address: u64, length: u32, access: u32, },
+        /// Every object of a kernel iterator (`bpf_iter_NAME`), once. `pin`: a path, relative to /sys/fs/bpf, where the iterator is
+        /// left for others to read.
+        Iter { name: Text, pin: Option<Text>, },
         Tracepoint { category: Text, event: Text, },
         /// `btf`: a tp_btf program (BPF_TRACE_RAW_TP); otherwise a raw_tp one.
         RawTracepoint { event: Text, btf: bool, },
@@ -66,6 +78,14 @@ describe! {
         /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
         /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
         Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },
+    }
+}
+
+impl Attach {
+    /// Whether it runs only when the executable is asked to `--test` or `--bench`.
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        matches!(self, Attach::Test { .. } | Attach::Bench { .. })
     }
 }
 

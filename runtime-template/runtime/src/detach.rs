@@ -19,7 +19,8 @@ pub fn stop(attachments: Vec<Attachment>) -> Idle {
     let mut links = Vec::new();
     for attachment in attachments {
         match attachment {
-            Attachment::Link(link) => links.push(link),
+            Attachment::Link(link) | Attachment::Iterator(link) => links.push(link),
+            Attachment::Pinned { .. } => {}
             Attachment::Libbpf(link) => drop(link),
             Attachment::Perf { link, event } => {
                 links.extend(link);

@@ -36,6 +36,7 @@ pub mod dwarf;
 pub mod elf;
 pub mod error;
 pub mod format;
+mod iterate;
 mod ld_cache;
 pub mod library;
 mod load;

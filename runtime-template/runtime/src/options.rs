@@ -6,6 +6,7 @@ use btc_abi::{Manifest, TargetValue};
 
 use crate::Error;
 use crate::parameters::Parameters;
+use crate::plan::Mode;
 use crate::report::{Buffering, OutputFormat};
 use crate::usage;
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub warn_failed_reads: bool,
     pub no_warnings: bool,
     pub purpose: Purpose,
+    /// `--test` and `--bench`
+    pub mode: Mode,
     pub parameters: Parameters,
 }
 
@@ -71,6 +74,7 @@ pub fn parse(
             warn_failed_reads: false,
             no_warnings: false,
             purpose: Purpose::Trace,
+            mode: Mode::Trace,
             parameters: Parameters::new(manifest),
         },
         positional: Vec::new(),
@@ -141,6 +145,8 @@ impl Reader<'_> {
                 "no-warnings" => self.options.no_warnings = true,
                 "dry-run" => self.options.purpose = Purpose::DryRun,
                 "list" => self.options.purpose = Purpose::List,
+                "test" if Mode::Test.is_of(self.manifest) => self.options.mode = Mode::Test,
+                "bench" if Mode::Bench.is_of(self.manifest) => self.options.mode = Mode::Bench,
                 "unsafe" if self.manifest.unsafe_mode => {}
                 "unsafe" => {
                     return Err(Error::usage(format!(

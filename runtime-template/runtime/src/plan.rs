@@ -25,13 +25,48 @@ pub struct Planned {
     pub provider: &'static dyn Provider,
     /// Empty: missing on this target, the program is not loaded.
     pub sites: Vec<Site>,
+    /// Not left out by the run's mode.
+    pub wanted: bool,
 }
 
-/// Finds the sites of every probe.
+/// What the executable was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Trace,
+    /// `--test`: `begin`, tests, `end`.
+    Test,
+    /// `--bench`: `begin`, benches, `end`.
+    Bench,
+}
+
+impl Mode {
+    /// Whether a probe is not left out.
+    fn wants(self, probe: &Probe) -> bool {
+        match probe.attach {
+            Attach::Begin | Attach::End => true,
+            Attach::Test { .. } => self == Mode::Test,
+            Attach::Bench { .. } => self == Mode::Bench,
+            _ => self == Mode::Trace,
+        }
+    }
+
+    /// Whether a script has probes that no other mode has.
+    #[must_use]
+    pub fn is_of(self, manifest: &Manifest) -> bool {
+        (manifest.probes.iter()).any(|probe| self.wants(probe) && !is_edge(probe))
+    }
+}
+
+fn is_edge(probe: &Probe) -> bool {
+    matches!(probe.attach, Attach::Begin | Attach::End)
+}
+
+/// Finds the sites of every probe that the mode wants.
 pub fn make(
     tracer: &Tracer,
     config: &Config,
     target: &Target,
+    mode: Mode,
     warnings: bool,
 ) -> Result<Plan, Error> {
     let mut plan = Plan {
@@ -45,6 +80,10 @@ pub fn make(
     let mut count = 0;
     for (index, probe) in tracer.manifest.probes.iter().enumerate() {
         let provider = provider(tracer, probe)?;
+        if !mode.wants(probe) {
+            plan.probes.push(Planned::unwanted(probe, provider));
+            continue;
+        }
         let mut sites = match provider.find(probe, target) {
             Ok(sites) => sites,
             Err(error) if config.missing_probes == MissingProbes::Error => return Err(error),
@@ -52,9 +91,8 @@ pub fn make(
                 missing(config, warnings, error)?;
                 count += 1;
                 plan.probes.push(Planned {
-                    probe,
-                    provider,
-                    sites: Vec::new(),
+                    wanted: true,
+                    ..Planned::unwanted(probe, provider)
                 });
                 continue;
             }
@@ -74,6 +112,7 @@ pub fn make(
             probe,
             provider,
             sites,
+            wanted: true,
         });
     }
     if count as u64 > config.max_probes {
@@ -149,6 +188,21 @@ pub fn missing(config: &Config, warnings: bool, error: Error) -> Result<(), Erro
     }
 }
 
+/// The error of a run without a single site.
+#[must_use]
+pub fn nothing_to_attach(manifest: &Manifest) -> Error {
+    let trials = match (Mode::Test.is_of(manifest), Mode::Bench.is_of(manifest)) {
+        (false, false) => {
+            return Error::new("no probe of the script can be attached on this machine");
+        }
+        (true, false) => "--test runs its tests",
+        (false, true) => "--bench runs its benches",
+        (true, true) => "--test runs its tests, --bench its benches",
+    };
+    let name = &manifest.name;
+    Error::new(format!("{name} has nothing to trace here; {trials}"))
+}
+
 fn provider(tracer: &Tracer, probe: &Probe) -> Result<&'static dyn Provider, Error> {
     (tracer.providers.iter().copied())
         .find(|provider| provider.handles(&probe.attach))
@@ -161,6 +215,15 @@ fn provider(tracer: &Tracer, probe: &Probe) -> Result<&'static dyn Provider, Err
 }
 
 impl Planned {
+    fn unwanted(probe: &'static Probe, provider: &'static dyn Provider) -> Self {
+        Planned {
+            probe,
+            provider,
+            sites: Vec::new(),
+            wanted: false,
+        }
+    }
+
     /// When the probe's program comes into play.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -173,6 +236,38 @@ impl Plan {
     #[must_use]
     pub fn sites(&self) -> usize {
         self.probes.iter().map(|planned| planned.sites.len()).sum()
+    }
+
+    /// How many sites are neither run before the others attach nor attached.
+    #[must_use]
+    pub fn sites_of_later_phases(&self) -> usize {
+        let later = self
+            .probes
+            .iter()
+            .filter(|planned| !matches!(planned.phase(), Phase::Begin | Phase::Trace));
+        later.map(|planned| planned.sites.len()).sum()
+    }
+
+    /// The signals of `self` probes.
+    #[must_use]
+    pub fn traced_signals(&self) -> Vec<i32> {
+        let wanted = self.probes.iter().filter(|planned| planned.wanted);
+        wanted
+            .filter_map(|planned| match planned.phase() {
+                Phase::Signal(signal) => Some(signal),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether there is nothing to trace but what iterators give at once.
+    #[must_use]
+    pub fn is_iteration(&self) -> bool {
+        let mut traced = (self.of(Phase::Trace))
+            .filter(|planned| !planned.sites.is_empty())
+            .peekable();
+        traced.peek().is_some()
+            && traced.all(|planned| matches!(planned.probe.attach, Attach::Iter { .. }))
     }
 
     /// The probes of one phase.
@@ -229,7 +324,7 @@ impl Plan {
                 }
                 text.push('\n');
             }
-            if planned.sites.is_empty() {
+            if planned.sites.is_empty() && planned.wanted {
                 let _ = writeln!(text, "{} (missing)", planned.probe.name);
             }
         }
@@ -242,6 +337,9 @@ impl Plan {
 pub enum Phase {
     Begin,
     Trace,
+    /// This signal has come.
+    Signal(i32),
+    Trial,
     End,
 }
 
@@ -250,6 +348,8 @@ impl Phase {
         match probe.attach {
             Attach::Begin => Phase::Begin,
             Attach::End => Phase::End,
+            Attach::SelfSignal { signal } => Phase::Signal(signal.cast_signed()),
+            Attach::Test { .. } | Attach::Bench { .. } => Phase::Trial,
             _ => Phase::Trace,
         }
     }

@@ -19,6 +19,8 @@ pub enum Ending {
     Signal,
     /// The `-p` or `-c` process is gone.
     Process,
+    /// Nothing is left to wait for.
+    Done,
 }
 
 /// Records between two looks at signals and processes.
@@ -64,6 +66,16 @@ impl<'s, 'o> State<'s, 'o> {
             }
         }
     }
+}
+
+/// What a run waits for beside records and signals.
+pub struct Watched {
+    /// A pidfd of the `-p` or `-c` process.
+    pub process: Option<OwnedFd>,
+    /// The process whose mappings the symbolizer follows.
+    pub followed: Option<Followed>,
+    /// What the output is written to, if that is a pipe.
+    pub pipe: Option<RawFd>,
 }
 
 /// A process that the symbolizer follows, so that its stacks have names after its end.
@@ -117,28 +129,49 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         Ok(state.exit.is_none() && usize::try_from(count).is_ok_and(|count| count < limit))
     }
 
-    /// Sleeps and handles records until something ends the run. `process` is a pidfd; `followed` the process whose
-    /// mappings the symbolizer follows; `pipe` what the output is written to, if that is a pipe.
+    /// The session, between two looks at the ring buffer.
+    pub fn session<T>(&self, work: impl FnOnce(&mut Session<'o>) -> T) -> T {
+        work(self.state.borrow_mut().session)
+    }
+
+    /// Handles all that the ring buffer holds; the end of the run if the script asked for it.
+    pub fn take(&self) -> Result<Option<Ending>, Error> {
+        loop {
+            let empty = self.consume(BATCH)?;
+            if let Some(status) = self.state.borrow().exit {
+                return Ok(Some(Ending::Exit(status)));
+            }
+            if empty {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sleeps and handles records until something ends the run. `on_signal` is called for each signal that does not.
     pub fn poll(
         &self,
         signals: &Signals,
-        process: Option<&OwnedFd>,
-        followed: Option<Followed>,
-        pipe: Option<RawFd>,
+        watched: &Watched,
+        mut on_signal: impl FnMut(libc::c_int) -> Result<(), Error>,
     ) -> Result<Ending, Error> {
+        let Watched {
+            process,
+            followed,
+            pipe,
+        } = watched;
         let mut waiting = vec![pollfd(signals.fd())];
-        waiting.extend(process.map(|process| pollfd(process.as_raw_fd())));
+        waiting.extend(process.iter().map(|process| pollfd(process.as_raw_fd())));
         let sources = waiting.len();
         waiting.extend(self.buffer.as_ref().map(|buffer| pollfd(buffer.epoll_fd())));
         let mappings = waiting.len();
-        waiting.extend(followed.as_ref().map(|followed| pollfd(followed.fd)));
+        waiting.extend(followed.iter().map(|followed| pollfd(followed.fd)));
         let rest = self.rest();
         let mut last = 0;
         // A pipe has an error where its reader is gone, which is also seen while there is nothing to write.
         let reader = waiting.len();
-        waiting.extend(pipe.map(|fd| libc::pollfd {
+        waiting.extend(pipe.iter().map(|fd| libc::pollfd {
             events: 0,
-            ..pollfd(fd)
+            ..pollfd(*fd)
         }));
         let mut empty = false;
         loop {
@@ -160,13 +193,18 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
                 }
                 continue;
             }
-            if waiting[0].revents != 0 {
-                return Ok(Ending::Signal);
+            if waiting[0].revents != 0
+                && let Some(signal) = signals.next()
+            {
+                if signals.is_ending(signal) {
+                    return Ok(Ending::Signal);
+                }
+                on_signal(signal)?;
             }
             if waiting.get(reader).is_some_and(|pipe| pipe.revents != 0) {
                 return Err(Error::broken_pipe());
             }
-            if let (Some(followed), Some(ready)) = (&followed, waiting.get(mappings))
+            if let (Some(followed), Some(ready)) = (followed, waiting.get(mappings))
                 && ready.revents != 0
             {
                 self.state.borrow_mut().session.remember(followed.process);
@@ -188,15 +226,22 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
     /// How long records may gather: a program that finds the reader asleep wakes it, which costs more than all else that
     /// it does. In this time 1 GB a second fills half of the buffer.
     fn rest(&self) -> Duration {
-        let Some(buffer) = &self.buffer else {
+        if self.buffer.is_none() {
             return Duration::ZERO;
+        }
+        Duration::from_nanos(self.size() as u64 / 2).min(Duration::from_nanos(CLOSE / 2))
+    }
+
+    /// Bytes of the ring buffer; 0 where there is none.
+    pub fn size(&self) -> usize {
+        let Some(buffer) = &self.buffer else {
+            return 0;
         };
         // SAFETY: as in `produced`.
-        let bytes = unsafe {
+        unsafe {
             let ring = libbpf_sys::ring_buffer__ring(buffer.as_libbpf_object().as_ptr(), 0);
-            libbpf_sys::ring__size(ring)
-        };
-        Duration::from_nanos(bytes as u64 / 2).min(Duration::from_nanos(CLOSE / 2))
+            usize::try_from(libbpf_sys::ring__size(ring)).unwrap_or(usize::MAX)
+        }
     }
 
     /// Where the producers are: records up to there came before now.

@@ -1,6 +1,7 @@
 //! Records and maps → output: what every kind of record does, and what is printed when a run ends.
 
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use btc_abi::{Config, Format, Manifest, Map, MapRole, Record, RecordKind, Value};
@@ -72,6 +73,7 @@ pub struct Session<'a> {
     counters: Counters<'a>,
     /// CLOCK_MONOTONIC when losses were looked for.
     told_at: u64,
+    format: OutputFormat,
     output: Box<dyn Output>,
     /// Formatted text on its way out; kept so that a record costs no allocation.
     text: Vec<u8>,
@@ -104,9 +106,25 @@ impl<'a> Session<'a> {
             decoder,
             counters: Counters::find(setup.manifest, setup.object)?,
             told_at: clock_ns(libc::CLOCK_MONOTONIC),
+            format: setup.format,
             output,
             text: Vec::new(),
         })
+    }
+
+    #[must_use]
+    pub fn format(&self) -> OutputFormat {
+        self.format
+    }
+
+    /// Has results go elsewhere; where they went until now.
+    pub fn swap_output(&mut self, output: Box<dyn Output>) -> Box<dyn Output> {
+        std::mem::replace(&mut self.output, output)
+    }
+
+    /// Prints text that is in the output's format already.
+    pub fn raw(&mut self, text: &[u8]) -> Result<(), Error> {
+        self.output.raw(text)
     }
 
     /// `Attached N probes`: to standard error in text, a line of its own in JSON.
@@ -116,6 +134,12 @@ impl<'a> Session<'a> {
         }
         self.output.attached(probes)?;
         self.output.flush()
+    }
+
+    /// Where an iterator was left for others to read.
+    pub fn pinned(&mut self, path: &Path) -> Result<(), Error> {
+        let line = format!("Program pinned to {}\n", path.display());
+        self.output.printf(line.as_bytes())
     }
 
     /// Where user addresses are printed by name: a descriptor that is readable when [`Session::remember`] has something

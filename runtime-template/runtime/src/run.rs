@@ -5,20 +5,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use btc_abi::{Config, MissingProbes};
-use libbpf_rs::{AsRawLibbpf, MapCore, Object};
+use libbpf_rs::{AsRawLibbpf, MapCore, Object, ProgramMut};
 
-use crate::attach::{Attached, Attaching, Attachment};
+use crate::attach::{Attached, Attaching, Attachment, Trial};
 use crate::child::{self, Child};
 use crate::context::{self, Group};
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
-use crate::plan::{self, Phase, Plan, Planned};
-use crate::poll::{self, Ending, Followed, Records, State};
+use crate::plan::{self, Mode, Phase, Plan, Planned};
+use crate::poll::{self, Ending, Followed, Records, State, Watched};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
-use crate::{Context, Error, Tracer, config, detach, load};
+use crate::{Context, Error, Tracer, config, detach, iterate, load};
 
 /// The phases of a run.
 pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
@@ -50,14 +50,12 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     let child_pid = child.as_ref().map(|child| child.pid);
     let mut target = Target::new(options.pid.or(child_pid), options.verbose);
     target.program = child.as_ref().map(|child| child.program.clone());
-    let plan = plan::make(tracer, &config, &target, !options.no_warnings)?;
+    let plan = plan::make(tracer, &config, &target, options.mode, !options.no_warnings)?;
     if options.purpose == Purpose::DryRun {
         return print(&plan.describe());
     }
     if plan.sites() == 0 {
-        return Err(Error::new(
-            "no probe of the script can be attached on this machine",
-        ));
+        return Err(plan::nothing_to_attach(manifest));
     }
     raise_file_limit(plan.sites());
     load::capture_log(options.verbose);
@@ -80,31 +78,33 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         sites: 0,
     };
     // From here on a signal ends the run in order.
-    let signals = Signals::block()?;
+    let signals = Signals::block(&plan.traced_signals())?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
     attach.attach(&plan, &groups, Phase::Begin)?;
     attach.attach(&plan, &groups, Phase::Trace)?;
-    let ends = plan
-        .of(Phase::End)
-        .map(|planned| planned.sites.len())
-        .sum::<usize>();
-    session.attached(attach.sites + ends)?;
-    let (ending, idle) = trace(
-        &mut session,
-        &mut attach,
-        &plan,
-        &groups,
-        child.as_mut(),
-        &options,
+    session.attached(attach.sites + plan.sites_of_later_phases())?;
+    for attachment in &attach.attachments {
+        if let Attachment::Pinned { path } = attachment {
+            session.pinned(path)?;
+        }
+    }
+    if options.mode != Mode::Trace {
+        return try_out(&mut session, &mut attach, &plan, &groups);
+    }
+    let mut run = Run {
+        attach,
+        plan: &plan,
+        groups: &groups,
         signals,
-    )?;
-    drop(attach);
+    };
+    let (ending, idle) = run.trace(&mut session, child.as_mut(), &options)?;
+    drop(run);
     drop(session);
     drop(loaded);
     idle.release();
     Ok(match ending {
         Ending::Exit(status) => ExitCode::from(status as u8),
-        Ending::Signal | Ending::Process => ExitCode::SUCCESS,
+        Ending::Signal | Ending::Process | Ending::Done => ExitCode::SUCCESS,
     })
 }
 
@@ -115,7 +115,13 @@ fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCo
         config.missing_probes = MissingProbes::Warn;
     }
     let target = Target::new(options.pid, options.verbose);
-    let plan = plan::make(tracer, &config, &target, strict || !options.no_warnings)?;
+    let plan = plan::make(
+        tracer,
+        &config,
+        &target,
+        options.mode,
+        strict || !options.no_warnings,
+    )?;
     print(&plan.list(options.verbose))?;
     Ok(match strict && plan.is_incomplete() {
         true => ExitCode::FAILURE,
@@ -123,58 +129,137 @@ fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCo
     })
 }
 
-/// From the first record to the last line: poll, stop the programs, run the end probes, print.
-fn trace(
+/// The programs of a run, attached.
+struct Run<'a> {
+    attach: AttachPhase<'a>,
+    plan: &'a Plan,
+    groups: &'a [Vec<Group>],
+    signals: Signals,
+}
+
+impl Run<'_> {
+    /// From the first record to the last line: poll, stop the programs, run the end probes, print.
+    fn trace(
+        &mut self,
+        session: &mut Session<'_>,
+        mut child: Option<&mut Child>,
+        options: &Options,
+    ) -> Result<(Ending, detach::Idle), Error> {
+        let pid = child.as_ref().map(|child| child.pid).or(options.pid);
+        let watched = watched(session, pid, options)?;
+        if let Some(child) = &mut child {
+            child.release()?;
+        }
+        let buffer = ring_buffer(self.attach.object);
+        let (ending, idle) = {
+            let state = State::new(session);
+            let records = Records::open(buffer.as_ref(), &state)?;
+            let mut ending = self.follow(&records, &watched)?;
+            self.signals.end_at_once();
+            let idle = detach::stop(std::mem::take(&mut self.attach.attachments));
+            if matches!(ending, Ending::Exit(_)) {
+                records.discard()?;
+            }
+            self.attach.attach(self.plan, self.groups, Phase::End)?;
+            if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
+                ending = Ending::Exit(status);
+            }
+            (ending, idle)
+        };
+        if let Some(said) = child.and_then(Child::reap)
+            && !options.no_warnings
+        {
+            eprintln!("{said}");
+        }
+        session.print_maps()?;
+        session.report_counters()?;
+        session.flush()?;
+        Ok((ending, idle))
+    }
+
+    /// Iterators to their ends, then records and signals until something ends the run.
+    fn follow(
+        &mut self,
+        records: &Records<'_, '_, '_>,
+        watched: &Watched,
+    ) -> Result<Ending, Error> {
+        let (attach, plan, groups) = (&mut self.attach, self.plan, self.groups);
+        let attachments = std::mem::take(&mut attach.attachments);
+        let mut on_signal = |signal| attach.attach(plan, groups, Phase::Signal(signal));
+        let ended = iterate::read_all(&attachments, records, &self.signals, &mut on_signal);
+        let ended = match ended? {
+            None if plan.is_iteration() => Some(Ending::Done),
+            ended => ended,
+        };
+        let ended = match ended {
+            Some(ended) => Ok(ended),
+            None => records.poll(&self.signals, watched, on_signal),
+        };
+        attach.attachments.extend(attachments);
+        ended
+    }
+}
+
+/// What ends a run beside signals and the script.
+fn watched(
+    session: &mut Session<'_>,
+    pid: Option<i32>,
+    options: &Options,
+) -> Result<Watched, Error> {
+    Ok(Watched {
+        process: pid.map(poll::watch_process).transpose()?,
+        followed: pid.and_then(|pid| {
+            let process = pid.unsigned_abs();
+            let fd = session.follow(process)?;
+            Some(Followed { process, fd })
+        }),
+        pipe: match options.output {
+            Some(_) => None,
+            None => poll::piped_output(),
+        },
+    })
+}
+
+fn ring_buffer(object: &Object) -> Option<libbpf_rs::Map<'_>> {
+    object
+        .maps()
+        .find(|map| map.map_type() == libbpf_rs::MapType::RingBuf)
+}
+
+/// `--test` and `--bench`: runs their programs in place of tracing.
+fn try_out(
     session: &mut Session<'_>,
     attach: &mut AttachPhase<'_>,
     plan: &Plan,
     groups: &[Vec<Group>],
-    mut child: Option<&mut Child>,
-    options: &Options,
-    signals: Signals,
-) -> Result<(Ending, detach::Idle), Error> {
-    let pipe = match options.output {
-        Some(_) => None,
-        None => poll::piped_output(),
-    };
-    let pid = child.as_ref().map(|child| child.pid).or(options.pid);
-    let process = pid.map(poll::watch_process).transpose()?;
-    let followed = pid.and_then(|pid| {
-        let process = pid.unsigned_abs();
-        let fd = session.follow(process)?;
-        Some(Followed { process, fd })
-    });
-    if let Some(child) = &mut child {
-        child.release()?;
+) -> Result<ExitCode, Error> {
+    let mut trials: Vec<(&Planned, ProgramMut<'_>)> = Vec::new();
+    for planned in plan.of(Phase::Trial).filter(|planned| planned.wanted) {
+        trials.push((planned, attach.program(planned)?));
     }
-    let buffer = attach
-        .object
-        .maps()
-        .find(|map| map.map_type() == libbpf_rs::MapType::RingBuf);
-    let (ending, idle) = {
+    let status = {
+        let buffer = ring_buffer(attach.object);
         let state = State::new(session);
         let records = Records::open(buffer.as_ref(), &state)?;
-        let mut ending = records.poll(&signals, process.as_ref(), followed, pipe)?;
-        signals.end_at_once();
-        let idle = detach::stop(std::mem::take(&mut attach.attachments));
-        if matches!(ending, Ending::Exit(_)) {
-            records.discard()?;
-        }
+        records.drain()?;
+        let all: Vec<_> = (trials.iter())
+            .map(|(planned, program)| Trial {
+                probe: planned.probe,
+                fd: program.as_fd(),
+            })
+            .collect();
+        let status = match trials.first() {
+            Some((planned, _)) => planned.provider.try_out(&all, &records)?,
+            None => ExitCode::SUCCESS,
+        };
+        drop(trials);
         attach.attach(plan, groups, Phase::End)?;
-        if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
-            ending = Ending::Exit(status);
-        }
-        (ending, idle)
+        records.drain()?;
+        status
     };
-    if let Some(said) = child.and_then(Child::reap)
-        && !options.no_warnings
-    {
-        eprintln!("{said}");
-    }
-    session.print_maps()?;
     session.report_counters()?;
     session.flush()?;
-    Ok((ending, idle))
+    Ok(status)
 }
 
 /// Everything that attaching needs and makes.
@@ -197,7 +282,7 @@ impl Drop for AttachPhase<'_> {
     }
 }
 
-impl AttachPhase<'_> {
+impl<'a> AttachPhase<'a> {
     fn attach(&mut self, plan: &Plan, groups: &[Vec<Group>], phase: Phase) -> Result<(), Error> {
         for (planned, groups) in plan.probes.iter().zip(groups) {
             if planned.phase() != phase || planned.sites.is_empty() {
@@ -243,15 +328,19 @@ impl AttachPhase<'_> {
         Ok(())
     }
 
-    fn probe(&mut self, planned: &Planned, groups: &[Group]) -> Result<Attached, Error> {
-        let program = (self.object.progs_mut())
+    fn program(&self, planned: &Planned) -> Result<ProgramMut<'a>, Error> {
+        (self.object.progs_mut())
             .find(|program| program.name() == &*planned.probe.program)
             .ok_or_else(|| {
                 Error::new(format!(
                     "no program {}: a bug of btc",
                     planned.probe.program
                 ))
-            })?;
+            })
+    }
+
+    fn probe(&mut self, planned: &Planned, groups: &[Group]) -> Result<Attached, Error> {
+        let program = self.program(planned)?;
         if groups.len() < 2 {
             let attaching = Attaching {
                 probe: planned.probe,

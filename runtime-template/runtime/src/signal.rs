@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM, SIGHUP → a descriptor that the poll loop waits on.
+//! SIGINT, SIGTERM, SIGHUP and those of `self` probes → a descriptor that the poll loop waits on.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Error;
 use crate::target::clock_ns;
 
-/// The signals that end a run, blocked and readable.
+/// Signals that are blocked and readable.
 pub struct Signals {
     fd: OwnedFd,
-    signals: Vec<libc::c_int>,
+    /// Those that end a run.
+    ending: Vec<libc::c_int>,
 }
 
 impl Signals {
-    /// Blocks the signals; to be called after a child was forked, which inherits the mask.
-    pub fn block() -> Result<Self, Error> {
-        let signals = ending();
-        let set = set_of(&signals);
+    /// Blocks the signals; to be called after a child was forked, which inherits the mask. Those of `traced` don't end
+    /// the run.
+    pub fn block(traced: &[libc::c_int]) -> Result<Self, Error> {
+        let mut ending = ending();
+        ending.retain(|signal| !traced.contains(signal));
+        let set = set_of(ending.iter().chain(traced));
         // SAFETY: `set` is a valid set.
         let fd = unsafe {
             libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
@@ -27,7 +30,7 @@ impl Signals {
         }
         // SAFETY: the call succeeded, so the descriptor is open and ours alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Signals { fd, signals })
+        Ok(Signals { fd, ending })
     }
 
     #[must_use]
@@ -35,9 +38,28 @@ impl Signals {
         self.fd.as_raw_fd()
     }
 
+    /// Takes the next one that has come, without waiting.
+    #[must_use]
+    pub fn next(&self) -> Option<libc::c_int> {
+        let mut about = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: room for one record, which a read fills whole or not at all.
+        unsafe {
+            let count = libc::read(self.fd(), about.as_mut_ptr().cast(), size);
+            (usize::try_from(count) == Ok(size))
+                .then(|| about.assume_init().ssi_signo.cast_signed())
+        }
+    }
+
+    /// Whether a signal ends the run.
+    #[must_use]
+    pub fn is_ending(&self, signal: libc::c_int) -> bool {
+        self.ending.contains(&signal)
+    }
+
     /// From here on another signal ends the process at once, with status 130: results are being printed. Not in the
     /// first half second: `timeout` signals its child and then the group that the child is in.
-    pub fn end_at_once(self) {
+    pub fn end_at_once(&self) {
         const GRACE: u64 = 500_000_000;
         static FIRST: AtomicU64 = AtomicU64::new(0);
         extern "C" fn leave(_: libc::c_int) {
@@ -53,10 +75,10 @@ impl Signals {
         // SAFETY: `waiting` has room for whole records; the handler only calls _exit.
         unsafe {
             while libc::read(self.fd(), waiting.as_mut_ptr().cast(), waiting.len()) > 0 {}
-            for signal in &self.signals {
+            for signal in &self.ending {
                 libc::signal(*signal, handler as libc::sighandler_t);
             }
-            let set = set_of(&self.signals);
+            let set = set_of(&self.ending);
             libc::sigprocmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
         }
     }
@@ -77,7 +99,7 @@ fn ending() -> Vec<libc::c_int> {
     signals
 }
 
-fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+fn set_of<'a>(signals: impl IntoIterator<Item = &'a libc::c_int>) -> libc::sigset_t {
     // SAFETY: a set is plain bits, and sigemptyset makes it valid.
     unsafe {
         let mut set = std::mem::zeroed();

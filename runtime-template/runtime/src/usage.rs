@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use btc_abi::{Manifest, Parameter, ParameterType};
 
+use crate::plan::Mode;
+
 /// `-h`: the script's header comment, how to call it, its parameters.
 #[must_use]
 pub fn help(manifest: &Manifest) -> String {
@@ -29,6 +31,12 @@ pub fn help(manifest: &Manifest) -> String {
     );
     list(&mut text, "Named parameters", "--", &manifest.named);
     text.push_str(OPTIONS);
+    if Mode::Test.is_of(manifest) {
+        text.push_str("      --test         run the script's tests and nothing else\n");
+    }
+    if Mode::Bench.is_of(manifest) {
+        text.push_str("      --bench        measure the script's benches and nothing else\n");
+    }
     if manifest.unsafe_mode {
         text.push_str("      --unsafe       accepted and without effect: compiled with it\n");
     }

@@ -1,12 +1,10 @@
-//! `begin` and `end`: raw_tp programs that the runtime runs by BPF_PROG_TEST_RUN (Linux 5.10).
-
-use std::os::fd::AsRawFd;
+//! `begin` and `end`: programs that the runtime runs itself.
 
 use btc_abi::{Attach, Probe};
 
-use super::{Attached, Attaching, Place, Provider, Site};
-use crate::Error;
+use super::{Attached, Attaching, Place, Provider, Site, test_run};
 use crate::target::Target;
+use crate::{Context, Error};
 
 /// See [`Provider`].
 pub struct BeginEnd;
@@ -23,18 +21,7 @@ impl Provider for BeginEnd {
     /// Runs the program once.
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
         Attached::each(sites, |site| {
-            let mut options = libbpf_sys::bpf_test_run_opts {
-                sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
-                ..Default::default()
-            };
-            // SAFETY: an open program; `options` says its own size and is written back.
-            let result = unsafe {
-                libbpf_sys::bpf_prog_test_run_opts(attaching.fd.as_raw_fd(), &mut options)
-            };
-            if result < 0 {
-                let source = std::io::Error::from_raw_os_error(-result);
-                return Err(Error::with_source(format!("run {}", site.name), source));
-            }
+            test_run::once(attaching.fd).context(|| format!("run {}", site.name))?;
             Ok(Vec::new())
         })
     }

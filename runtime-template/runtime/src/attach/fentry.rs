@@ -6,7 +6,7 @@ use btc_abi::{Attach, Probe};
 use libbpf_rs::OpenProgramMut;
 
 use super::{Attached, Attaching, Attachment, Place, Provider, Site};
-use crate::target::Target;
+use crate::target::{Target, kernel_at_least};
 use crate::{Context, Error, pattern};
 
 /// See [`Provider`].
@@ -56,8 +56,10 @@ impl Provider for Fentry {
                 libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), attaching.fd.as_raw_fd())
             };
             if link < 0 {
-                let source = std::io::Error::from_raw_os_error(-link);
-                return Err(Error::with_source(format!("attach {}", site.name), source));
+                return Err(Error::with_source(
+                    format!("attach {}", site.name),
+                    explained(-link),
+                ));
             }
             // SAFETY: the call succeeded, so the descriptor is open and ours alone.
             Ok(vec![Attachment::Link(unsafe {
@@ -65,6 +67,21 @@ impl Provider for Fentry {
             })])
         })
     }
+}
+
+/// The kernel's own "not supported" (include/linux/errno.h), which no library has words for.
+const ENOTSUPP: i32 = 524;
+
+fn explained(code: i32) -> std::io::Error {
+    if code != ENOTSUPP {
+        return std::io::Error::from_raw_os_error(code);
+    }
+    let text = if cfg!(target_arch = "aarch64") && !kernel_at_least(6, 4) {
+        "on arm64, fentry and fexit came with Linux 6.4: use a kprobe or kretprobe"
+    } else {
+        "this kernel has no fentry or fexit for this function: use a kprobe or kretprobe"
+    };
+    std::io::Error::new(std::io::ErrorKind::Unsupported, text)
 }
 
 fn function(probe: &Probe) -> Option<(Option<&str>, &str)> {

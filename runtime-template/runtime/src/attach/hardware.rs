@@ -1,12 +1,11 @@
-//! `hardware`: an event of the CPU, sampled every so many, on every CPU.
+//! `hardware`: an event of the CPU, sampled every so many, of the `-p` or `-c` process or on every CPU.
 
 use btc_abi::{Attach, Probe};
 use perf_event_open_sys::bindings::PERF_TYPE_HARDWARE;
 
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site};
-use crate::target::{Target, online_cpus};
-use crate::{Context, Error};
+use super::{Attached, Attaching, Place, Provider, Site, perf};
+use crate::Error;
+use crate::target::Target;
 
 /// See [`Provider`].
 pub struct Hardware;
@@ -27,14 +26,18 @@ impl Provider for Hardware {
             };
             let mut attribute = perf::attribute(PERF_TYPE_HARDWARE, *event);
             attribute.__bindgen_anon_1.sample_period = *count;
-            let cpus = online_cpus()?;
-            (cpus.into_iter())
-                .map(|cpu| {
-                    let scope = Scope { pid: attaching.target.pid.unwrap_or(-1), cpu };
-                    perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                        .context(|| format!("attach {} on CPU {cpu} (a machine without performance counters, as most virtual ones, has no hardware events)", site.name))
-                })
-                .collect()
+            perf::attach_to_target(&mut attribute, attaching, site, explained)
         })
     }
+}
+
+/// What the kernel's numbers mean for a counter of the processor.
+fn explained(error: std::io::Error) -> std::io::Error {
+    let text = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP) => {
+            "this machine has no such counter; most virtual machines have none"
+        }
+        _ => return error,
+    };
+    std::io::Error::new(error.kind(), format!("{text}: {error}"))
 }

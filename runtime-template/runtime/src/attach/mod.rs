@@ -5,23 +5,30 @@ pub mod begin_end;
 pub mod fentry;
 pub mod hardware;
 pub mod interval;
+pub mod iter;
 pub mod kprobe;
 pub mod perf;
 pub mod profile;
 pub mod rawtracepoint;
+pub mod self_signal;
 pub mod software;
+mod test_run;
 pub mod tracepoint;
+pub mod trial;
 pub mod uprobe;
 pub mod uprobe_multi;
 pub mod usdt;
+pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use btc_abi::{Attach, Probe};
 use libbpf_rs::{OpenProgramMut, ProgramMut};
 
 use crate::Error;
+use crate::poll::Records;
 use crate::target::Target;
 
 /// A kind of probe.
@@ -53,6 +60,22 @@ pub trait Provider: Sync {
 
     /// Attaches a loaded program to `sites`; one failure for each site that could not be had.
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached;
+
+    /// Runs the programs of `--test` or `--bench`, in their order, and prints what came of it.
+    fn try_out(
+        &self,
+        trials: &[Trial<'_>],
+        records: &Records<'_, '_, '_>,
+    ) -> Result<ExitCode, Error> {
+        let _ = (trials, records);
+        Err(Error::new("nothing that can be tried out: a bug of btc"))
+    }
+}
+
+/// A loaded program of a `test` or `bench` probe.
+pub struct Trial<'a> {
+    pub probe: &'a Probe,
+    pub fd: BorrowedFd<'a>,
 }
 
 /// One place that a program is attached to.
@@ -162,6 +185,10 @@ pub enum Attachment {
         link: Option<OwnedFd>,
         event: OwnedFd,
     },
+    /// The link of an iterator whose objects the runtime reads once everything is attached.
+    Iterator(OwnedFd),
+    /// An iterator that was left at this path.
+    Pinned { path: PathBuf },
     /// One of libbpf's own.
     Libbpf(libbpf_rs::Link),
 }

@@ -6,7 +6,7 @@ use btc_abi::PerfPeriod;
 use perf_event_open_sys as sys;
 use sys::bindings::perf_event_attr;
 
-use super::Attachment;
+use super::{Attaching, Attachment, Site};
 use crate::{Context, Error, target};
 
 /// Which tasks and which CPU an event is of.
@@ -115,6 +115,69 @@ fn link(event: &OwnedFd, program: BorrowedFd<'_>, cookie: u64) -> std::io::Resul
         return Err(std::io::Error::last_os_error());
     }
     Ok(None)
+}
+
+/// Attaches to an event of the `-p` or `-c` process, else of every CPU. `explained` says more of an error.
+pub fn attach_to_target(
+    attribute: &mut perf_event_attr,
+    attaching: &Attaching<'_>,
+    site: &Site,
+    explained: impl Fn(std::io::Error) -> std::io::Error,
+) -> Result<Vec<Attachment>, Error> {
+    match attaching.target.pid {
+        Some(pid) => attach_to_process(attribute, pid, attaching, site, explained),
+        None => attach_to_cpus(attribute, attaching, site, explained),
+    }
+}
+
+/// One event for each CPU that is online.
+pub fn attach_to_cpus(
+    attribute: &mut perf_event_attr,
+    attaching: &Attaching<'_>,
+    site: &Site,
+    explained: impl Fn(std::io::Error) -> std::io::Error,
+) -> Result<Vec<Attachment>, Error> {
+    let attach = |cpu| {
+        let scope = Scope { pid: -1, cpu };
+        attach(attribute, scope, attaching.fd, site.cookie)
+            .map_err(&explained)
+            .context(|| format!("attach {} on CPU {cpu}", site.name))
+    };
+    target::online_cpus()?.into_iter().map(attach).collect()
+}
+
+/// One event for each thread; those that the process starts later inherit it.
+fn attach_to_process(
+    attribute: &mut perf_event_attr,
+    pid: i32,
+    attaching: &Attaching<'_>,
+    site: &Site,
+    explained: impl Fn(std::io::Error) -> std::io::Error,
+) -> Result<Vec<Attachment>, Error> {
+    let what = || format!("attach {} to process {pid}", site.name);
+    attribute.set_inherit(1);
+    // Before, what the process forks inherits it as well.
+    if target::kernel_at_least(5, 13) {
+        attribute.set_inherit_thread(1);
+    }
+    let mut attachments = Vec::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context(what)? {
+        let name = thread.context(what)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let scope = Scope { pid, cpu: -1 };
+        match attach(attribute, scope, attaching.fd, site.cookie) {
+            Ok(attachment) => attachments.push(attachment),
+            // A thread that has ended meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(error) => return Err(explained(error)).context(what),
+        }
+    }
+    if attachments.is_empty() {
+        return Err(Error::new(format!("{}: the process has ended", what())));
+    }
+    Ok(attachments)
 }
 
 /// An event of a dynamic PMU: `kprobe` or `uprobe`, at the function's entry or its return.

@@ -3,10 +3,9 @@
 use btc_abi::{Attach, Probe};
 use perf_event_open_sys::bindings::{PERF_COUNT_SW_CPU_CLOCK, PERF_TYPE_SOFTWARE};
 
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site};
-use crate::target::{Target, online_cpus};
-use crate::{Context, Error};
+use super::{Attached, Attaching, Place, Provider, Site, perf};
+use crate::Error;
+use crate::target::Target;
 
 /// See [`Provider`].
 pub struct Profile;
@@ -28,14 +27,7 @@ impl Provider for Profile {
             let mut attribute =
                 perf::attribute(PERF_TYPE_SOFTWARE, u64::from(PERF_COUNT_SW_CPU_CLOCK));
             perf::set_period(&mut attribute, period);
-            let cpus = online_cpus()?;
-            (cpus.into_iter())
-                .map(|cpu| {
-                    let scope = Scope { pid: -1, cpu };
-                    perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                        .context(|| format!("attach {} on CPU {cpu}", site.name))
-                })
-                .collect()
+            perf::attach_to_cpus(&mut attribute, attaching, site, |error| error)
         })
     }
 }

@@ -1,12 +1,11 @@
-//! `software`: a software event of the kernel, sampled every so many, on every CPU.
+//! `software`: a software event of the kernel, sampled every so many, of the `-p` or `-c` process or on every CPU.
 
 use btc_abi::{Attach, Probe};
 use perf_event_open_sys::bindings::PERF_TYPE_SOFTWARE;
 
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site};
-use crate::target::{Target, online_cpus};
-use crate::{Context, Error};
+use super::{Attached, Attaching, Place, Provider, Site, perf};
+use crate::Error;
+use crate::target::Target;
 
 /// See [`Provider`].
 pub struct Software;
@@ -27,17 +26,7 @@ impl Provider for Software {
             };
             let mut attribute = perf::attribute(PERF_TYPE_SOFTWARE, *event);
             attribute.__bindgen_anon_1.sample_period = *count;
-            let cpus = online_cpus()?;
-            (cpus.into_iter())
-                .map(|cpu| {
-                    let scope = Scope {
-                        pid: attaching.target.pid.unwrap_or(-1),
-                        cpu,
-                    };
-                    perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                        .context(|| format!("attach {} on CPU {cpu}", site.name))
-                })
-                .collect()
+            perf::attach_to_target(&mut attribute, attaching, site, |error| error)
         })
     }
 }

@@ -117,6 +117,10 @@ impl Output for JsonOutput {
         Ok(())
     }
 
+    fn raw(&mut self, text: &[u8]) -> Result<(), Error> {
+        self.sink.write(|out| out.extend_from_slice(text))
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
         self.sink.flush()
     }
@@ -229,7 +233,7 @@ fn buckets(histogram: &Histogram, out: &mut Vec<u8>) {
 }
 
 /// Bytes that are not UTF-8 become U+FFFD: JSON has no other way to say them.
-fn string(text: &[u8], out: &mut Vec<u8>) {
+pub fn string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for character in String::from_utf8_lossy(text).chars() {
         match character {

@@ -1,5 +1,6 @@
 //! Where decoded results go: text as bpftrace prints it, or JSON, one object a line.
 
+pub mod capture;
 pub mod json;
 mod sink;
 pub mod text;
@@ -53,5 +54,7 @@ pub trait Output {
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error>;
     /// Before the maps of a run that ended are printed.
     fn end(&mut self) -> Result<(), Error>;
+    /// Text that is in this format already.
+    fn raw(&mut self, text: &[u8]) -> Result<(), Error>;
     fn flush(&mut self) -> Result<(), Error>;
 }

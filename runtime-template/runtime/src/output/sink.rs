@@ -39,7 +39,9 @@ impl Sink {
         Sink::with(writer, name, buffering)
     }
 
-    fn with(writer: Box<dyn Write>, name: String, buffering: Buffering) -> Self {
+    /// Any writer, with the name that errors call it by.
+    #[must_use]
+    pub fn with(writer: Box<dyn Write>, name: String, buffering: Buffering) -> Self {
         Sink {
             writer,
             name,

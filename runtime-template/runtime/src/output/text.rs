@@ -107,6 +107,10 @@ impl Output for TextOutput {
         self.lines(b"\n")
     }
 
+    fn raw(&mut self, text: &[u8]) -> Result<(), Error> {
+        self.sink.write(|out| out.extend_from_slice(text))
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
         self.sink.flush()
     }

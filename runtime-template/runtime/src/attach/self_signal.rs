@@ -1,0 +1,28 @@
+//! `self:signal`: programs that the runtime runs when it gets their signal.
+
+use btc_abi::{Attach, Probe};
+
+use super::{Attached, Attaching, Place, Provider, Site, test_run};
+use crate::target::Target;
+use crate::{Context, Error};
+
+/// See [`Provider`].
+pub struct SelfSignal;
+
+impl Provider for SelfSignal {
+    fn handles(&self, attach: &Attach) -> bool {
+        matches!(attach, Attach::SelfSignal { .. })
+    }
+
+    fn find(&self, probe: &Probe, _: &Target) -> Result<Vec<Site>, Error> {
+        Ok(vec![Site::new(&*probe.name, Place::Run)])
+    }
+
+    /// Runs the program once: the signal is here.
+    fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
+        Attached::each(sites, |site| {
+            test_run::once(attaching.fd).context(|| format!("run {}", site.name))?;
+            Ok(Vec::new())
+        })
+    }
+}
