@@ -212,6 +212,12 @@ pub const CASES: &[Case] = &[
         "^\n*0 0\n0 9\n33\n6 -7 8000000000\n$",
     ),
     works(
+        "args-cpp",
+        "uprobe:./p/shapes-cpp:_ZNK3geo5Shape4areaEi { @ = sum(args.this.side * args.scale); }",
+        "./t -q -c './p/shapes-cpp 4'",
+        "^\n*@: 12\n$",
+    ),
+    works(
         "args-of-the-same-build",
         "uprobe:./prog:shape_sum { @ = sum(args.p.x); }",
         "strip -g prog; ./t -q -c './prog 4'",

@@ -7,14 +7,15 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use object::elf::{
-    EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, Machine, NT_GNU_BUILD_ID, PF_X, PT_LOAD,
-    SHF_COMPRESSED, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64,
-    Sym64,
+    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, EM_AARCH64, EM_X86_64, ET_DYN,
+    ET_EXEC, FileHeader64, Machine, NT_GNU_BUILD_ID, PF_X, PT_LOAD, SHT_DYNSYM, SHT_NOBITS,
+    SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64, Sym64,
 };
 use object::read::elf::{
-    FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable, Sym as _,
+    CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
+    Sym as _,
 };
-use object::{Endianness, ReadCache, SectionIndex};
+use object::{CompressedData, CompressionFormat, Endianness, ReadCache, SectionIndex};
 
 use crate::{Context, Error, debug_file};
 
@@ -24,6 +25,34 @@ pub struct Binary {
     path: PathBuf,
     /// The file that its debug information was split off into, once it was looked for.
     debug: OnceCell<Option<Box<Binary>>>,
+    inflated: Inflated,
+}
+
+/// No debug information is as large as that; a damaged header may say so.
+const MOST_INFLATED: u64 = 4 << 30;
+
+/// Sections that were compressed, kept as long as their file: a list that only grows.
+#[derive(Default)]
+struct Inflated(OnceCell<Box<(String, Box<[u8]>, Inflated)>>);
+
+impl Inflated {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        let (of, data, next) = &**self.0.get()?;
+        match of == name {
+            true => Some(data),
+            false => next.get(name),
+        }
+    }
+
+    fn keep(&self, name: &str, data: Box<[u8]>) -> &[u8] {
+        match self.0.get() {
+            Some(entry) => entry.2.keep(name, data),
+            None => {
+                let entry = || Box::new((name.to_owned(), data, Inflated::default()));
+                &self.0.get_or_init(entry).1
+            }
+        }
+    }
 }
 
 /// A function that the file defines.
@@ -67,6 +96,7 @@ impl Binary {
             data: ReadCache::new(file),
             path: path.to_owned(),
             debug: OnceCell::new(),
+            inflated: Inflated::default(),
         };
         binary.refuse_foreign(length)?;
         Ok(binary)
@@ -182,17 +212,49 @@ impl Binary {
         if section.sh_type(endian) == SHT_NOBITS {
             return Ok(None);
         }
-        if section.sh_flags(endian).0 & SHF_COMPRESSED.0 != 0 {
-            return Err(Error::new(format!(
-                "{}: {name} is compressed, which can't be read yet: `objcopy --decompress-debug-sections` makes a file that can",
-                self.path.display()
-            )));
+        let address = section.sh_addr(endian);
+        if let Some(data) = self.inflated.get(name) {
+            return Ok(Some(Section { address, data }));
+        }
+        let compression = section.compression(endian, &self.data);
+        if let Some((header, offset, size)) = compression.context(|| self.damaged())? {
+            let data = self.inflate(endian, header, (offset, size));
+            let data = data.context(|| format!("{}: {name}", self.path.display()))?;
+            let data = self.inflated.keep(name, data);
+            return Ok(Some(Section { address, data }));
         }
         let data = section
             .data(endian, &self.data)
             .context(|| self.damaged())?;
-        let address = section.sh_addr(endian);
         Ok(Some(Section { address, data }))
+    }
+
+    /// What a compressed section holds.
+    fn inflate(
+        &self,
+        endian: Endianness,
+        header: &CompressionHeader64<Endianness>,
+        (offset, size): (u64, u64),
+    ) -> Result<Box<[u8]>, Error> {
+        use object::ReadRef as _;
+        let uncompressed_size = header.ch_size(endian);
+        let format = match header.ch_type(endian) {
+            ELFCOMPRESS_ZLIB => CompressionFormat::Zlib,
+            ELFCOMPRESS_ZSTD => CompressionFormat::Zstandard,
+            _ => CompressionFormat::Unknown,
+        };
+        let data = (&self.data).read_bytes_at(offset, size);
+        let data = data.map_err(|()| Error::new(self.damaged()))?;
+        if uncompressed_size > MOST_INFLATED {
+            return Err(Error::new(self.damaged()));
+        }
+        let compressed = CompressedData {
+            format,
+            data,
+            uncompressed_size,
+        };
+        let inflated = compressed.decompress().context(|| "decompress")?;
+        Ok(inflated.into_owned().into_boxed_slice())
     }
 
     /// The number that the linker gave this build; `None` where it gave none.
