@@ -33,25 +33,35 @@ const MOST_INFLATED: u64 = 4 << 30;
 
 /// Sections that were compressed, kept as long as their file: a list that only grows.
 #[derive(Default)]
-struct Inflated(OnceCell<Box<(String, Box<[u8]>, Inflated)>>);
+struct Inflated(OnceCell<Box<InflatedSection>>);
+
+struct InflatedSection {
+    name: String,
+    data: Box<[u8]>,
+    next: Inflated,
+}
 
 impl Inflated {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let (of, data, next) = &**self.0.get()?;
-        match of == name {
-            true => Some(data),
-            false => next.get(name),
+        let section = self.0.get()?;
+        match section.name == name {
+            true => Some(&section.data),
+            false => section.next.get(name),
         }
     }
 
     fn keep(&self, name: &str, data: Box<[u8]>) -> &[u8] {
-        match self.0.get() {
-            Some(entry) => entry.2.keep(name, data),
-            None => {
-                let entry = || Box::new((name.to_owned(), data, Inflated::default()));
-                &self.0.get_or_init(entry).1
-            }
+        if let Some(section) = self.0.get() {
+            return section.next.keep(name, data);
         }
+        let section = || {
+            Box::new(InflatedSection {
+                name: name.to_owned(),
+                data,
+                next: Inflated::default(),
+            })
+        };
+        &self.0.get_or_init(section).data
     }
 }
 
