@@ -519,6 +519,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     fn function_address(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        if matches!(self.probe.attach, btc_abi::Attach::Uprobe { .. }) {
+            // The helper knows user functions since Linux 6.6 only, and the registers always do.
+            return self.context_word(self.unit.arch().instruction_pointer());
+        }
         let has = btc_abi::TargetValue::HasHelper {
             number: number::GET_FUNC_IP,
         };
@@ -542,9 +546,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let ip = self.context_word(self.unit.arch().instruction_pointer())?;
                 let skew = self.i64(self.unit.arch().kprobe_skew());
                 self.builder.build_int_sub(ip, skew, "")?
-            }
-            btc_abi::Attach::Uprobe { .. } => {
-                self.context_word(self.unit.arch().instruction_pointer())?
             }
             _ => self.i64(0),
         };

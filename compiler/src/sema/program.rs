@@ -11,7 +11,7 @@ use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants};
+use super::{Options, config, constants, user_functions};
 use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
@@ -298,6 +298,7 @@ impl Context<'_> {
             named: vec![],
             locals: vec![],
             status: None,
+            signature: None,
             blocks: vec![],
             loops: 0,
             copies: 1,
@@ -305,6 +306,7 @@ impl Context<'_> {
             expanded: 0,
         };
         let mut probes = vec![];
+        let mut signatures = vec![];
         for (index, body) in bodies.iter().enumerate() {
             lowering.probe = &body.context;
             lowering.scopes.start_probe(index);
@@ -322,7 +324,9 @@ impl Context<'_> {
                 body: statements,
                 span: body.context.span,
             });
+            signatures.push(lowering.signature.take());
         }
+        user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
         }

@@ -1,6 +1,6 @@
 //! Probes: one BPF program each, and what to attach it to. Patterns (`*`, `?`, `[…]`) are matched on the target.
 
-use crate::{List, Text};
+use crate::{List, Signature, Text, UserPlace};
 
 describe! {
     pub struct Probe {
@@ -72,9 +72,9 @@ describe! {
         Kretprobe { module: Option<Text>, function: Text, },
         Fentry { module: Option<Text>, function: Text, },
         Fexit { module: Option<Text>, function: Text, },
-        /// `symbol` empty: `offset` is a file offset or address in `binary`.
-        Uprobe { binary: Text, symbol: Text, offset: u64, },
-        Uretprobe { binary: Text, symbol: Text, },
+        /// `signature`: of the function whose arguments the script reads by name.
+        Uprobe { binary: Text, place: UserPlace, signature: Option<Signature>, },
+        Uretprobe { binary: Text, place: UserPlace, },
         /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
         /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
         Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },

@@ -26,13 +26,19 @@ pub mod config;
 mod context;
 mod counters;
 pub mod datum;
+mod debug_file;
 mod decode;
+#[cfg(feature = "symbolize")]
+mod demangle;
 mod detach;
-mod elf;
+#[cfg(feature = "dwarf")]
+pub mod dwarf;
+pub mod elf;
 pub mod error;
 pub mod format;
 mod iterate;
-mod library;
+mod ld_cache;
+pub mod library;
 mod load;
 mod maps;
 mod names;

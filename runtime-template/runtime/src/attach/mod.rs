@@ -16,6 +16,7 @@ mod test_run;
 pub mod tracepoint;
 pub mod trial;
 pub mod uprobe;
+pub mod uprobe_multi;
 pub mod usdt;
 pub mod watchpoint;
 
