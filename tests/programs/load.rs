@@ -33,6 +33,7 @@ unsafe extern "C" {
         offset: c_long,
     ) -> *mut c_void;
     fn syscall(number: c_long, ...) -> c_long;
+    fn prctl(option: c_int, ...) -> c_int;
     fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
 
@@ -114,7 +115,33 @@ fn main() {
     if words.first().is_some_and(|w| w == "holding") {
         exit(holding(&words[1..]));
     }
+    if words.first().is_some_and(|w| w == "pair") {
+        pair(&words[1..]);
+    }
     perform(&words);
+}
+
+/// Starts a tracer, waits until it says that it has attached, and becomes a second one; the first ends with it.
+fn pair(words: &[String]) -> ! {
+    let Some((program, arguments)) = words.split_first() else { usage("a tracer") };
+    let mut first = Command::new(program);
+    first.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+    // SAFETY: asks the kernel for SIGKILL when the parent ends; takes no memory.
+    unsafe {
+        first.pre_exec(|| {
+            prctl(1, 9);
+            Ok(())
+        });
+    }
+    let Ok(mut child) = first.spawn() else { usage("a tracer that starts") };
+    let lines = child.stderr.take().map(BufReader::new);
+    let mut lines = lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+    if !lines.any(|line| line.starts_with("Attached ")) {
+        usage("a tracer that attaches");
+    }
+    let error = Command::new(program).args(arguments).exec();
+    eprintln!("load: {program}: {error}");
+    exit(1)
 }
 
 fn perform(words: &[String]) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use btc_abi::{Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
+use btc_abi::{Attach, Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
 
 use super::access::Info;
 use super::ext::{self, Asked};
@@ -39,6 +39,18 @@ pub fn reasons(
         judge.map(map);
     }
     Ok(judge.reasons)
+}
+
+/// Whether the runtime writes a helper's answers into copies of the program where the kernel has no such helper.
+fn is_answered(helper: u32, probe: Option<&Probe>) -> bool {
+    const ATTACH_COOKIE: u32 = 174;
+    let knows_function = probe.is_some_and(|probe| {
+        matches!(
+            probe.attach,
+            Attach::Kretprobe { .. } | Attach::Fentry { .. } | Attach::Fexit { .. }
+        )
+    });
+    helper == ATTACH_COOKIE || (helper == crate::layout::GET_FUNC_IP && knows_function)
 }
 
 struct Judge<'a> {
@@ -118,6 +130,11 @@ impl<'a> Judge<'a> {
             let name = helper_name(number);
             for function in functions {
                 let probe = self.probe(function);
+                if is_answered(number, probe) {
+                    let what = format!("no {name}{since}: each place has a copy of the program");
+                    self.note(Verdict::Fallback, probe, what);
+                    continue;
+                }
                 match optional.contains(&number) {
                     true => {
                         let what = format!("no {name}{since}: registers are read instead");

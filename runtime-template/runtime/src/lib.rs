@@ -21,6 +21,7 @@
 
 pub mod aggregate;
 pub mod attach;
+mod btf;
 mod child;
 pub mod config;
 mod context;
@@ -45,6 +46,7 @@ mod names;
 pub mod options;
 pub mod output;
 pub mod parameters;
+mod phase;
 pub mod plan;
 mod poll;
 pub mod report;
@@ -55,12 +57,14 @@ mod slots;
 mod stacks;
 mod suggest;
 pub mod symbolize;
+mod symbols;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
 mod usage;
+mod variant;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -32,12 +32,13 @@ impl Provider for Uprobe {
         probe: &Probe,
         sites: &[Site],
         program: &mut OpenProgramMut<'_>,
+        _: &Target,
     ) -> Result<(), Error> {
         let returns = matches!(probe.attach, Attach::Uretprobe { .. });
         if returns && asks_for_function(program) && !uprobe_multi::is_there() {
             return Err(Error::new(format!(
                 "{}: `func` in a uretprobe needs Linux 6.6, whose bpf_get_func_ip knows user functions; this is {}: use `probe`",
-                probe.place,
+                probe.name,
                 crate::target::kernel_release()
             )));
         }
