@@ -168,6 +168,8 @@ fn all_binaries_of_a_process() {
             &format!("@[usdt:{place}/libbtcusdt1.so:library:step]: 20"),
             &format!("@[usdt:{place}/user-1:user:call]: 5"),
             "@short: 20",
+            "a guarded 5",
+            "b guarded 0",
         ],
     );
 }

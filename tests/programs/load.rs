@@ -2,10 +2,11 @@
 //! standard library only, linked statically: it runs on the host and in guests.
 //!
 //! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
-//! until it says that it has attached, does the work, interrupts the tracer and ends with its status; `load peak COMMAND…`
-//! runs a command and prints its peak resident kilobytes; `load start COMMAND…` prints the microseconds until its line `hit`,
-//! with the event of its probe happening all the time; `load holding FILES THREADS MAPPINGS COMMAND…` runs a command while it
-//! has so many files open, threads asleep and pages mapped.
+//! until it says that it has attached, does the work, interrupts the tracer and ends with its status (`{pid}` among the
+//! tracer's words is its own number); `load peak COMMAND…` runs a command and prints its peak resident kilobytes;
+//! `load start COMMAND…` prints the microseconds until its line `hit`, with the event of its probe happening all the time;
+//! `load holding FILES THREADS MAPPINGS COMMAND…` runs a command while it has so many files open, threads asleep and pages
+//! mapped.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io::{BufRead, BufReader, Write};
@@ -20,6 +21,9 @@ unsafe extern "C" {
     fn read(fd: c_int, buffer: *mut c_void, size: usize) -> isize;
     fn write(fd: c_int, buffer: *const c_void, size: usize) -> isize;
     fn kill(pid: c_int, signal: c_int) -> c_int;
+    fn fork() -> c_int;
+    fn wait(status: *mut c_int) -> c_int;
+    fn _exit(status: c_int) -> !;
     fn getpid() -> c_int;
     fn getpgid(pid: c_int) -> c_int;
     fn fsync(fd: c_int) -> c_int;
@@ -31,6 +35,7 @@ unsafe extern "C" {
         fd: c_int,
         offset: c_long,
     ) -> *mut c_void;
+    fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
     fn prctl(option: c_int, ...) -> c_int;
     fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
@@ -203,6 +208,7 @@ fn one(name: &str, arguments: &[String]) {
         }
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
+        "fault-in-threads" => threads(number(0), || faults(number(1))),
         "touch" => touches(number(0), number(1), number(2)),
         "touch-in-threads" => {
             map_watched();
@@ -211,6 +217,7 @@ fn one(name: &str, arguments: &[String]) {
                 (0..number(1)).for_each(|i| unsafe { (WATCHED as *mut u64).write_volatile(i) });
             });
         }
+        "fork" => forks(number(0)),
         "connect" => connects(number(0), number(1) as u16),
         "threads" => threads(number(0), || {
             for i in 0..number(1) {
@@ -350,6 +357,8 @@ fn faults(pages: u64) {
     // SAFETY: a fresh private anonymous mapping; each page of it is touched once.
     unsafe {
         let room = mmap(std::ptr::null_mut(), size, 3, 0x22, -1, 0).cast::<u8>();
+        // MADV_NOHUGEPAGE: a fault for every page.
+        madvise(room.cast(), size, 15);
         for page in 0..pages as usize {
             room.add(page * 4096).write_volatile(1);
         }
@@ -390,6 +399,23 @@ fn touches(writes: u64, reads: u64, calls: u64) {
             std::hint::black_box(empty)();
         }
     }
+}
+
+/// Processes that end at once, 16 of them at a time.
+fn forks(count: u64) {
+    for born in 0..count {
+        // SAFETY: the child only exits; the parent has no other threads.
+        unsafe {
+            if fork() == 0 {
+                _exit(0);
+            }
+            if born >= 16 {
+                wait(std::ptr::null_mut());
+            }
+        }
+    }
+    // SAFETY: takes no memory; ends where no child is left.
+    while unsafe { wait(std::ptr::null_mut()) } > 0 {}
 }
 
 fn connects(count: u64, port: u16) {
@@ -478,8 +504,9 @@ fn beside(words: &[String]) -> i32 {
     };
     let (work, tracer) = (&words[..middle], &words[middle + 1..]);
     let Some((program, arguments)) = tracer.split_first() else { usage("a tracer") };
+    let own = std::process::id().to_string();
     let mut child = Command::new(program)
-        .args(arguments)
+        .args(arguments.iter().map(|word| word.replace("{pid}", &own)))
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()

@@ -15,7 +15,7 @@ use super::{Options, config, constants, user_functions};
 use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
-use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, Stmt, StmtKind, Type};
+use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
 use crate::source::SourceMap;
 use crate::syntax::ast;
@@ -70,7 +70,10 @@ pub(super) fn analyze(
             continue;
         }
         tables = after;
-        let stable = !tables.1.changed && !tables.2.changed;
+        let mut stable = !tables.1.changed && !tables.2.changed;
+        if stable && !found.has_errors() {
+            stable = !tables.1.settle();
+        }
         if stable || walk + 1 == MAX_WALKS {
             diagnostics.extend(found);
             let made = made.filter(|_| !diagnostics.has_errors());
@@ -442,11 +445,15 @@ fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
     statements
 }
 
-/// Leaves when the executable was started with `-p` and the event is another process's.
+/// Leaves when the executable was started with `-p`, and for perf events with `-c`, and the event is another process's.
 fn pid_filter(l: &mut Lowering) {
     let span = l.probe.span;
     let wide = Type::Int(IntType::U64);
-    let wanted = l.slot(abi::TargetValue::PidFilter, wide.clone(), span);
+    let process = match l.probe.kind {
+        ProgramKind::PerfEvent => abi::TargetValue::TracedProcess,
+        _ => abi::TargetValue::PidFilter,
+    };
+    let wanted = l.slot(process, wide.clone(), span);
     let zero = l.integer(0, IntType::U64, span);
     let set = l.binary(BinaryOp::NotEqual, wanted.clone(), zero, wide.clone(), span);
     // `-p` counts as the executable's pid namespace does.

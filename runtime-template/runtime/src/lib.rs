@@ -27,6 +27,7 @@ mod child;
 pub mod config;
 mod context;
 mod counters;
+mod cpus;
 pub mod datum;
 mod debug_file;
 mod decode;

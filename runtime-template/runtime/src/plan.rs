@@ -284,16 +284,20 @@ impl Plan {
         use std::fmt::Write as _;
         let mut text = String::new();
         for planned in &self.probes {
+            let mut last = "";
             for site in &planned.sites {
-                if matches!(site.place, Place::Run) {
+                // A marker has a name and several places.
+                if matches!(site.place, Place::Run) || (!verbose && site.name == last) {
                     continue;
                 }
+                last = &site.name;
                 let _ = writeln!(text, "{}", site.name);
                 if !verbose {
                     continue;
                 }
-                if let Place::User { binary, offset } = &site.place {
-                    let _ = writeln!(text, "    {} at {offset:#x}", binary.display());
+                if let Some(place) = site.place.in_binary() {
+                    let (binary, offset) = (place.binary.display(), place.offset);
+                    let _ = writeln!(text, "    {binary} at {offset:#x}");
                 }
                 let _ = writeln!(text, "    {}", planned.probe.place);
             }
@@ -304,7 +308,7 @@ impl Plan {
     /// Whether a probe has nothing on this machine to attach to.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.probes.iter().any(|planned| planned.sites.is_empty())
+        (self.probes.iter()).any(|planned| planned.wanted && planned.sites.is_empty())
     }
 
     /// One line a site, for `--dry-run`.
@@ -315,16 +319,9 @@ impl Plan {
         for planned in &self.probes {
             for site in &planned.sites {
                 let _ = write!(text, "{}", site.name);
-                match &site.place {
-                    Place::User { binary, offset } | Place::Marker { binary, offset, .. } => {
-                        let _ = write!(text, " ({} at {offset:#x})", binary.display());
-                    }
-                    Place::Kernel { .. }
-                    | Place::Btf(_)
-                    | Place::RawTracepoint { .. }
-                    | Place::Run
-                    | Place::Event
-                    | Place::Tracepoint { .. } => {}
+                if let Some(place) = site.place.in_binary() {
+                    let (binary, offset) = (place.binary.display(), place.offset);
+                    let _ = write!(text, " ({binary} at {offset:#x})");
                 }
                 text.push('\n');
             }

@@ -9,6 +9,7 @@ use libbpf_rs::{MapCore, Object, ProgramMut};
 
 use crate::attach::{Attachment, Trial};
 use crate::child::{self, Child};
+use crate::cpus::Cpus;
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
 use crate::phase::{self, AttachPhase};
@@ -85,11 +86,13 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     if options.mode != Mode::Trace {
         return try_out(&mut session, &mut attach, &plan, &mut splits);
     }
+    let cpus = Cpus::traced(&plan, target.pid);
     let mut run = Run {
         attach,
         plan: &plan,
         splits: &mut splits,
         signals,
+        cpus,
     };
     let (ending, idle) = run.trace(&mut session, child.as_mut(), &options)?;
     drop(run);
@@ -129,6 +132,7 @@ struct Run<'a> {
     plan: &'a Plan,
     splits: &'a mut [Split],
     signals: Signals,
+    cpus: Option<Cpus>,
 }
 
 impl Run<'_> {
@@ -167,6 +171,9 @@ impl Run<'_> {
         }
         session.print_maps()?;
         session.report_counters()?;
+        for change in self.cpus.iter().flat_map(Cpus::changes) {
+            session.warn(&change)?;
+        }
         session.flush()?;
         Ok((ending, idle))
     }

@@ -1,17 +1,15 @@
 //! `uprobe` and `uretprobe`: the binary, its symbols, lines and file offsets are looked up on the target.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use btc_abi::{Attach, Probe, Signature, UserPlace};
 use libbpf_rs::OpenProgramMut;
 
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi};
+use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi, user};
 use crate::elf::{self, Function};
 use crate::library::{self, Found};
-use crate::target::{Target, c_string};
-use crate::{Context, Error, pattern};
+use crate::target::Target;
+use crate::{Context, Error, pattern, suggest};
 
 /// See [`Provider`].
 pub struct Uprobe;
@@ -50,31 +48,7 @@ impl Provider for Uprobe {
 
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
         let returns = matches!(attaching.probe.attach, Attach::Uretprobe { .. });
-        if uprobe_multi::is_chosen(attaching.program) {
-            return uprobe_multi::attach(attaching, sites, returns);
-        }
-        let mut attribute = match perf::dynamic("uprobe", returns) {
-            Ok(attribute) => attribute,
-            Err(error) => return Attached::nowhere(attaching.probe, error),
-        };
-        // An event of one process is of any CPU; one of all processes needs a CPU, and fires on all.
-        let scope = match attaching.target.pid {
-            Some(pid) => Scope { pid, cpu: -1 },
-            None => Scope { pid: -1, cpu: 0 },
-        };
-        Attached::each(sites, |site| {
-            let Place::User { binary, offset } = &site.place else {
-                return Ok(Vec::new());
-            };
-            let path = c_string(binary.as_os_str().as_bytes())?;
-            attribute.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
-            attribute.__bindgen_anon_4.probe_offset = *offset;
-            let attachment = perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                .context(|| {
-                    format!("attach {} ({} at {offset:#x})", site.name, binary.display())
-                })?;
-            Ok(vec![attachment])
-        })
+        user::attach(attaching, sites, returns)
     }
 }
 
@@ -188,7 +162,11 @@ impl<'a> Wanted<'a> {
         bounded: bool,
     ) -> Result<Vec<Address>, Error> {
         let Some(function) = binary.function(symbol)? else {
-            return Err(missing(binary, &format!("function `{symbol}`")));
+            return Err(missing(
+                binary,
+                &format!("function `{symbol}`"),
+                Some(symbol),
+            ));
         };
         if bounded && offset > 0 {
             refuse_outside(binary.path(), &function, offset)?;
@@ -207,6 +185,7 @@ fn matching(binary: &elf::Binary, symbol: &str) -> Result<Vec<Address>, Error> {
         return Err(missing(
             binary,
             &format!("function that matches `{symbol}`"),
+            None,
         ));
     }
     Ok(named(functions))
@@ -249,13 +228,19 @@ fn refuse_outside(path: &Path, function: &Function, offset: u64) -> Result<(), E
     )))
 }
 
-fn missing(binary: &elf::Binary, what: &str) -> Error {
+/// What is not there, and what may be meant.
+fn missing(binary: &elf::Binary, what: &str, name: Option<&str>) -> Error {
     let path = binary.path().display();
-    match binary.has_functions() {
-        Ok(false) => Error::new(format!(
+    let functions = binary.functions(|_| true).unwrap_or_default();
+    if functions.is_empty() {
+        return Error::new(format!(
             "{path} has no function symbols (it is stripped): install the debug symbols of this very build, or name an address"
-        )),
-        _ => Error::new(format!("no {what} in {path}")),
+        ));
+    }
+    let names = functions.iter().map(|function| function.name.as_str());
+    match name.and_then(|name| suggest::nearest(name, names)) {
+        Some(near) => Error::new(format!("no {what} in {path}; did you mean `{near}`?")),
+        None => Error::new(format!("no {what} in {path}")),
     }
 }
 
@@ -273,6 +258,7 @@ fn by_written_name(binary: &elf::Binary, wanted: &str) -> Result<Vec<Address>, E
         return Err(missing(
             binary,
             &format!("C++ function `{}`", wanted.text()),
+            None,
         ));
     }
     if !pattern::is_pattern(wanted.text()) {

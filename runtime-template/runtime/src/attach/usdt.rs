@@ -5,18 +5,17 @@
 mod arguments;
 mod notes;
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use btc_abi::usdt::MOST_ARGUMENTS;
 use btc_abi::{Attach, Probe};
+use libbpf_rs::OpenProgramMut;
 
 use self::arguments::{Machine, Surroundings};
 use self::notes::Marker;
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site};
+use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi, user};
 use crate::library::Found;
-use crate::target::{Target, c_string};
+use crate::target::Target;
 use crate::{Context, Error, elf, library, pattern, suggest};
 
 /// See [`Provider`].
@@ -77,37 +76,19 @@ impl Provider for Usdt {
         }
     }
 
+    fn prepare(
+        &self,
+        _: &Probe,
+        sites: &[Site],
+        program: &mut OpenProgramMut<'_>,
+        _: &Target,
+    ) -> Result<(), Error> {
+        uprobe_multi::prepare(sites, program);
+        Ok(())
+    }
+
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
-        let plain = match perf::dynamic("uprobe", false) {
-            Ok(attribute) => attribute,
-            Err(error) => return Attached::nowhere(attaching.probe, error),
-        };
-        // An event of one process is of any CPU; one of all processes needs a CPU, and fires on all.
-        let scope = match attaching.target.pid {
-            Some(pid) => Scope { pid, cpu: -1 },
-            None => Scope { pid: -1, cpu: 0 },
-        };
-        Attached::each(sites, |site| {
-            let Place::Marker {
-                binary,
-                offset,
-                semaphore,
-                ..
-            } = &site.place
-            else {
-                return Ok(Vec::new());
-            };
-            let path = c_string(binary.as_os_str().as_bytes())?;
-            let mut attribute = plain;
-            attribute.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
-            attribute.__bindgen_anon_4.probe_offset = *offset;
-            attribute.config |= perf::reference_counter("uprobe", *semaphore)?;
-            let attachment = perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                .context(|| {
-                    format!("attach {} ({} at {offset:#x})", site.name, binary.display())
-                })?;
-            Ok(vec![attachment])
-        })
+        user::attach(attaching, sites, false)
     }
 }
 
