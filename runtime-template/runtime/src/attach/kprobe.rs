@@ -256,5 +256,7 @@ fn matching(wanted: &Wanted<'_>, target: &Target) -> Result<Vec<Site>, Error> {
         }
     })?;
     sites.sort_by(|a: &Site, b| a.name.cmp(&b.name));
+    // Without addresses, functions of one name can't be told apart.
+    sites.dedup_by(|a, b| a.name == b.name && a.place.address() == b.place.address());
     Ok(sites)
 }

@@ -90,7 +90,7 @@ unsafe fn link(
 pub fn attach(attaching: &Attaching<'_>, sites: &[Site], returns: bool) -> Attached {
     let mut attached = Attached::default();
     let sites: Vec<&Site> = sites.iter().collect();
-    let named = sites.iter().any(|site| address(site) == 0);
+    let named = sites.iter().any(|site| site.place.address() == 0);
     let mut parts = vec![if named { distinct(sites) } else { sites }];
     while let Some(mut part) = parts.pop() {
         match attach_all(attaching.fd, &part, returns, named) {
@@ -123,13 +123,6 @@ fn is_of_a_function(error: &io::Error) -> bool {
     )
 }
 
-fn address(site: &Site) -> u64 {
-    match &site.place {
-        Place::Kernel { address, .. } => *address,
-        _ => 0,
-    }
-}
-
 /// By their names the kernel finds the first function of each.
 fn distinct(mut sites: Vec<&Site>) -> Vec<&Site> {
     sites.dedup_by(|a, b| function(a) == function(b));
@@ -153,7 +146,7 @@ fn attach_all(
     let mut options = link_options(sites.len(), returns);
     let cookies: Vec<u64> = sites.iter().map(|site| site.cookie).collect();
     options.__bindgen_anon_1.kprobe_multi.cookies = cookies.as_ptr();
-    let addresses: Vec<u64> = sites.iter().map(|site| address(site)).collect();
+    let addresses: Vec<u64> = sites.iter().map(|site| site.place.address()).collect();
     let names = sites.iter().map(|site| c_string(function(site)).ok());
     let names: Vec<CString> = names.map(Option::unwrap_or_default).collect();
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();

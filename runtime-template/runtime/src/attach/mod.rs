@@ -173,6 +173,17 @@ impl Place {
     }
 }
 
+impl Place {
+    /// A kernel function's address; 0 where it is not known.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        match self {
+            Place::Kernel { address, .. } => *address,
+            _ => 0,
+        }
+    }
+}
+
 /// A function as BTF describes it. A program that is loaded for one fits no other.
 #[derive(Clone, Debug)]
 pub struct BtfFunction {
