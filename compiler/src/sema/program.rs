@@ -359,26 +359,7 @@ impl Context<'_> {
         let mut signatures = vec![];
         for (index, body) in bodies.iter().enumerate() {
             lowering.probe = &body.context;
-            lowering.scopes.start_probe(index);
-            lowering.locals = vec![];
-            lowering.status = None;
-            lowering.expanded = 0;
-            for number in &body.context.attach_parameters {
-                lowering.positional(*number, abi::ParameterType::String { default: None });
-            }
-            let statements = probe_body(&mut lowering, body);
-            probes.push(ir::Probe {
-                program: program_name(&body.context, index),
-                name: body.context.name.clone(),
-                kind: body.context.kind,
-                attach: body.context.attach.clone(),
-                attach_parameters: !body.context.attach_parameters.is_empty(),
-                parameters: parameters(&body.context),
-                locals: std::mem::take(&mut lowering.locals),
-                status: lowering.status,
-                body: statements,
-                span: body.context.span,
-            });
+            probes.push(lowered(&mut lowering, index, body));
             signatures.push(lowering.signature.take());
         }
         user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
@@ -403,6 +384,30 @@ impl Context<'_> {
         };
         let tables = (lowering.types, lowering.maps, lowering.scopes);
         (Some(program), lowering.diagnostics, tables)
+    }
+}
+
+/// A probe whose context is that of the lowering.
+fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
+    lowering.scopes.start_probe(index);
+    lowering.locals = vec![];
+    lowering.status = None;
+    lowering.expanded = 0;
+    for number in &body.context.attach_parameters {
+        lowering.positional(*number, abi::ParameterType::String { default: None });
+    }
+    let statements = probe_body(lowering, body);
+    ir::Probe {
+        program: program_name(&body.context, index),
+        name: body.context.name.clone(),
+        kind: body.context.kind,
+        attach: body.context.attach.clone(),
+        attach_parameters: !body.context.attach_parameters.is_empty(),
+        parameters: parameters(&body.context),
+        locals: std::mem::take(&mut lowering.locals),
+        status: lowering.status,
+        body: statements,
+        span: body.context.span,
     }
 }
 
