@@ -232,7 +232,7 @@ fn functions_with_types() {
     assert_eq!(exit.name, "fexit:vfs_read");
     let pattern = resolve("fexit:vfs_*").unwrap();
     assert_eq!(names(&pattern.args), ["file"]);
-    assert_eq!(pattern.retval, None);
+    assert_eq!(pattern.retval, Some((Context::Result, INT)));
     let wrong = resolve("fentry:vfs_raed").unwrap_err();
     assert_eq!(wrong.code, Code::UnknownSymbol);
     assert_eq!(wrong.help.as_deref(), Some("did you mean `vfs_read`?"));
