@@ -220,7 +220,14 @@ fn kernel_functions() {
     assert!(refused("kprobe:f+x").contains("expected `function+offset`"));
     assert!(refused("kprobe:a:b:c").contains("does not take `c` here"));
     assert!(refused("kprobe:").contains("an empty part"));
-    assert!(refused("kprobe:$1").starts_with("not-supported-yet"));
+    assert_eq!(
+        attach("kprobe:$1"),
+        Attach::Kprobe {
+            module: None,
+            function: "$1".into(),
+            offset: 0
+        }
+    );
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn resolve<'p>(
                 diagnostics.push(unknown);
                 continue;
             };
-            match (found.resolve)(point, &environment) {
+            match found.contexts(point, &environment) {
                 Ok(contexts) => {
                     for context in contexts {
                         for warning in &context.warnings {
@@ -363,12 +363,16 @@ impl Context<'_> {
             lowering.locals = vec![];
             lowering.status = None;
             lowering.expanded = 0;
+            for number in &body.context.attach_parameters {
+                lowering.positional(*number, abi::ParameterType::String { default: None });
+            }
             let statements = probe_body(&mut lowering, body);
             probes.push(ir::Probe {
                 program: program_name(&body.context, index),
                 name: body.context.name.clone(),
                 kind: body.context.kind,
                 attach: body.context.attach.clone(),
+                attach_parameters: !body.context.attach_parameters.is_empty(),
                 parameters: parameters(&body.context),
                 locals: std::mem::take(&mut lowering.locals),
                 status: lowering.status,

@@ -160,7 +160,7 @@ impl Numbers {
             }
         };
         let Some(element) = provider.element(site, name) else {
-            return if constant { 0 } else { u64::from(name) };
+            return u64::from(name);
         };
         if plan.elements.is_empty() {
             // A cookie of 0 is none.
