@@ -41,6 +41,17 @@ pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
     Ok(judge.reasons)
 }
 
+/// Whether the runtime writes a helper's answers into copies of the program where the kernel has no such helper.
+fn is_answered(helper: u32, probe: Option<&Probe>) -> bool {
+    let knows_function = probe.is_some_and(|probe| {
+        matches!(
+            probe.attach,
+            Attach::Kretprobe { .. } | Attach::Fentry { .. } | Attach::Fexit { .. }
+        )
+    });
+    helper == GET_ATTACH_COOKIE || (helper == crate::layout::GET_FUNC_IP && knows_function)
+}
+
 struct Judge<'a> {
     manifest: &'a Manifest,
     kernel: &'a Kernel,
@@ -119,13 +130,15 @@ impl<'a> Judge<'a> {
             let since = helper_version(number);
             let since = since.map_or(String::new(), |v| format!(", which came with Linux {v}"));
             let name = helper_name(number);
-            let instead = match number {
-                GET_ATTACH_COOKIE => Some("a copy of the program for each place"),
-                number if optional.contains(&number) => Some("found out in another way"),
-                _ => None,
-            };
             for function in functions {
                 let probe = self.probe(function);
+                let instead = match number {
+                    number if is_answered(number, probe) => {
+                        Some("a copy of the program for each place")
+                    }
+                    number if optional.contains(&number) => Some("found out in another way"),
+                    _ => None,
+                };
                 match instead {
                     Some(instead) => {
                         let what = format!("no {name}{since}: {instead}");

@@ -34,7 +34,11 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
             kprobe(kernel, module.as_deref(), function)
         }
         Attach::Fentry { module, function } | Attach::Fexit { module, function } => {
-            fentry(kernel, module.as_deref(), function)
+            let mut found = fentry(kernel, module.as_deref(), function);
+            if found.is_empty() && module.is_none() {
+                found = parameters(kernel, probe, function);
+            }
+            found
         }
         Attach::Tracepoint { category, event } => tracepoint(kernel, probe, category, event),
         Attach::RawTracepoint { event, .. } => match kernel.has_event(event) {
@@ -109,6 +113,29 @@ fn traced(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding>
         true => vec![],
         false => fails(format!("no function `{function}`")),
     }
+}
+
+/// Parameters that a program reads and a function does not have. Of a pattern's functions, those are left out.
+fn parameters(kernel: &Kernel, probe: &Probe, function: &str) -> Vec<Finding> {
+    let found = kernel.btf.find(Kind::FUNC, function);
+    let Some(prototype) = found.and_then(|id| kernel.btf.prototype(function, id)) else {
+        return vec![];
+    };
+    let lacks = |field: &&str| match *field {
+        btc_abi::probe::RESULT => prototype.result == CType::Void,
+        name => !prototype.parameters.iter().any(|(known, _)| known == name),
+    };
+    let mut fields: Vec<&str> = probe.context.iter().map(|r| &*r.field).collect();
+    fields.dedup();
+    (fields.iter().filter(|field| lacks(field)))
+        .map(|field| {
+            let what = match *field {
+                btc_abi::probe::RESULT => format!("`{function}` returns nothing"),
+                name => format!("no argument `{name}` of `{function}`"),
+            };
+            (Verdict::Fails, what)
+        })
+        .collect()
 }
 
 fn tracepoint(kernel: &Kernel, probe: &Probe, category: &str, event: &str) -> Vec<Finding> {
