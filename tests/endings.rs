@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use btc_tests::compile::btc;
+use btc_tests::compile::{btc, program_in};
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
 
@@ -28,6 +28,10 @@ const TOOLS: &[(&str, &str)] = &[
     (
         "calls",
         "tracepoint:syscalls:sys_enter_* { @[probe] = count(); }",
+    ),
+    (
+        "flood",
+        "config = { perf_rb_pages = 1; } tracepoint:syscalls:sys_enter_getppid /pid == cpid/ { @n = count(); printf(\"hit %s\\n\", comm); }",
     ),
     ("types", "interval:ms:10 { print(curtask.pid); exit(); }"),
     ("number", "begin { printf(\"%d\\n\", $1); exit(); }"),
@@ -209,6 +213,16 @@ const ENDINGS: &[Ending] = &[
         "unshare -p -f --mount-proc sh -c './opens -q -p 1 & sleep 1; read x </etc/passwd; read x </etc/passwd; kill -INT $!; wait'",
         0,
         r"@n: [1-9]\d*\n$",
+        "^$",
+    ),
+    // More events than there is room for: each is printed or counted as lost.
+    (
+        "overflow",
+        "./flood -q -c './btc-load getppid 50000' 2>err | (sleep 2; cat) >out; \
+         p=$(grep -c hit out); l=$(awk '/Lost/ {n += $3} END {print n + 0}' err); n=$(sed -n 's/^@n: //p' out); \
+         test $l -gt 0 -a $p -gt 0 -a $((p + l)) -eq $n -a $n -eq 50000 && echo exact || echo $p $l $n",
+        0,
+        "^exact\n$",
         "^$",
     ),
     // Surroundings.
@@ -417,6 +431,7 @@ fn main() -> Result<()> {
 fn compile(within: &PathBuf) -> Result<()> {
     std::fs::create_dir_all(within)?;
     std::fs::set_permissions(within, std::fs::Permissions::from_mode(0o755))?;
+    program_in(within, "load")?;
     for (name, program) in TOOLS {
         let output = Command::new(btc()?)
             .args(["-e", program, "-o", name])

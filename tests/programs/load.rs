@@ -20,6 +20,9 @@ unsafe extern "C" {
     fn read(fd: c_int, buffer: *mut c_void, size: usize) -> isize;
     fn write(fd: c_int, buffer: *const c_void, size: usize) -> isize;
     fn kill(pid: c_int, signal: c_int) -> c_int;
+    fn fork() -> c_int;
+    fn wait(status: *mut c_int) -> c_int;
+    fn _exit(status: c_int) -> !;
     fn getpid() -> c_int;
     fn getpgid(pid: c_int) -> c_int;
     fn fsync(fd: c_int) -> c_int;
@@ -31,7 +34,9 @@ unsafe extern "C" {
         fd: c_int,
         offset: c_long,
     ) -> *mut c_void;
+    fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
+    fn prctl(option: c_int, ...) -> c_int;
     fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
 
@@ -113,7 +118,33 @@ fn main() {
     if words.first().is_some_and(|w| w == "holding") {
         exit(holding(&words[1..]));
     }
+    if words.first().is_some_and(|w| w == "pair") {
+        pair(&words[1..]);
+    }
     perform(&words);
+}
+
+/// Starts a tracer, waits until it says that it has attached, and becomes a second one; the first ends with it.
+fn pair(words: &[String]) -> ! {
+    let Some((program, arguments)) = words.split_first() else { usage("a tracer") };
+    let mut first = Command::new(program);
+    first.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+    // SAFETY: asks the kernel for SIGKILL when the parent ends; takes no memory.
+    unsafe {
+        first.pre_exec(|| {
+            prctl(1, 9);
+            Ok(())
+        });
+    }
+    let Ok(mut child) = first.spawn() else { usage("a tracer that starts") };
+    let lines = child.stderr.take().map(BufReader::new);
+    let mut lines = lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+    if !lines.any(|line| line.starts_with("Attached ")) {
+        usage("a tracer that attaches");
+    }
+    let error = Command::new(program).args(arguments).exec();
+    eprintln!("load: {program}: {error}");
+    exit(1)
 }
 
 fn perform(words: &[String]) {
@@ -176,6 +207,7 @@ fn one(name: &str, arguments: &[String]) {
         }
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
+        "fault-in-threads" => threads(number(0), || faults(number(1))),
         "touch" => touches(number(0), number(1), number(2)),
         "touch-in-threads" => {
             map_watched();
@@ -184,6 +216,7 @@ fn one(name: &str, arguments: &[String]) {
                 (0..number(1)).for_each(|i| unsafe { (WATCHED as *mut u64).write_volatile(i) });
             });
         }
+        "fork" => forks(number(0)),
         "connect" => connects(number(0), number(1) as u16),
         "threads" => threads(number(0), || {
             for i in 0..number(1) {
@@ -323,6 +356,8 @@ fn faults(pages: u64) {
     // SAFETY: a fresh private anonymous mapping; each page of it is touched once.
     unsafe {
         let room = mmap(std::ptr::null_mut(), size, 3, 0x22, -1, 0).cast::<u8>();
+        // MADV_NOHUGEPAGE: a fault for every page.
+        madvise(room.cast(), size, 15);
         for page in 0..pages as usize {
             room.add(page * 4096).write_volatile(1);
         }
@@ -363,6 +398,23 @@ fn touches(writes: u64, reads: u64, calls: u64) {
             std::hint::black_box(empty)();
         }
     }
+}
+
+/// Processes that end at once, 16 of them at a time.
+fn forks(count: u64) {
+    for born in 0..count {
+        // SAFETY: the child only exits; the parent has no other threads.
+        unsafe {
+            if fork() == 0 {
+                _exit(0);
+            }
+            if born >= 16 {
+                wait(std::ptr::null_mut());
+            }
+        }
+    }
+    // SAFETY: takes no memory; ends where no child is left.
+    while unsafe { wait(std::ptr::null_mut()) } > 0 {}
 }
 
 fn connects(count: u64, port: u16) {

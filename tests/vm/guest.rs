@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cross::Cross;
 use super::initramfs::Archive;
-use super::kernels::{Arch, Kernel, module};
+use super::kernels::{Arch, Kernel, Series, module};
 use crate::check::Outcome;
 use crate::compile::{self, PROGRAMS};
 
@@ -178,11 +178,12 @@ fn quote(word: &str) -> String {
 }
 
 /// The words of qemu that make a machine of this architecture, with `file` as the port that answers come back by.
-fn machine(arch: Arch, file: &Path) -> Result<(&'static str, Vec<String>)> {
+fn machine(series: Series, file: &Path) -> Result<(&'static str, Vec<String>)> {
     let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
-    match arch {
+    match series.arch {
         Arch::Amd64 => {
-            let mut machine = words("-machine q35,accel=tcg -cpu max -smp 1");
+            let mut machine = words("-machine q35,accel=tcg -cpu max -smp");
+            machine.push(series.cpus().to_string());
             machine.extend(["-serial".into(), format!("file:{}", file.display())]);
             Ok(("qemu-system-x86_64", machine))
         }
@@ -215,7 +216,7 @@ fn memory(initrd: &Path) -> Result<String> {
 
 fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) -> Result<String> {
     let out = directory.join("out");
-    let (program, machine) = machine(kernel.series.arch, &out)?;
+    let (program, machine) = machine(kernel.series, &out)?;
     let console = match kernel.series.arch {
         Arch::Amd64 => "ttyS0",
         Arch::Arm64 => "ttyAMA0",

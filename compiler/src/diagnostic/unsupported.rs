@@ -68,8 +68,6 @@ table! {
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        KprobeAddress = "a `kprobe` at an address",
-        BpfFentry = "an `fentry` or `fexit` probe of a BPF program",
         AttachParameter = "a positional parameter in an attach point",
     }
     Names {

@@ -27,18 +27,18 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
         | Attach::Software { .. }
         // Whether there is a processor that counts is not the kernel's to say.
         | Attach::Hardware { .. } => vec![],
-        Attach::Kprobe { .. } | Attach::Kretprobe { .. } if !kernel.has_kprobes() => {
-            fails("this kernel has no kprobes (CONFIG_KPROBES)")
-        }
         Attach::Kprobe {
             module, function, ..
         }
-        | Attach::Kretprobe { module, function } => traced(kernel, module.as_deref(), function),
-        Attach::Fentry { .. } | Attach::Fexit { .. } if !kernel.has_trampolines() => fails(
-            "this kernel has no fentry: ftrace's direct calls are missing (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
-        ),
+        | Attach::Kretprobe { module, function } => {
+            kprobe(kernel, module.as_deref(), function)
+        }
         Attach::Fentry { module, function } | Attach::Fexit { module, function } => {
-            traced(kernel, module.as_deref(), function)
+            let mut found = fentry(kernel, module.as_deref(), function);
+            if found.is_empty() && module.is_none() {
+                found = parameters(kernel, probe, function);
+            }
+            found
         }
         Attach::Tracepoint { category, event } => tracepoint(kernel, probe, category, event),
         Attach::RawTracepoint { event, .. } => match kernel.has_event(event) {
@@ -53,10 +53,48 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
             true => vec![],
             false => fails(format!("no iterator `{name}`")),
         },
-        Attach::Uprobe { .. } | Attach::Uretprobe { .. } | Attach::Usdt { .. } => match kernel.has_uprobes() {
-            true => vec![],
-            false => fails("this kernel has no uprobes (CONFIG_UPROBES)"),
-        },
+        Attach::Uprobe { .. } | Attach::Uretprobe { .. } => {
+            uprobe(kernel, pattern::is_pattern(&probe.name))
+        }
+        Attach::Usdt { .. } => uprobe(kernel, false),
+    }
+}
+
+fn kprobe(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding> {
+    if !kernel.has_kprobes() {
+        return fails("this kernel has no kprobes (CONFIG_KPROBES)");
+    }
+    // An address has no name.
+    if function.is_empty() {
+        return vec![];
+    }
+    let mut found = traced(kernel, module, function);
+    if found.is_empty() && pattern::is_pattern(function) && !kernel.has_kprobe_multi() {
+        let what = "no kprobe.multi (CONFIG_FPROBE): one link for each function";
+        found.push((Verdict::Fallback, what.to_owned()));
+    }
+    found
+}
+
+fn fentry(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding> {
+    if !kernel.has_trampolines() {
+        return fails(
+            "this kernel has no fentry: ftrace's direct calls are missing (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
+        );
+    }
+    traced(kernel, module, function)
+}
+
+fn uprobe(kernel: &Kernel, several: bool) -> Vec<Finding> {
+    if !kernel.has_uprobes() {
+        return fails("this kernel has no uprobes (CONFIG_UPROBES)");
+    }
+    match several && !kernel.has_uprobe_multi() {
+        true => {
+            let what = "no uprobe.multi, which came with Linux 6.6: one link for each place";
+            vec![(Verdict::Fallback, what.to_owned())]
+        }
+        false => vec![],
     }
 }
 
@@ -75,6 +113,29 @@ fn traced(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding>
         true => vec![],
         false => fails(format!("no function `{function}`")),
     }
+}
+
+/// Parameters that a program reads and a function does not have. Of a pattern's functions, those are left out.
+fn parameters(kernel: &Kernel, probe: &Probe, function: &str) -> Vec<Finding> {
+    let found = kernel.btf.find(Kind::FUNC, function);
+    let Some(prototype) = found.and_then(|id| kernel.btf.prototype(function, id)) else {
+        return vec![];
+    };
+    let lacks = |field: &&str| match *field {
+        btc_abi::probe::RESULT => prototype.result == CType::Void,
+        name => !prototype.parameters.iter().any(|(known, _)| known == name),
+    };
+    let mut fields: Vec<&str> = probe.context.iter().map(|r| &*r.field).collect();
+    fields.dedup();
+    (fields.iter().filter(|field| lacks(field)))
+        .map(|field| {
+            let what = match *field {
+                btc_abi::probe::RESULT => format!("`{function}` returns nothing"),
+                name => format!("no argument `{name}` of `{function}`"),
+            };
+            (Verdict::Fails, what)
+        })
+        .collect()
 }
 
 fn tracepoint(kernel: &Kernel, probe: &Probe, category: &str, event: &str) -> Vec<Finding> {

@@ -213,10 +213,9 @@ fn kernel_functions() {
     let exit = resolve("kr:vfs_read").unwrap();
     assert_eq!(exit.name, "kretprobe:vfs_read");
     assert!(exit.retval.is_some() && exit.numbered == Numbered::None);
-    assert_eq!(
-        refused("kprobe:0xffff0000"),
-        "not-supported-yet: a `kprobe` at an address can't be compiled yet"
-    );
+    assert!(refused("kprobe:0xffff0000").starts_with("unsafe-function"));
+    assert!(refused("kprobe:0xg").contains("expected an address"));
+    assert!(refused("kprobe:xfs:0x10").contains("in no module"));
     assert!(refused("kretprobe:f+4").contains("can't have an offset"));
     assert!(refused("kprobe:f+x").contains("expected `function+offset`"));
     assert!(refused("kprobe:a:b:c").contains("does not take `c` here"));
@@ -229,7 +228,7 @@ fn functions_with_types() {
     let entry = resolve("fentry:vfs_read").unwrap();
     assert_eq!(names(&entry.args), ["file", "buf"]);
     let exit = resolve("kretfunc:vfs_read").unwrap();
-    assert_eq!(exit.retval, Some((Context::Slot(2), INT)));
+    assert_eq!(exit.retval, Some((Context::Result, INT)));
     assert_eq!(exit.name, "fexit:vfs_read");
     let pattern = resolve("fexit:vfs_*").unwrap();
     assert_eq!(names(&pattern.args), ["file"]);
@@ -237,7 +236,16 @@ fn functions_with_types() {
     let wrong = resolve("fentry:vfs_raed").unwrap_err();
     assert_eq!(wrong.code, Code::UnknownSymbol);
     assert_eq!(wrong.help.as_deref(), Some("did you mean `vfs_read`?"));
-    assert!(refused("fentry:bpf:prog").starts_with("not-supported-yet"));
+    let of_program = resolve("fentry:bpf:12:prog").unwrap();
+    assert!(matches!(of_program.args, Args::Unknown(_)));
+    assert_eq!(
+        of_program.attach,
+        Attach::Fentry {
+            module: Some("bpf:12".into()),
+            function: "prog".into()
+        }
+    );
+    assert!(refused("fentry:bpf:x:prog").contains("expected a program's id"));
     let without = Small {
         btf: false,
         tracefs: true,

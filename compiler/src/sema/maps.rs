@@ -408,6 +408,19 @@ pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
 }
 
 impl MapTable {
+    /// Maps that nothing but themselves is assigned to (`@n = @n + 1`) hold integers. Whether there are any.
+    pub(super) fn settle(&mut self) -> bool {
+        let mut any = false;
+        for state in &mut self.list {
+            if state.poisoned && state.value.is_none() {
+                state.value = Some(Type::Int(IntType::I64));
+                state.poisoned = false;
+                any = true;
+            }
+        }
+        any
+    }
+
     /// Takes in `let @m = kind(size)`.
     pub(super) fn declare(&mut self, declared: Vec<(ast::Name, abi::MapKind, u32)>) {
         for (name, kind, size) in declared {

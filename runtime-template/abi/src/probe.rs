@@ -16,9 +16,13 @@ describe! {
     }
 }
 
+/// The [`ContextRelocation::field`] of what a function returned; no parameter can have the name.
+pub const RESULT: &str = "return";
+
 describe! {
-    /// A load from a tracepoint's context: instruction `instruction` of the program reads member `field` of the
-    /// event. The runtime writes the target's offset into it (and the size, where the target's differs) before load.
+    /// A load from a program's context: instruction `instruction` reads member `field` of a tracepoint's event, or
+    /// parameter `field` of an fentry or fexit program's function. The runtime writes the target's offset into it (and
+    /// the size, where the target's differs) before load.
     pub struct ContextRelocation {
         pub instruction: u32,
         pub field: Text,
@@ -68,8 +72,10 @@ describe! {
         Tracepoint { category: Text, event: Text, },
         /// `btf`: a tp_btf program (BPF_TRACE_RAW_TP); otherwise a raw_tp one.
         RawTracepoint { event: Text, btf: bool, },
+        /// `function` empty: `offset` is an address.
         Kprobe { module: Option<Text>, function: Text, offset: u64, },
         Kretprobe { module: Option<Text>, function: Text, },
+        /// The module `bpf` stands for all BPF programs, `bpf:` and a number for the one with that id.
         Fentry { module: Option<Text>, function: Text, },
         Fexit { module: Option<Text>, function: Text, },
         /// `signature`: of the function whose arguments the script reads by name.

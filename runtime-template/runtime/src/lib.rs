@@ -21,10 +21,12 @@
 
 pub mod aggregate;
 pub mod attach;
+mod btf;
 mod child;
 pub mod config;
 mod context;
 mod counters;
+mod cpus;
 pub mod datum;
 mod debug_file;
 mod decode;
@@ -45,6 +47,7 @@ mod names;
 pub mod options;
 pub mod output;
 pub mod parameters;
+mod phase;
 pub mod plan;
 mod poll;
 pub mod report;
@@ -55,12 +58,14 @@ mod slots;
 mod stacks;
 mod suggest;
 pub mod symbolize;
+mod symbols;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
 mod usage;
+mod variant;
 
 use std::io::Write as _;
 use std::process::ExitCode;

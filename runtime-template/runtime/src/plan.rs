@@ -304,7 +304,7 @@ impl Plan {
     /// Whether a probe has nothing on this machine to attach to.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.probes.iter().any(|planned| planned.sites.is_empty())
+        (self.probes.iter()).any(|planned| planned.wanted && planned.sites.is_empty())
     }
 
     /// One line a site, for `--dry-run`.
@@ -319,8 +319,12 @@ impl Plan {
                     Place::User { binary, offset } | Place::Marker { binary, offset, .. } => {
                         let _ = write!(text, " ({} at {offset:#x})", binary.display());
                     }
-                    Place::Kernel { .. } | Place::Run | Place::Event | Place::Tracepoint { .. } => {
-                    }
+                    Place::Kernel { .. }
+                    | Place::Btf(_)
+                    | Place::RawTracepoint { .. }
+                    | Place::Run
+                    | Place::Event
+                    | Place::Tracepoint { .. } => {}
                 }
                 text.push('\n');
             }

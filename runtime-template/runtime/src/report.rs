@@ -16,7 +16,7 @@ use crate::format::{printf, time};
 use crate::maps::{self, Contents, Element};
 use crate::output::json::JsonOutput;
 use crate::output::text::TextOutput;
-use crate::output::{Elements, MapType, Output, Sink};
+use crate::output::{Elements, MapType, Output, Sink, Trouble};
 use crate::symbolize::{self, Symbolizer};
 use crate::target::clock_ns;
 
@@ -374,6 +374,14 @@ impl<'a> Session<'a> {
             self.print_map(index, 0, 0)?;
         }
         Ok(())
+    }
+
+    /// A sentence about the results, unless warnings are kept back.
+    pub fn warn(&mut self, sentence: &str) -> Result<(), Error> {
+        if !self.telling.warnings {
+            return Ok(());
+        }
+        self.output.trouble(&Trouble::Warning(sentence))
     }
 
     /// Says what was lost, what was full, what failed.
