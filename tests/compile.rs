@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 
 use crate::case::Case;
+use crate::vm::kernels::{self, Series};
+use crate::vm::types;
 
 /// The btc under test: `BTC` in the environment, or the release build of this checkout.
 ///
@@ -55,8 +57,10 @@ pub fn compile(case: &Case) -> Result<PathBuf> {
 /// # Errors
 /// With btc's own words when it refuses the script.
 pub fn compile_with(mut btc: Command, case: &Case, executable: &Path) -> Result<()> {
+    for flag in &case.flags {
+        btc.arg(filled(flag)?);
+    }
     let output = btc
-        .args(&case.flags)
         .arg(&case.script)
         .arg("-o")
         .arg(executable)
@@ -71,6 +75,16 @@ pub fn compile_with(mut btc: Command, case: &Case, executable: &Path) -> Result<
         );
     }
     Ok(())
+}
+
+/// `{btf:6.12}` is a file with that kernel's types.
+fn filled(flag: &str) -> Result<String> {
+    let named = |text: &str| Some(text.strip_prefix("{btf:")?.strip_suffix('}')?.to_owned());
+    let Some(series) = named(flag) else {
+        return Ok(flag.to_owned());
+    };
+    let kernel = kernels::fetch(Series::named(&series)?)?;
+    Ok(types::file(&kernel)?.display().to_string())
 }
 
 /// A program of tests/programs that scripts trace: its source's name, and its place here and in guests, by which scripts

@@ -41,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "driver",
         ],
     ),
+    ("portability", &["builtin", "skeleton", "driver"]),
     (
         "listing",
         &[

@@ -14,6 +14,7 @@ pub mod ir;
 pub mod layout;
 pub mod listing;
 pub mod options;
+pub mod portability;
 pub mod provider;
 pub mod sema;
 pub mod skeleton;

@@ -31,6 +31,8 @@ pub enum Command {
     Check(Check),
     /// Compile a script into the cache and run it, with bpftrace's own command line
     Run(Run),
+    /// Say on which kernels scripts run, by the kernels' BTF and without booting them
+    Portability(Portability),
 }
 
 /// Everything that decides what a script means.
@@ -99,6 +101,52 @@ pub struct Check {
     pub program: Option<String>,
     #[command(flatten)]
     pub language: Language,
+}
+
+#[derive(Debug, Args)]
+pub struct Portability {
+    /// Scripts, and directories of scripts
+    #[arg(value_name = "SCRIPT", required = true)]
+    pub scripts: Vec<PathBuf>,
+    /// The kernels: raw BTF or vmlinux files, as FILE or as NAME=FILE
+    #[arg(long = "btf", value_name = "FILE", required = true, num_args = 1..)]
+    pub kernels: Vec<String>,
+    /// How the report is printed
+    #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Allow functions that change the system: system(), signal(), override()
+    #[arg(long)]
+    pub r#unsafe: bool,
+    /// Look for C headers here as well
+    #[arg(short = 'I', value_name = "DIR")]
+    pub include_directories: Vec<PathBuf>,
+    /// Include this C header before the script
+    #[arg(long = "include", value_name = "FILE")]
+    pub includes: Vec<String>,
+    /// Take the types and formats that scripts are compiled with from below this directory
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+}
+
+impl Portability {
+    /// What scripts mean is this machine's to say, as it is when they are compiled.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        Language {
+            r#unsafe: self.r#unsafe,
+            include_directories: self.include_directories.clone(),
+            includes: self.includes.clone(),
+            sysroot: self.sysroot.clone(),
+            ..Language::default()
+        }
+    }
+}
+
+/// Of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -45,7 +45,7 @@ fn checked(text: &str, compile: bool) -> Result<(), String> {
     let mut manifest = layout::plan(program, &analyzed.sources);
     if compile {
         let options = codegen::Options {
-            arch: btc::arch::Arch::X86_64,
+            arch: language.target,
             sources: &analyzed.sources,
         };
         match codegen::emit(program, &mut manifest, &options) {

@@ -36,6 +36,7 @@ unsafe extern "C" {
     ) -> *mut c_void;
     fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
+    fn prctl(option: c_int, ...) -> c_int;
     fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
 
@@ -43,14 +44,16 @@ unsafe extern "C" {
 mod number {
     pub const NEWFSTATAT: i64 = 262;
     pub const GETPPID: i64 = 110;
+    pub const O_DIRECT: i32 = 0o40000;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const NEWFSTATAT: i64 = 79;
     pub const GETPPID: i64 = 173;
+    pub const O_DIRECT: i32 = 0o200000;
 }
 
-const O_DIRECT: c_int = 0o40000;
+
 
 /// A function for uprobes: its arguments and result are known.
 #[unsafe(no_mangle)]
@@ -115,7 +118,33 @@ fn main() {
     if words.first().is_some_and(|w| w == "holding") {
         exit(holding(&words[1..]));
     }
+    if words.first().is_some_and(|w| w == "pair") {
+        pair(&words[1..]);
+    }
     perform(&words);
+}
+
+/// Starts a tracer, waits until it says that it has attached, and becomes a second one; the first ends with it.
+fn pair(words: &[String]) -> ! {
+    let Some((program, arguments)) = words.split_first() else { usage("a tracer") };
+    let mut first = Command::new(program);
+    first.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+    // SAFETY: asks the kernel for SIGKILL when the parent ends; takes no memory.
+    unsafe {
+        first.pre_exec(|| {
+            prctl(1, 9);
+            Ok(())
+        });
+    }
+    let Ok(mut child) = first.spawn() else { usage("a tracer that starts") };
+    let lines = child.stderr.take().map(BufReader::new);
+    let mut lines = lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+    if !lines.any(|line| line.starts_with("Attached ")) {
+        usage("a tracer that attaches");
+    }
+    let error = Command::new(program).args(arguments).exec();
+    eprintln!("load: {program}: {error}");
+    exit(1)
 }
 
 fn perform(words: &[String]) {
@@ -270,7 +299,7 @@ fn direct(count: u64, size: u64, path: &str) {
     // SAFETY: an anonymous mapping of `size` bytes is page-aligned, as O_DIRECT asks; 0o101 is O_CREAT | O_WRONLY.
     unsafe {
         let room = mmap(std::ptr::null_mut(), size as usize, 3, 0x22, -1, 0);
-        let fd = open(path_c.as_ptr(), 0o101 | O_DIRECT, 0o644);
+        let fd = open(path_c.as_ptr(), 0o101 | number::O_DIRECT, 0o644);
         if fd < 0 {
             failed();
         }

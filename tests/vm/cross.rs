@@ -191,19 +191,16 @@ impl Cross {
     /// # Errors
     /// When the load can't be compiled, or the packages have another shape.
     pub fn programs(&self) -> Result<Programs> {
-        let directory = crate::work_directory().join("programs-arm64");
-        let ours = compile::PROGRAMS.map(|(name, place)| {
-            let mut rustc = self.command("rustc")?;
-            rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
-            Ok((place, compile::program_with(rustc, &directory, name)?))
-        });
+        static OURS: OnceLock<Result<Vec<(&str, PathBuf)>, String>> = OnceLock::new();
+        let ours = OURS.get_or_init(|| self.compiled().map_err(|error| format!("{error:#}")));
+        let ours = ours.clone().map_err(anyhow::Error::msg)?;
         let guest = self.root.join("guest");
+        let packed = files(&guest)?;
         let find = |path: &str| -> Result<PathBuf> {
-            let name = Path::new(path).file_name().unwrap_or_default();
-            let found = files(&guest)?
-                .into_iter()
-                .find(|f| f.file_name() == Some(name));
-            found.with_context(|| format!("Debian's packages have no {path}"))
+            let name = Path::new(path).file_name();
+            let found = packed.iter().find(|file| file.file_name() == name);
+            let found = found.with_context(|| format!("Debian's packages have no {path}"))?;
+            Ok(found.clone())
         };
         let bash = BASH
             .iter()
@@ -211,8 +208,19 @@ impl Cross {
         Ok(Programs {
             busybox: find("bin/busybox")?,
             bash: bash.collect::<Result<_>>()?,
-            ours: ours.into_iter().collect::<Result<_>>()?,
+            ours,
         })
+    }
+
+    /// The programs that scripts trace: their places in guests, and the files.
+    fn compiled(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+        let directory = crate::work_directory().join("programs-arm64");
+        let compile = |(name, place)| {
+            let mut rustc = self.command("rustc")?;
+            rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
+            Ok((place, compile::program_with(rustc, &directory, name)?))
+        };
+        compile::PROGRAMS.into_iter().map(compile).collect()
     }
 }
 

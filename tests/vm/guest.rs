@@ -208,6 +208,12 @@ fn port(arch: Arch) -> &'static str {
     }
 }
 
+/// Megabytes: half of a guest's memory holds what the initramfs unpacks to, which lies in the other half at first.
+fn memory(initrd: &Path) -> Result<String> {
+    let megabytes = std::fs::metadata(initrd)?.len() >> 20;
+    Ok((512 + 3 * megabytes).max(1024).to_string())
+}
+
 fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) -> Result<String> {
     let out = directory.join("out");
     let (program, machine) = machine(kernel.series, &out)?;
@@ -217,7 +223,7 @@ fn boot(kernel: &Kernel, initrd: &Path, directory: &Path, limit_seconds: u64) ->
     };
     let mut qemu = Command::new(program)
         .args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"])
-        .args(["-monitor", "none", "-m", "1024"])
+        .args(["-monitor", "none", "-m", &memory(initrd)?])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")

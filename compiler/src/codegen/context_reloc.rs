@@ -7,7 +7,7 @@ use btc_abi as abi;
 use inkwell::values::IntValue;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
-use super::loops::EventRead;
+use super::loops::{EventRead, Hoisted};
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::Origin;
@@ -91,7 +91,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             addend,
             size: Some(size),
         };
-        if let Some(value) = self.hoisted(&read)? {
+        if let Some(value) = self.hoisted(&Hoisted::Event(read))? {
             return Ok(value);
         }
         let mark = LOAD_MARK - self.marker(field, size, addend)?;
@@ -105,7 +105,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             addend,
             size: None,
         };
-        if let Some(offset) = self.hoisted(&read)? {
+        if let Some(offset) = self.hoisted(&Hoisted::Event(read))? {
             let context = self.pointer_to_int(self.context)?;
             return self.add(context, offset);
         }

@@ -492,12 +492,26 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::InstructionPointer => self.context_word(arch.instruction_pointer()),
             Context::FunctionAddress => self.function_address(),
             Context::Slot(n) => self.context_word(8 * u32::from(n)),
+            Context::Parameter(_) | Context::Result => {
+                let name = self.parameter(of)?.to_owned();
+                self.event_load(&name, 0, 8)
+            }
             Context::MarkerArgument(n) => self.marker_argument(n),
             Context::Cookie => self.site_name(),
             Context::Register(name) => {
                 let at = arch.register(name).ok_or_else(|| register(name))?;
                 self.context_word(at)
             }
+        }
+    }
+
+    /// The name by which the runtime finds a value of an fentry or fexit program.
+    pub fn parameter(&self, context: Context) -> Result<&str, Bug> {
+        match context {
+            Context::Parameter(n) => (self.probe.parameters.get(usize::from(n)))
+                .map(String::as_str)
+                .ok_or_else(|| Bug::new("no such parameter")),
+            _ => Ok(btc_abi::probe::RESULT),
         }
     }
 
@@ -518,7 +532,30 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(value)
     }
 
+    /// A probe at a place that registers tell of needs no helper; one elsewhere has it on every kernel, since the
+    /// runtime writes the address into the program where the kernel has no bpf_get_func_ip.
     fn function_address(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        use btc_abi::Attach as A;
+        let context = self.context;
+        match &self.probe.attach {
+            // The helper knows user functions since Linux 6.6 only, and the registers always do.
+            A::Uprobe { .. } => self.context_word(self.unit.arch().instruction_pointer()),
+            // Asked inside of a function or at an address, the helper answers 0.
+            A::Kprobe { offset, .. } if *offset != 0 => self.probe_address(),
+            A::Kprobe { .. } | A::Uretprobe { .. } => self.asked_where_it_can_be(),
+            _ => self.helper(number::GET_FUNC_IP, &[context.into()]),
+        }
+    }
+
+    /// The address of a kprobe's instruction.
+    fn probe_address(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        let ip = self.context_word(self.unit.arch().instruction_pointer())?;
+        let skew = self.i64(self.unit.arch().kprobe_skew());
+        Ok(self.builder.build_int_sub(ip, skew, "")?)
+    }
+
+    /// What bpf_get_func_ip says; without it where a kprobe is, and nothing for the return of a user's function.
+    fn asked_where_it_can_be(&mut self) -> Result<IntValue<'ctx>, Bug> {
         let has = btc_abi::TargetValue::HasHelper {
             number: number::GET_FUNC_IP,
         };
@@ -538,14 +575,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.jump(end)?;
         self.enter(no);
         let guessed = match self.probe.attach {
-            btc_abi::Attach::Kprobe { .. } => {
-                let ip = self.context_word(self.unit.arch().instruction_pointer())?;
-                let skew = self.i64(self.unit.arch().kprobe_skew());
-                self.builder.build_int_sub(ip, skew, "")?
-            }
-            btc_abi::Attach::Uprobe { .. } => {
-                self.context_word(self.unit.arch().instruction_pointer())?
-            }
+            btc_abi::Attach::Kprobe { .. } => self.probe_address()?,
             _ => self.i64(0),
         };
         self.jump(end)?;

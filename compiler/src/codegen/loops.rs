@@ -14,7 +14,7 @@ use super::helper::number;
 use super::program::{Emitter, LoopExits, Stack};
 use crate::bug::Bug;
 use crate::ir::visit::{self, Node};
-use crate::ir::{Expr, ExprKind, LocalId, MapId, Origin, Step, Stmt, StmtKind, Type};
+use crate::ir::{Context, Expr, ExprKind, LocalId, MapId, Origin, Step, Stmt, StmtKind, Type};
 
 /// Constant ranges up to this many rounds are plain loops.
 const PLAIN_ROUNDS: i64 = 64;
@@ -38,10 +38,17 @@ pub struct Frame<'ctx> {
     homes: Vec<Home>,
     /// Where the next callback loop over a range keeps its start.
     next_start: u32,
-    /// Members of the tracepoint's record that callbacks read: the program reads them first, because only its own
-    /// instructions can be patched for the target's layout.
-    hoisted: Vec<(EventRead, u32)>,
+    /// What callbacks read and the program reads for them first, because only its own instructions can be patched for
+    /// the target.
+    hoisted: Vec<(Hoisted, u32)>,
     pub in_callback: bool,
+}
+
+/// What a program reads for its callbacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hoisted {
+    Event(EventRead),
+    Cookie,
 }
 
 /// A member of a tracepoint's record as a callback wants it.
@@ -77,7 +84,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                     _ => return,
                 };
                 loops += 1;
-                visit::statements(body, &mut |node| self.event_reads(&node, &mut reads));
+                visit::statements(body, &mut |node| self.patched_reads(&node, &mut reads));
             }
         });
         if loops == 0 {
@@ -97,7 +104,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
         let starts = at;
         at += 8 * loops;
-        let hoisted: Vec<(EventRead, u32)> = reads
+        let hoisted: Vec<(Hoisted, u32)> = reads
             .into_iter()
             .enumerate()
             .map(|(i, read)| (read, at + 8 * i as u32))
@@ -113,9 +120,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let rest = self.offset(mem, RETURNED)?;
         self.zero(rest, size - RETURNED)?;
         for (read, home) in &hoisted {
-            let value = match read.size {
-                Some(size) => self.event_load(&read.field, read.addend, size)?,
-                None => self.event_offset(&read.field, read.addend)?,
+            let value = match read {
+                Hoisted::Cookie => self.cookie()?,
+                Hoisted::Event(read) => match read.size {
+                    Some(size) => self.event_load(&read.field, read.addend, size)?,
+                    None => self.event_offset(&read.field, read.addend)?,
+                },
             };
             let to = self.offset(mem, *home)?;
             self.store_int(to, value)?;
@@ -130,9 +140,27 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(())
     }
 
-    /// Notes what a callback's expression reads of the tracepoint's record, each once.
-    fn event_reads(&self, node: &Node, reads: &mut Vec<EventRead>) {
+    fn patched_context(&self, context: Context) -> Option<Hoisted> {
+        match context {
+            Context::Cookie | Context::MarkerArgument(_) => Some(Hoisted::Cookie),
+            Context::Parameter(_) | Context::Result => Some(Hoisted::Event(EventRead {
+                field: self.parameter(context).ok()?.to_owned(),
+                addend: 0,
+                size: Some(8),
+            })),
+            _ => None,
+        }
+    }
+
+    /// Notes what a callback's expression reads by instructions that the runtime may patch, each once.
+    fn patched_reads(&self, node: &Node, reads: &mut Vec<Hoisted>) {
         let Node::Expr(expr) = node else { return };
+        if let ExprKind::Context(context) = expr.kind
+            && let Some(read) = self.patched_context(context)
+            && !reads.contains(&read)
+        {
+            reads.push(read);
+        }
         let (ExprKind::Load(place) | ExprKind::Address(place)) = &expr.kind else {
             return;
         };
@@ -160,11 +188,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
         let scalar = matches!(expr.kind, ExprKind::Load(_)) && Val::is_scalar(&expr.ty);
         let mut note = |addend, size| {
-            let read = EventRead {
+            let read = Hoisted::Event(EventRead {
                 field: member.name.clone(),
                 addend,
                 size,
-            };
+            });
             if !reads.contains(&read) {
                 reads.push(read);
             }
@@ -177,7 +205,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// What the program read for its callbacks; `None` in the program itself.
-    pub fn hoisted(&self, read: &EventRead) -> Result<Option<IntValue<'ctx>>, Bug> {
+    pub fn hoisted(&self, read: &Hoisted) -> Result<Option<IntValue<'ctx>>, Bug> {
         let Some(frame) = self.frame.as_ref().filter(|f| f.in_callback) else {
             return Ok(None);
         };
@@ -185,7 +213,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .hoisted
             .iter()
             .find(|(r, _)| r == read)
-            .ok_or_else(|| Bug::new("a tracepoint member that wasn't read for the callback"))?;
+            .ok_or_else(|| Bug::new("a value that wasn't read for the callback"))?;
         let from = self.frame_word(*home)?;
         self.load_int(self.unit.i64, from).map(Some)
     }

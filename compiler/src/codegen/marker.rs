@@ -11,12 +11,17 @@ use inkwell::values::IntValue;
 
 use super::builder::Mem;
 use super::helper::number;
+use super::loops::Hoisted;
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::Space;
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
-    fn cookie(&mut self) -> Result<IntValue<'ctx>, Bug> {
+    /// What the runtime attached the program with; a constant of the program where the kernel has no cookies.
+    pub fn cookie(&mut self) -> Result<IntValue<'ctx>, Bug> {
+        if let Some(value) = self.hoisted(&Hoisted::Cookie)? {
+            return Ok(value);
+        }
         let context = self.context;
         self.helper(number::ATTACH_COOKIE, &[context.into()])
     }

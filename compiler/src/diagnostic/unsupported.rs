@@ -68,11 +68,6 @@ table! {
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        KprobeAddress = "a `kprobe` at an address",
-        BpfFentry = "an `fentry` or `fexit` probe of a BPF program",
-        UprobeArgs = "`args` of a `uprobe`",
-        UprobeSourceLine = "a `uprobe` at a source line",
-        UprobeCpp = "a `uprobe` by C++ signature",
         AttachParameter = "a positional parameter in an attach point",
     }
     Names {

@@ -58,7 +58,8 @@ fn emit_ast(script: &Script, output: Option<&Path>) -> Result<bool> {
     Ok(!diagnostics.has_errors())
 }
 
-fn write_text(text: &str, path: Option<&Path>) -> Result<()> {
+/// Text, with a line's end at its end, for a file or standard output.
+pub fn write_text(text: &str, path: Option<&Path>) -> Result<()> {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     write(format!("{text}{end}").as_bytes(), path)
 }

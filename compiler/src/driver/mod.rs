@@ -7,6 +7,7 @@ mod input;
 mod kept;
 mod list;
 pub mod output;
+mod portability;
 mod project;
 mod requirements;
 mod run;
@@ -37,6 +38,7 @@ const USAGE: u8 = 2;
 pub fn main(options: &Options) -> ExitCode {
     match &options.command {
         Some(Command::Check(check)) => all(check_all(check)),
+        Some(Command::Portability(asked)) => portability::portability(asked),
         Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
         None if options.build.list => list::list(&options.build),
         None => match usage(&options.build) {

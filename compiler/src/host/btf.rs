@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The kinds of include/uapi/linux/btf.h.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind(u32);
 
 impl Kind {
@@ -164,6 +164,11 @@ impl Btf {
         let rest = of.data.get(start..).unwrap_or(&[]);
         let end = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
         &rest[..end]
+    }
+
+    /// A string by its offset.
+    pub fn text(&self, offset: u32) -> String {
+        String::from_utf8_lossy(self.bytes(offset)).into_owned()
     }
 
     fn name(&self, at: usize) -> String {

@@ -2,7 +2,7 @@
 
 use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostMember, HostRecord,
-    HostRecordBody, RecordOrigin, TracepointFormat, tracefs,
+    HostRecordBody, RecordOrigin, TracepointFormat, UserFunction, UserParameter, tracefs,
 };
 use std::path::Path;
 
@@ -264,6 +264,37 @@ impl Host for FixtureHost {
             .filter(|t| fits(category, t.0) && fits(event, t.1))
             .map(|t| (t.0.to_owned(), t.1.to_owned()))
             .collect()
+    }
+
+    fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String> {
+        if (binary, function) != ("/bin/fixture", "scale") {
+            return Err(format!("{binary} has no debug information"));
+        }
+        let parameters = [("from", "int"), ("factor", "float"), ("by", "u64")];
+        Ok(UserFunction {
+            parameters: parameters
+                .map(|(name, ty)| UserParameter {
+                    name: name.to_owned(),
+                    ty: match ty {
+                        "float" => CType::Float { bytes: 8 },
+                        other => ctype(other),
+                    },
+                    by_reference: false,
+                })
+                .into(),
+            result: CType::Void,
+            result_by_reference: false,
+            signature: btc_abi::Signature {
+                build_id: "0123abcd".into(),
+                parameters: "from: int32, factor: float64, by: uint64".into(),
+                layouts: vec![].into(),
+            },
+            binary: 0,
+        })
+    }
+
+    fn user_layout(&self, _: &HostRecord) -> Option<(usize, btc_abi::Layout)> {
+        None
     }
 
     fn has_kernel_btf(&self) -> bool {

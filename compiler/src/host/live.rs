@@ -2,12 +2,14 @@
 //! kernel answers what it can't, and that is noted.
 
 use super::btf::{Btf, Kind, REFERENCE};
+use super::libraries;
 use super::modules::KernelTypes;
 use super::reference::{RELEASE, Reference};
 use super::tracefs::{self, Tracefs};
+use super::user::UserBinaries;
 use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
-    RecordOrigin, TracepointFormat, clang, matches,
+    RecordOrigin, TracepointFormat, UserFunction, clang, matches,
 };
 use crate::arch::Arch;
 use std::cell::{OnceCell, RefCell};
@@ -34,6 +36,7 @@ pub struct LiveHost {
     borrowed: RefCell<Borrowed>,
     /// Bodies of the script's own records, by id.
     script: RefCell<Vec<HostRecordBody>>,
+    user: UserBinaries,
 }
 
 /// What the reference answered.
@@ -81,6 +84,7 @@ impl LiveHost {
             reference: OnceCell::new(),
             borrowed: RefCell::default(),
             script: RefCell::default(),
+            user: UserBinaries::default(),
         }
     }
 
@@ -213,6 +217,7 @@ impl Host for LiveHost {
                 let at = usize::try_from(record.id).ok()?;
                 self.script.borrow().get(at).cloned()
             }
+            RecordOrigin::User => self.user.body(record),
         }
     }
 
@@ -315,6 +320,17 @@ impl Host for LiveHost {
         }
         found.sort();
         found
+    }
+
+    fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String> {
+        let found = libraries::resolve(binary, self.root())?;
+        let path = found.first().ok_or("no such binary")?;
+        self.user
+            .function(libraries::below(self.root(), path), function)
+    }
+
+    fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)> {
+        self.user.layout(record)
     }
 
     fn has_kernel_btf(&self) -> bool {

@@ -11,6 +11,7 @@ pub mod live;
 pub mod modules;
 pub mod reference;
 pub mod tracefs;
+pub mod user;
 
 use std::path::PathBuf;
 
@@ -69,6 +70,8 @@ pub struct HostRecord {
 pub enum RecordOrigin {
     KernelBtf,
     Script,
+    /// The debug information of a program or library.
+    User,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +103,26 @@ pub struct Function {
     pub name: String,
     pub parameters: Vec<(String, CType)>,
     pub result: CType,
+}
+
+/// A function of a program or library, as its debug information has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserFunction {
+    pub parameters: Vec<UserParameter>,
+    pub result: CType,
+    pub result_by_reference: bool,
+    /// Without layouts: those are of the structs that a script uses.
+    pub signature: btc_abi::Signature,
+    /// The host's number for the binary: structs of it have it too.
+    pub binary: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserParameter {
+    pub name: String,
+    pub ty: CType,
+    /// A C++ object that is passed by the address of a copy.
+    pub by_reference: bool,
 }
 
 /// A tracepoint's members as its format file gives them, without the common ones.
@@ -184,6 +207,10 @@ pub trait Host {
     fn tracepoint(&self, category: &str, event: &str) -> Result<Option<TracepointFormat>, String>;
     /// `category:event` names that match the patterns, for wildcards' common members and for suggestions.
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)>;
+    /// A function of a program or library of this host by its symbol; `Err` says why its arguments are not known.
+    fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String>;
+    /// A struct of a program or library as it is compared on the target, and the number of its binary.
+    fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)>;
     /// Whether kernel types are known at all (else type questions have no answer here).
     fn has_kernel_btf(&self) -> bool;
     /// Parses a script's C preamble; what it defines, and all complaints. Fails only when libclang can't be had.

@@ -3,10 +3,10 @@
 
 use std::io::Read;
 
-use super::btf::Btf;
+use super::btf::{Btf, Kind};
 use super::modules::KernelTypes;
 use super::tracefs;
-use super::{TracepointFormat, matches};
+use super::{CType, TracepointFormat, matches};
 
 /// Made by `make reference`; see compiler/reference/README.md.
 static PACKED: &[u8] = include_bytes!("../../reference/linux-6.12.btcref");
@@ -84,6 +84,19 @@ impl Reference {
     }
 }
 
+/// The name of a BPF helper by its number in linux/bpf.h: `bpf_loop`.
+#[must_use]
+pub fn helper(number: u32) -> Option<String> {
+    let reference = Reference::open().ok()?;
+    let (btf, id) = reference.types.find(Kind::ENUM, "bpf_func_id")?;
+    let CType::Enum(all) = btf.ctype(id) else {
+        return None;
+    };
+    let mut values = all.values.iter();
+    let (name, _) = values.find(|(_, value)| *value == u64::from(number))?;
+    Some(format!("bpf_{}", name.strip_prefix("BPF_FUNC_")?))
+}
+
 /// A kernel's BTF and its format files, each behind a line `==> CATEGORY/EVENT` → what [`Reference`] reads, to be
 /// compressed with zstd. Of a format file the lines of its members are kept, those that all events have once.
 #[must_use]
@@ -122,7 +135,6 @@ pub fn pack(btf: &[u8], formats: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::btf::Kind;
 
     #[test]
     fn the_packed_kernel_has_types_and_events() {
@@ -144,6 +156,7 @@ mod tests {
         assert!(reference.tracepoint("syscalls", "sys_enter_none").is_none());
         assert_eq!(reference.tracepoints("sched", "sched_swit*").len(), 1);
         assert!(reference.tracepoints("*", "*").len() > 1000);
+        assert_eq!(helper(181).as_deref(), Some("bpf_loop"));
     }
 
     #[test]

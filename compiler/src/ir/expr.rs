@@ -176,8 +176,12 @@ pub enum Context {
     InstructionPointer,
     /// The traced function's entry address (bpf_get_func_ip where the kernel has it; else from the registers).
     FunctionAddress,
-    /// Slot N of the u64 array (raw tracepoint, fentry, fexit; fexit's return value follows the arguments).
+    /// Slot N of the u64 array (raw tracepoint, fentry, fexit).
     Slot(u8),
+    /// Parameter N of [`crate::ir::Probe::parameters`] (fentry, fexit): Int u64. Which slot has it is the target's.
+    Parameter(u8),
+    /// What the traced function returned (fexit), in a slot behind the target's parameters: Int u64.
+    Result,
     /// Argument N of a usdt probe, found by what the target's notes say: Int u64.
     MarkerArgument(u8),
     /// The number of the name of the site that was hit, which the attach cookie tells: Int u64.

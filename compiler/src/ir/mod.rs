@@ -117,6 +117,8 @@ pub struct Probe {
     pub name: String,
     pub kind: ProgramKind,
     pub attach: abi::Attach,
+    /// Names of what [`Context::Parameter`] reads.
+    pub parameters: Vec<String>,
     pub locals: Vec<Local>,
     /// What the program returns; 0 without.
     pub status: Option<LocalId>,

@@ -500,6 +500,8 @@ fn context_name(context: Context) -> String {
         Context::InstructionPointer => "ip".into(),
         Context::FunctionAddress => "func".into(),
         Context::Slot(n) => format!("ctx[{n}]"),
+        Context::Parameter(n) => format!("parameter{n}"),
+        Context::Result => "result".into(),
         Context::MarkerArgument(n) => format!("marker.arg{n}"),
         Context::Cookie => "cookie".into(),
         Context::Register(name) => format!("reg({name})"),

@@ -3,16 +3,25 @@
 use btc_abi as abi;
 
 use super::kprobe::module_and_function;
-use super::point::{Parts, is_pattern, one};
+use super::point::{Parts, is_pattern, number, one};
 use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Function, Host};
 use crate::ir::{Context, ProgramKind};
 use crate::sema::suggest::nearest;
 use crate::source::Span;
+use crate::syntax::ast::AttachPart;
 
-const FORMS: &str = "`fentry:function` and `fentry:module:function`";
-const RETURN_FORMS: &str = "`fexit:function` and `fexit:module:function`";
+const FORMS: &str = "`fentry:function`, `fentry:module:function` and `fentry:bpf[:id]:program`";
+const RETURN_FORMS: &str = "`fexit:function`, `fexit:module:function` and `fexit:bpf[:id]:program`";
+
+/// What a BPF program returns.
+const INT: CType = CType::Int {
+    bytes: 4,
+    signed: true,
+    bool_: false,
+    char_: false,
+};
 
 pub(super) const FENTRY: Provider = Provider {
     name: "fentry",
@@ -45,15 +54,15 @@ struct Target {
     module: Option<abi::Text>,
     function: abi::Text,
     pattern: bool,
+    of_program: bool,
     span: Span,
 }
 
 fn read(parts: &Parts) -> Result<Target, Diagnostic> {
-    if let Some(first) = parts.all().first().filter(|p| p.text == "bpf") {
-        return Err(Diagnostic::not_supported_yet(
-            first.span,
-            Unsupported::BpfFentry,
-        ));
+    if let [first, .., function] = parts.all()
+        && first.text == "bpf"
+    {
+        return of_program(parts, function);
     }
     let (module, part) = module_and_function(parts)?;
     if part.text.contains('+') {
@@ -67,8 +76,41 @@ fn read(parts: &Parts) -> Result<Target, Diagnostic> {
         module,
         function: part.text.clone().into(),
         pattern,
+        of_program: false,
         span: part.span,
     })
+}
+
+/// `bpf[:id]:function`
+fn of_program(parts: &Parts, function: &AttachPart) -> Result<Target, Diagnostic> {
+    let module = match parts.between(2, 3)? {
+        [_, id, _] if number(&id.text).is_some_and(|id| u32::try_from(id).is_ok()) => {
+            format!("bpf:{}", id.text)
+        }
+        [_, id, _] => {
+            let found = id.text.escape_debug();
+            let message = format!("expected a program's id, found `{found}`");
+            return Err(parts.wrong(id.span, message));
+        }
+        _ => "bpf".to_owned(),
+    };
+    Ok(Target {
+        module: Some(module.into()),
+        function: function.text.clone().into(),
+        pattern: is_pattern(&function.text),
+        of_program: true,
+        span: function.span,
+    })
+}
+
+/// Only the target has the program.
+fn unknown_program(target: &Target) -> Diagnostic {
+    Diagnostic::error(
+        Code::UnknownSymbol,
+        target.span,
+        "the arguments of a BPF program's function are known only where it runs",
+    )
+    .with_help("use `arg0`, `arg1`, …: the first is a program's context")
 }
 
 fn entry(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagnostic> {
@@ -94,11 +136,13 @@ fn exit(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagno
         },
     );
     let prototype = typed(&mut point, &target, environment)?;
-    // What a function returns follows its arguments.
-    point.retval = prototype.and_then(|function| {
-        let slot = slots(environment.host, &function).last().copied()?;
-        (function.result != CType::Void).then_some((Context::Slot(slot), function.result))
-    });
+    if target.of_program {
+        point.retval = Some((Context::Result, INT));
+        return Ok(point);
+    }
+    point.retval = prototype
+        .filter(|function| function.result != CType::Void)
+        .map(|function| (Context::Result, function.result));
     Ok(point)
 }
 
@@ -117,6 +161,10 @@ fn typed(
     } else {
         Func::Name(target.function.to_string())
     };
+    if target.of_program {
+        point.args = Args::Unknown(Box::new(unknown_program(target)));
+        return Ok(None);
+    }
     if !host.has_kernel_btf() {
         point.args = Args::Unknown(Box::new(super::no_btf(point.span, point.provider)));
         return Ok(None);
@@ -128,13 +176,10 @@ fn typed(
         host.function(module, &target.function)
     };
     if let Some(function) = prototype {
-        let places = slots(host, &function);
+        let parameters = function.parameters.iter().zip(0..);
         point.args = Args::Values(
-            function
-                .parameters
-                .iter()
-                .zip(places)
-                .map(|((name, ty), slot)| (name.clone(), ty.clone(), Context::Slot(slot)))
+            parameters
+                .map(|((name, ty), n)| (name.clone(), ty.clone(), Context::Parameter(n)))
                 .collect(),
         );
         return Ok(Some(function));
@@ -172,29 +217,8 @@ fn unknown(host: &dyn Host, target: &Target) -> Diagnostic {
     }
 }
 
-/// The context's slot of each parameter, then of the return value. A struct passed by value takes a slot for every
-/// eight bytes.
-fn slots(host: &dyn Host, function: &Function) -> Vec<u8> {
-    let mut next = 0u32;
-    let mut places = vec![0];
-    for (_, ty) in &function.parameters {
-        next += bytes(host, ty).div_ceil(8).max(1);
-        places.push(u8::try_from(next).unwrap_or(u8::MAX));
-    }
-    places
-}
-
-fn bytes(host: &dyn Host, ty: &CType) -> u32 {
-    match ty {
-        CType::Typedef { to, .. } => bytes(host, to),
-        CType::Record(record) => host.record_body(record).map_or(8, |body| body.size),
-        CType::Int { bytes, .. } => u32::from(*bytes),
-        _ => 8,
-    }
-}
-
-/// Parameters that stand at the same place with the same name and type in every match; the return value where all
-/// have as many parameters and return the same.
+/// Parameters that have the same name and type in every match, wherever they stand; the return value where all return
+/// the same.
 fn common_prototype(host: &dyn Host, module: Option<&str>, pattern: &str) -> Option<Function> {
     let mut common: Option<Function> = None;
     for name in host.functions(module, pattern) {
@@ -205,17 +229,10 @@ fn common_prototype(host: &dyn Host, module: Option<&str>, pattern: &str) -> Opt
             common = Some(function);
             continue;
         };
-        if so_far.parameters.len() != function.parameters.len() || so_far.result != function.result
-        {
+        if so_far.result != function.result {
             so_far.result = CType::Void;
         }
-        let same = so_far
-            .parameters
-            .iter()
-            .zip(&function.parameters)
-            .take_while(|(a, b)| a == b)
-            .count();
-        so_far.parameters.truncate(same);
+        (so_far.parameters).retain(|parameter| function.parameters.contains(parameter));
     }
     common
 }

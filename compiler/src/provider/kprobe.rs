@@ -2,14 +2,15 @@
 
 use btc_abi as abi;
 
-use super::point::{Parts, is_pattern, one, split_offset};
+use super::point::{Parts, is_pattern, number, one, split_offset};
 use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
-use crate::diagnostic::{Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::host::CType;
 use crate::ir::{Context, ProgramKind};
 use crate::syntax::ast::AttachPart;
 
-const FORMS: &str = "`kprobe:function`, `kprobe:module:function` and `kprobe:function+offset`";
+const FORMS: &str =
+    "`kprobe:function`, `kprobe:module:function`, `kprobe:function+offset` and `kprobe:address`";
 const RETURN_FORMS: &str = "`kretprobe:function` and `kretprobe:module:function`";
 
 pub(super) const KPROBE: Provider = Provider {
@@ -68,13 +69,45 @@ pub(super) fn module_and_function<'a>(
     }
 }
 
-fn entry(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
+/// An address of the target's kernel: whoever writes one knows that kernel.
+fn address(
+    parts: &Parts,
+    part: &AttachPart,
+    environment: &Environment,
+) -> Result<ProbeContext, Diagnostic> {
+    if parts.all().len() > 1 {
+        return Err(parts.wrong(part.span, "an address is in no module"));
+    }
+    let Some(address) = number(&part.text).filter(|address| *address != 0) else {
+        return Err(parts.wrong(
+            part.span,
+            format!("expected an address, found `{}`", part.text.escape_debug()),
+        ));
+    };
+    if !environment.unsafe_mode {
+        return Err(Diagnostic::error(
+            Code::UnsafeFunction,
+            part.span,
+            "a `kprobe` at an address is unsafe: it may not be the start of an instruction",
+        )
+        .with_help("compile with `--unsafe` to allow it"));
+    }
+    let mut point = parts.made(
+        ProgramKind::Kprobe,
+        abi::Attach::Kprobe {
+            module: None,
+            function: "".into(),
+            offset: address,
+        },
+    );
+    registers(&mut point, false);
+    Ok(point)
+}
+
+fn entry(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagnostic> {
     let (module, part) = module_and_function(parts)?;
     if part.text.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(Diagnostic::not_supported_yet(
-            part.span,
-            Unsupported::KprobeAddress,
-        ));
+        return address(parts, part, environment);
     }
     let Some((function, offset)) = split_offset(&part.text) else {
         return Err(parts.wrong(

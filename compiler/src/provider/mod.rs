@@ -104,6 +104,8 @@ pub enum Args {
     },
     /// Typed values (fentry, fexit, raw tracepoints): name, C type, where from.
     Values(Vec<(String, CType, Context)>),
+    /// Those of a user function, by the debug information of its binary on this host: looked up when asked for.
+    User { binary: String, function: String },
 }
 
 /// Where `argN` comes from.

@@ -1,12 +1,12 @@
 //! Attach points of every provider, over a host that knows a few names.
 
-use btc_abi::{Attach, PerfPeriod};
+use btc_abi::{Attach, PerfPeriod, UserPlace};
 
 pub(crate) use super::point::tests::point;
 use super::*;
 use crate::host::{
     CDefinitions, CError, COptions, DataLocation, Function, HostEnum, HostRecord, HostRecordBody,
-    TracepointMember,
+    TracepointMember, UserFunction,
 };
 
 /// Two tracepoints, two functions, one raw tracepoint.
@@ -33,6 +33,12 @@ fn member(name: &str) -> TracepointMember {
 }
 
 impl Host for Small {
+    fn user_function(&self, _: &str, _: &str) -> Result<UserFunction, String> {
+        Err("none".into())
+    }
+    fn user_layout(&self, _: &HostRecord) -> Option<(usize, btc_abi::Layout)> {
+        None
+    }
     fn record(&self, _: &str, _: bool) -> Option<HostRecord> {
         None
     }
@@ -137,7 +143,7 @@ fn names(args: &Args) -> Vec<String> {
     match args {
         Args::Tracepoint { format, .. } => format.members.iter().map(|m| m.name.clone()).collect(),
         Args::Values(values) => values.iter().map(|(n, ..)| n.clone()).collect(),
-        Args::None { .. } | Args::Unknown(_) => vec![],
+        Args::None { .. } | Args::Unknown(_) | Args::User { .. } => vec![],
     }
 }
 
@@ -207,10 +213,9 @@ fn kernel_functions() {
     let exit = resolve("kr:vfs_read").unwrap();
     assert_eq!(exit.name, "kretprobe:vfs_read");
     assert!(exit.retval.is_some() && exit.numbered == Numbered::None);
-    assert_eq!(
-        refused("kprobe:0xffff0000"),
-        "not-supported-yet: a `kprobe` at an address can't be compiled yet"
-    );
+    assert!(refused("kprobe:0xffff0000").starts_with("unsafe-function"));
+    assert!(refused("kprobe:0xg").contains("expected an address"));
+    assert!(refused("kprobe:xfs:0x10").contains("in no module"));
     assert!(refused("kretprobe:f+4").contains("can't have an offset"));
     assert!(refused("kprobe:f+x").contains("expected `function+offset`"));
     assert!(refused("kprobe:a:b:c").contains("does not take `c` here"));
@@ -223,7 +228,7 @@ fn functions_with_types() {
     let entry = resolve("fentry:vfs_read").unwrap();
     assert_eq!(names(&entry.args), ["file", "buf"]);
     let exit = resolve("kretfunc:vfs_read").unwrap();
-    assert_eq!(exit.retval, Some((Context::Slot(2), INT)));
+    assert_eq!(exit.retval, Some((Context::Result, INT)));
     assert_eq!(exit.name, "fexit:vfs_read");
     let pattern = resolve("fexit:vfs_*").unwrap();
     assert_eq!(names(&pattern.args), ["file"]);
@@ -231,7 +236,16 @@ fn functions_with_types() {
     let wrong = resolve("fentry:vfs_raed").unwrap_err();
     assert_eq!(wrong.code, Code::UnknownSymbol);
     assert_eq!(wrong.help.as_deref(), Some("did you mean `vfs_read`?"));
-    assert!(refused("fentry:bpf:prog").starts_with("not-supported-yet"));
+    let of_program = resolve("fentry:bpf:12:prog").unwrap();
+    assert!(matches!(of_program.args, Args::Unknown(_)));
+    assert_eq!(
+        of_program.attach,
+        Attach::Fentry {
+            module: Some("bpf:12".into()),
+            function: "prog".into()
+        }
+    );
+    assert!(refused("fentry:bpf:x:prog").contains("expected a program's id"));
     let without = Small {
         btf: false,
         tracefs: true,
@@ -282,37 +296,86 @@ fn raw_tracepoints() {
     assert!(matches!(unknown.args, Args::Unknown(_)));
 }
 
+/// Where a uprobe of a text is, in which binary.
+fn user_place(text: &str) -> (String, UserPlace) {
+    match attach(text) {
+        Attach::Uprobe { binary, place, .. } | Attach::Uretprobe { binary, place } => {
+            (binary.to_string(), place)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn in_function(symbol: &str, offset: u64) -> UserPlace {
+    UserPlace::Function {
+        symbol: symbol.to_owned().into(),
+        offset,
+        bounded: true,
+    }
+}
+
+fn written(name: &str) -> UserPlace {
+    let name = name.to_owned().into();
+    UserPlace::Cpp { name }
+}
+
 #[test]
 fn user_functions() {
+    let bash = || "/bin/bash".to_owned();
     assert_eq!(
-        attach("u:/bin/bash:readline"),
-        Attach::Uprobe {
-            binary: "/bin/bash".into(),
-            symbol: "readline".into(),
-            offset: 0
-        }
+        user_place("u:/bin/bash:readline"),
+        (bash(), in_function("readline", 0))
     );
     assert_eq!(
-        attach("uprobe:libc:malloc+4"),
-        Attach::Uprobe {
-            binary: "libc".into(),
-            symbol: "malloc".into(),
-            offset: 4
-        }
+        user_place("uprobe:libc:malloc+4"),
+        ("libc".into(), in_function("malloc", 4))
     );
+    let address = UserPlace::Address {
+        address: 0x1234,
+        bounded: true,
+    };
+    assert_eq!(user_place("uprobe:/bin/bash:0x1234"), (bash(), address));
+    assert_eq!(user_place("uprobe:a:cpp:f"), ("a".into(), written("f")));
     assert_eq!(
-        attach("uprobe:/bin/bash:0x1234"),
-        Attach::Uprobe {
-            binary: "/bin/bash".into(),
-            symbol: "".into(),
-            offset: 0x1234
-        }
+        user_place("uretprobe:a:cpp:f*"),
+        ("a".into(), written("f*"))
     );
+    assert!(resolve("uprobe:a:cpp:f*").unwrap().wildcard);
+    assert!(!resolve("uprobe:a:cpp:f").unwrap().wildcard);
+    assert!(resolve("uprobe:/lib/*:f").unwrap().wildcard);
     assert!(resolve("uretprobe:libc:malloc").unwrap().user_space);
     assert!(refused("uprobe:/bin/bash").contains("incomplete"));
-    assert!(refused("uprobe:a:cpp:f").starts_with("not-supported-yet"));
-    assert!(refused("uprobe:a@main.c:10").starts_with("not-supported-yet"));
+    assert!(refused("uprobe:a:cpp:n::f").contains("must be in quotes"));
+    assert!(refused("uprobe:a:java:f").contains("unknown language"));
     assert!(refused("uretprobe:a:f+4").contains("can't have an offset"));
+    assert!(refused("uretprobe:a:0x10").contains("can't have an offset"));
+}
+
+#[test]
+fn user_lines() {
+    let line = |file: &str, line, column| UserPlace::Line {
+        file: file.to_owned().into(),
+        line,
+        column,
+    };
+    assert_eq!(
+        user_place("u:/bin/a@main.c:10"),
+        ("/bin/a".into(), line("main.c", 10, 0))
+    );
+    assert_eq!(
+        user_place("u:a@/src/b/main.c:10:3"),
+        ("a".into(), line("/src/b/main.c", 10, 3))
+    );
+    // A path with an `@`.
+    assert_eq!(
+        user_place("u:/opt/a@2/bin/a:f"),
+        ("/opt/a@2/bin/a".into(), in_function("f", 0))
+    );
+    assert!(refused("uprobe:a@main.c").contains("incomplete"));
+    assert!(refused("uprobe:a@main.c:0").contains("line or column from 1"));
+    assert!(refused("uprobe:a@main.c:1:x").contains("line or column from 1"));
+    assert!(refused("uprobe:a@:1").contains("expected `binary@file`"));
+    assert!(refused("uretprobe:a@main.c:10").contains("can't be at a line"));
 }
 
 #[test]
@@ -339,7 +402,7 @@ fn markers() {
 
 #[test]
 fn probe_types_of_later_issues_say_so() {
-    for text in ["w:0x1:8:w", "iter:task", "self:signal:USR1"] {
+    for text in ["w:f+arg0:8:w", "asyncwatchpoint:0x1:8:w"] {
         assert!(refused(text).starts_with("not-supported-yet"), "{text}");
     }
     assert!(refused("begin:1").contains("does not take `1` here"));

@@ -42,6 +42,8 @@ pub struct Lowering<'a> {
     pub(super) locals: Vec<ir::Local>,
     /// Where the probe's return value is, once it returns one.
     pub(super) status: Option<LocalId>,
+    /// Of the user function whose arguments the current probe reads by name, and its binary's number.
+    pub(super) signature: Option<(usize, abi::Signature)>,
     /// Statement lists under construction; a prelude goes to the innermost.
     pub(super) blocks: Vec<Vec<Stmt>>,
     /// Loops around the current statement, and whether `break` may stand in them.

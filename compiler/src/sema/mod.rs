@@ -16,6 +16,7 @@ mod scope;
 mod stmt;
 pub mod suggest;
 mod types;
+mod user_functions;
 
 use crate::arch::Arch;
 use crate::diagnostic::Diagnostics;

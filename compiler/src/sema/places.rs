@@ -15,7 +15,7 @@ impl Lowering<'_> {
     pub(super) fn all_arguments(&mut self, span: Span) -> Option<Expr> {
         match &self.probe.args {
             Args::None { .. } | Args::Unknown(_) => self.no_arguments(span),
-            Args::Tracepoint { .. } | Args::Values(_) => {
+            Args::Tracepoint { .. } | Args::Values(_) | Args::User { .. } => {
                 self.not_supported_yet(span, Unsupported::AllArguments)
             }
         }
@@ -72,6 +72,7 @@ impl Lowering<'_> {
                 let names: Vec<&str> = values.iter().map(|(n, ..)| n.as_str()).collect();
                 self.unknown_argument(name, &names)
             }
+            Args::User { binary, function } => self.user_argument(binary, function, args, name),
             Args::Tracepoint {
                 category,
                 event,
@@ -97,7 +98,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn unknown_argument<T>(&mut self, name: &ast::Name, known: &[&str]) -> Option<T> {
+    pub(super) fn unknown_argument<T>(&mut self, name: &ast::Name, known: &[&str]) -> Option<T> {
         let probe = self.probe;
         let mut unknown = Diagnostic::error(
             Code::UnknownField,

@@ -11,7 +11,7 @@ use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants};
+use super::{Options, config, constants, user_functions};
 use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
@@ -36,7 +36,7 @@ pub(super) fn analyze(
     for (name, defined) in &constants.macros {
         macros.entry(name.clone()).or_insert(defined);
     }
-    let probes = resolve(program, host, options, &settings, &mut diagnostics);
+    let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
     if probes.is_empty() {
@@ -59,11 +59,16 @@ pub(super) fn analyze(
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
-    tables.1.declare(declared);
+    tables.1.declare(declared.clone());
     for walk in 0..MAX_WALKS {
         tables.1.changed = false;
         tables.2.changed = false;
         let (made, found, after) = context.walk(&probes, tables);
+        if context.leave_out_missing(&mut probes, &found, &mut diagnostics) {
+            tables = (TypeTable::default(), MapTable::default(), Scopes::default());
+            tables.1.declare(declared.clone());
+            continue;
+        }
         tables = after;
         let mut stable = !tables.1.changed && !tables.2.changed;
         if stable && !found.has_errors() {
@@ -274,6 +279,48 @@ struct Context<'a> {
 type Tables = (TypeTable, MapTable, Scopes);
 
 impl Context<'_> {
+    /// Where the script does without missing probes (`missing_probes`), those are left out whose arguments are needed
+    /// and whose tracepoint is not there to say what they are. Whether any was.
+    fn leave_out_missing(
+        &self,
+        bodies: &mut Vec<Body>,
+        found: &Diagnostics,
+        diagnostics: &mut Diagnostics,
+    ) -> bool {
+        let missing_probes = &self.settings.target.missing_probes;
+        if *missing_probes == abi::MissingProbes::Error {
+            return false;
+        }
+        let missing = |body: &Body| self.lacks_tracepoint(&body.context, found);
+        // Without any probe the errors stand.
+        if !bodies.iter().any(missing) || bodies.iter().all(missing) {
+            return false;
+        }
+        let said = *missing_probes == abi::MissingProbes::Warn;
+        for body in bodies.iter().filter(|body| said && missing(body)) {
+            let name = &body.context.name;
+            diagnostics.push(Diagnostic::warning(
+                Code::UnknownTracepoint,
+                body.context.span,
+                format!("this machine has no `{name}` to take `args` from: the probe is left out"),
+            ));
+        }
+        bodies.retain(|body| !missing(body));
+        number_probes(bodies);
+        true
+    }
+
+    /// Whether a body failed for want of a tracepoint that this host knows not to be there.
+    fn lacks_tracepoint(&self, context: &ProbeContext, found: &Diagnostics) -> bool {
+        let (provider::Args::Unknown(why), abi::Attach::Tracepoint { category, event }) =
+            (&context.args, &context.attach)
+        else {
+            return false;
+        };
+        found.iter().any(|one| one.message == why.message)
+            && matches!(self.host.tracepoint(category, event), Ok(None))
+    }
+
     /// One walk over all bodies.
     fn walk(
         &self,
@@ -301,6 +348,7 @@ impl Context<'_> {
             named: vec![],
             locals: vec![],
             status: None,
+            signature: None,
             blocks: vec![],
             loops: 0,
             copies: 1,
@@ -308,6 +356,7 @@ impl Context<'_> {
             expanded: 0,
         };
         let mut probes = vec![];
+        let mut signatures = vec![];
         for (index, body) in bodies.iter().enumerate() {
             lowering.probe = &body.context;
             lowering.scopes.start_probe(index);
@@ -320,12 +369,15 @@ impl Context<'_> {
                 name: body.context.name.clone(),
                 kind: body.context.kind,
                 attach: body.context.attach.clone(),
+                parameters: parameters(&body.context),
                 locals: std::mem::take(&mut lowering.locals),
                 status: lowering.status,
                 body: statements,
                 span: body.context.span,
             });
+            signatures.push(lowering.signature.take());
         }
+        user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
         }
@@ -347,6 +399,14 @@ impl Context<'_> {
         };
         let tables = (lowering.types, lowering.maps, lowering.scopes);
         (Some(program), lowering.diagnostics, tables)
+    }
+}
+
+/// Names of what `args` has where its places are the target's.
+fn parameters(context: &ProbeContext) -> Vec<String> {
+    match &context.args {
+        provider::Args::Values(values) => values.iter().map(|(name, ..)| name.clone()).collect(),
+        _ => vec![],
     }
 }
 

@@ -59,7 +59,8 @@ impl TypeTable {
                 union: record.union,
                 origin: match record.origin {
                     RecordOrigin::KernelBtf => Origin::Kernel,
-                    RecordOrigin::Script => Origin::Script,
+                    // Its layout is final too: the target's binary is checked to have the same.
+                    RecordOrigin::Script | RecordOrigin::User => Origin::Script,
                 },
                 size: 0,
                 members: vec![],
@@ -129,6 +130,14 @@ impl TypeTable {
         record.size = body.size;
         record.members = members;
         record.loaded = true;
+    }
+
+    /// Structs of programs and libraries whose members were asked for.
+    pub(super) fn user_records(&self) -> impl Iterator<Item = &HostRecord> {
+        let all = self.types.records.iter().zip(&self.sources);
+        all.filter(|(record, _)| record.loaded)
+            .filter_map(|(_, source)| source.as_ref())
+            .filter(|source| source.origin == RecordOrigin::User)
     }
 
     /// Loads a struct of the script with all that is inside it: a copy of one has a size and is printed by its members.

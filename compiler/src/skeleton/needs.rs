@@ -1,6 +1,6 @@
 //! A manifest → the providers and features of the runtime that its executable links.
 
-use btc_abi::{Attach, Manifest, RecordKind, StackMode, Value};
+use btc_abi::{Attach, Manifest, RecordKind, StackMode, UserPlace, Value};
 
 /// What of btc-runtime an executable names; the linker drops the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,6 +8,10 @@ pub struct Needs {
     /// Paths below `btc_runtime::attach`, sorted.
     pub providers: Vec<&'static str>,
     pub symbolize: bool,
+    /// Functions are named as C++ or Rust write them.
+    pub demangle: bool,
+    /// Debug information is read: for source lines, and to check arguments that are read by name.
+    pub dwarf: bool,
 }
 
 impl Needs {
@@ -34,12 +38,28 @@ impl Needs {
         Needs {
             providers,
             symbolize: in_records || in_maps,
+            demangle: manifest
+                .probes
+                .iter()
+                .any(|probe| is_demangled(&probe.attach)),
+            dwarf: manifest
+                .probes
+                .iter()
+                .any(|probe| reads_dwarf(&probe.attach)),
         }
     }
 
+    /// Few combinations: each is compiled once, and what is not named is not linked.
     #[must_use]
     pub fn features(&self) -> &'static [&'static str] {
-        if self.symbolize { &["symbolize"] } else { &[] }
+        match self {
+            Needs { dwarf: true, .. } => &["symbolize", "dwarf"],
+            Needs {
+                symbolize: true, ..
+            }
+            | Needs { demangle: true, .. } => &["symbolize"],
+            _ => &[],
+        }
     }
 
     /// The expression for `Tracer::symbolizer`.
@@ -71,6 +91,26 @@ fn provider(attach: &Attach) -> &'static str {
         Attach::Uprobe { .. } | Attach::Uretprobe { .. } => "uprobe::Uprobe",
         Attach::Usdt { .. } => "usdt::Usdt",
     }
+}
+
+fn is_demangled(attach: &Attach) -> bool {
+    let (Attach::Uprobe { place, .. } | Attach::Uretprobe { place, .. }) = attach else {
+        return false;
+    };
+    matches!(place, UserPlace::Cpp { .. })
+}
+
+fn reads_dwarf(attach: &Attach) -> bool {
+    matches!(
+        attach,
+        Attach::Uprobe {
+            place: UserPlace::Line { .. },
+            ..
+        } | Attach::Uprobe {
+            signature: Some(_),
+            ..
+        }
+    )
 }
 
 /// Whether printing the value turns addresses into names.

@@ -19,6 +19,7 @@ pub mod probe;
 pub mod record;
 pub mod registers;
 pub mod usdt;
+pub mod user;
 pub mod value;
 
 #[cfg(feature = "render")]
@@ -30,4 +31,5 @@ pub use map::{Counter, Map, MapKind, MapRole};
 pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
 pub use probe::{Attach, ContextRelocation, DataLocation, PerfPeriod, Probe};
 pub use record::{Record, RecordHeader, RecordKind};
+pub use user::{Layout, Signature, UserPlace};
 pub use value::{Clock, Field, StackKind, Value};

@@ -1,6 +1,6 @@
 //! Probes: one BPF program each, and what to attach it to. Patterns (`*`, `?`, `[…]`) are matched on the target.
 
-use crate::{List, Text};
+use crate::{List, Signature, Text, UserPlace};
 
 describe! {
     pub struct Probe {
@@ -16,9 +16,13 @@ describe! {
     }
 }
 
+/// The [`ContextRelocation::field`] of what a function returned; no parameter can have the name.
+pub const RESULT: &str = "return";
+
 describe! {
-    /// A load from a tracepoint's context: instruction `instruction` of the program reads member `field` of the
-    /// event. The runtime writes the target's offset into it (and the size, where the target's differs) before load.
+    /// A load from a program's context: instruction `instruction` reads member `field` of a tracepoint's event, or
+    /// parameter `field` of an fentry or fexit program's function. The runtime writes the target's offset into it (and
+    /// the size, where the target's differs) before load.
     pub struct ContextRelocation {
         pub instruction: u32,
         pub field: Text,
@@ -68,13 +72,15 @@ describe! {
         Tracepoint { category: Text, event: Text, },
         /// `btf`: a tp_btf program (BPF_TRACE_RAW_TP); otherwise a raw_tp one.
         RawTracepoint { event: Text, btf: bool, },
+        /// `function` empty: `offset` is an address.
         Kprobe { module: Option<Text>, function: Text, offset: u64, },
         Kretprobe { module: Option<Text>, function: Text, },
+        /// The module `bpf` stands for all BPF programs, `bpf:` and a number for the one with that id.
         Fentry { module: Option<Text>, function: Text, },
         Fexit { module: Option<Text>, function: Text, },
-        /// `symbol` empty: `offset` is a file offset or address in `binary`.
-        Uprobe { binary: Text, symbol: Text, offset: u64, },
-        Uretprobe { binary: Text, symbol: Text, },
+        /// `signature`: of the function whose arguments the script reads by name.
+        Uprobe { binary: Text, place: UserPlace, signature: Option<Signature>, },
+        Uretprobe { binary: Text, place: UserPlace, },
         /// Any of the parts may be a pattern; without a namespace it is any. `arguments`: bit N is set where the program
         /// reads `argN`; then cookies are indexes into the map of sites ([`crate::MapRole::UsdtSites`]).
         Usdt { binary: Text, namespace: Option<Text>, name: Text, arguments: u32, },

@@ -1,14 +1,11 @@
 //! Tracepoint formats of the target → the offsets in a program's loads from its context. Sites whose layouts differ
 //! in the members that a program reads get variants of it.
 
-use std::ffi::CString;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::path::Path;
-
 use btc_abi::{ContextRelocation, DataLocation, Probe};
 use libbpf_sys::bpf_insn;
 
-use crate::attach::{Place, Site};
+use crate::attach::{BtfFunction, Place, Site};
+use crate::target::Target;
 use crate::{Context, Error};
 
 /// A member of an event.
@@ -23,53 +20,80 @@ struct Member {
 }
 
 /// Where the members that a program reads are, in order of its relocations.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout(Vec<Member>);
 
-/// Sites (by index) that share a layout.
-pub struct Group {
-    pub layout: Layout,
-    pub sites: Vec<usize>,
+/// The layout of a site's event; empty where the program reads no member.
+pub fn layout(probe: &Probe, site: &Site, target: &Target) -> Result<Layout, Error> {
+    if probe.context.is_empty() {
+        return Ok(Layout::default());
+    }
+    let (category, event) = match &site.place {
+        Place::Tracepoint { category, event } => (category, event),
+        Place::Btf(function) => return parameters(probe, site, function),
+        _ => return Ok(Layout::default()),
+    };
+    let path = (target.tracefs()?.join("events"))
+        .join(category)
+        .join(event)
+        .join("format");
+    let format =
+        crate::target::read_at_once(&path).context(|| format!("read {}", path.display()))?;
+    let members = members(&format);
+    let mut layout = Vec::new();
+    for relocation in probe.context.iter() {
+        let member = members
+            .iter()
+            .find(|member| member.name == *relocation.field)
+            .ok_or_else(|| {
+                Error::new(format!(
+                    "{} has no member `{}` on this kernel",
+                    site.name, relocation.field
+                ))
+            })?;
+        layout.push(member.clone());
+    }
+    Ok(Layout(layout))
 }
 
-/// Groups the sites of a probe; a single group without members where the program reads none.
-pub fn groups(probe: &Probe, sites: &[Site], tracefs: &Path) -> Result<Vec<Group>, Error> {
-    let mut groups: Vec<Group> = Vec::new();
-    for (index, site) in sites.iter().enumerate() {
-        let Place::Tracepoint { category, event } = &site.place else {
-            continue;
-        };
-        let path = tracefs
-            .join("events")
-            .join(category)
-            .join(event)
-            .join("format");
-        let format =
-            crate::target::read_at_once(&path).context(|| format!("read {}", path.display()))?;
-        let members = members(&format);
-        let mut layout = Vec::new();
-        for relocation in probe.context.iter() {
-            let member = members
-                .iter()
-                .find(|member| member.name == *relocation.field)
-                .ok_or_else(|| {
-                    Error::new(format!(
-                        "{}: {} has no member `{}` on this kernel",
-                        probe.place, site.name, relocation.field
-                    ))
-                })?;
-            layout.push(member.clone());
-        }
-        let layout = Layout(layout);
-        match groups.iter_mut().find(|group| group.layout == layout) {
-            Some(group) => group.sites.push(index),
-            None => groups.push(Group {
-                layout,
-                sites: vec![index],
+/// The places of a function's parameters that the program reads.
+fn parameters(probe: &Probe, site: &Site, function: &BtfFunction) -> Result<Layout, Error> {
+    let member = |relocation: &ContextRelocation| {
+        let name = &*relocation.field;
+        let known = function.members.iter().find(|(known, _)| known == name);
+        match known {
+            Some((name, offset)) => Ok(Member {
+                name: name.clone(),
+                offset: *offset,
+                size: u32::from(relocation.size),
+                signed: false,
+                array: false,
+                location: DataLocation::Inline,
             }),
+            None if name == btc_abi::probe::RESULT => Err(Error::new(format!(
+                "{}: the function returns nothing on this kernel",
+                site.name
+            ))),
+            None => Err(Error::new(format!(
+                "{}: the function has no argument `{name}` on this kernel; it has {}",
+                site.name,
+                argument_names(function)
+            ))),
         }
+    };
+    let members: Result<Vec<_>, _> = probe.context.iter().map(member).collect();
+    Ok(Layout(members?))
+}
+
+fn argument_names(function: &BtfFunction) -> String {
+    let names = function.members.iter().map(|(name, _)| name.as_str());
+    let names: Vec<_> = names
+        .filter(|name| *name != btc_abi::probe::RESULT)
+        .collect();
+    match names.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
     }
-    Ok(groups)
 }
 
 /// The fields of a `format` file: `field:TYPE NAME[N];\toffset:N;\tsize:N;\tsigned:N;`.
@@ -126,9 +150,7 @@ pub fn patch(probe: &Probe, layout: &Layout, instructions: &mut [bpf_insn]) -> R
     for (relocation, member) in probe.context.iter().zip(&layout.0) {
         let at = relocation.instruction as usize;
         let patched = match (&relocation.location, &member.location) {
-            (compiled, here) if compiled == here => {
-                patch_offset(probe, relocation, member, instructions)?
-            }
+            (compiled, here) if compiled == here => patch_offset(relocation, member, instructions)?,
             (DataLocation::FromStart, DataLocation::Inline) => instructions
                 .get_mut(at)
                 .and_then(|instruction| inline(instruction, member)),
@@ -148,13 +170,12 @@ pub fn patch(probe: &Probe, layout: &Layout, instructions: &mut [bpf_insn]) -> R
 fn unlike(probe: &Probe, relocation: &ContextRelocation, member: &Member) -> Error {
     if relocation.location == member.location {
         return Error::new(format!(
-            "{}: instruction {} of {} does not read `{}`: a bug of btc",
-            probe.place, relocation.instruction, probe.program, relocation.field
+            "instruction {} of {} does not read `{}`: a bug of btc",
+            relocation.instruction, probe.program, relocation.field
         ));
     }
     Error::new(format!(
-        "{}: `{}` of this kernel's tracepoint is {}, unlike where the script was compiled, and is read in a way that fits only that; `str()` around it fits both",
-        probe.place,
+        "`{}` of this kernel's tracepoint is {}, unlike where the script was compiled, and is read in a way that fits only that; `str()` around it fits both",
         relocation.field,
         match member.location {
             DataLocation::Inline => "an array",
@@ -165,7 +186,6 @@ fn unlike(probe: &Probe, relocation: &ContextRelocation, member: &Member) -> Err
 
 /// Another offset, and another size where that is all that differs. `None`: no such instruction.
 fn patch_offset(
-    probe: &Probe,
     relocation: &ContextRelocation,
     member: &Member,
     instructions: &mut [bpf_insn],
@@ -183,11 +203,11 @@ fn patch_offset(
             instruction.off = offset;
             let scalar = !member.array && matches!(member.size, 1 | 2 | 4 | 8);
             if scalar && relocation.addend == 0 && member.size != u32::from(relocation.size) {
-                resize(probe, member, u32::from(relocation.size), instruction)?;
+                resize(member, u32::from(relocation.size), instruction)?;
             } else if relocation.addend + u32::from(relocation.size) > member.size {
                 return Err(Error::new(format!(
-                    "{}: `{}` has {} bytes on this kernel, fewer than the script reads",
-                    probe.place, relocation.field, member.size
+                    "`{}` has {} bytes on this kernel, fewer than the script reads",
+                    relocation.field, member.size
                 )));
             }
         }
@@ -232,12 +252,7 @@ fn follow(pair: &mut [bpf_insn], member: &Member, addend: u32) -> Option<()> {
 }
 
 /// The member has another size here: the load takes that size, with its sign where it is the narrower one.
-fn resize(
-    probe: &Probe,
-    member: &Member,
-    compiled: u32,
-    instruction: &mut bpf_insn,
-) -> Result<(), Error> {
+fn resize(member: &Member, compiled: u32, instruction: &mut bpf_insn) -> Result<(), Error> {
     let size = match member.size {
         1 => 0x10,
         2 => 0x08,
@@ -248,8 +263,8 @@ fn resize(
     if member.signed && member.size < compiled {
         if !crate::target::kernel_at_least(6, 6) {
             return Err(Error::new(format!(
-                "{}: `{}` is narrower on this kernel ({} bytes) and signed; reading it needs Linux 6.6",
-                probe.place, member.name, member.size
+                "`{}` is narrower on this kernel ({} bytes) and signed; reading it needs Linux 6.6",
+                member.name, member.size
             )));
         }
         mode = MEMSX;
@@ -258,56 +273,6 @@ fn resize(
     }
     instruction.code = (instruction.code & !(SIZE | MODE)) | size | mode;
     Ok(())
-}
-
-/// Loads a copy of a loaded program with another layout.
-pub fn load_variant(
-    probe: &Probe,
-    layout: &Layout,
-    program: *const libbpf_sys::bpf_program,
-    btf: i32,
-) -> Result<OwnedFd, Error> {
-    // SAFETY: `program` is a loaded program of a live object; its instructions and infos live as long as that.
-    let (original, kind, options) = unsafe {
-        let count = libbpf_sys::bpf_program__insn_cnt(program) as usize;
-        let original = std::slice::from_raw_parts(libbpf_sys::bpf_program__insns(program), count);
-        let mut options = libbpf_sys::bpf_prog_load_opts {
-            sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
-            ..Default::default()
-        };
-        let functions = libbpf_sys::bpf_program__func_info_cnt(program);
-        if btf >= 0 && functions > 0 {
-            options.prog_btf_fd = btf as u32;
-            options.func_info = libbpf_sys::bpf_program__func_info(program).cast();
-            options.func_info_cnt = functions;
-            options.func_info_rec_size = size_of::<libbpf_sys::bpf_func_info>() as u32;
-        }
-        (original, libbpf_sys::bpf_program__type(program), options)
-    };
-    let mut instructions = original.to_vec();
-    patch(probe, layout, &mut instructions)?;
-    let name: String = probe.program.chars().take(15).collect();
-    let name = CString::new(name).context(|| "a program's name")?;
-    // SAFETY: names are NUL-terminated, the instructions are that many, `options` says its own size.
-    let fd = unsafe {
-        libbpf_sys::bpf_prog_load(
-            kind,
-            name.as_ptr(),
-            c"GPL".as_ptr(),
-            instructions.as_ptr(),
-            instructions.len() as _,
-            (&raw const options).cast_mut(),
-        )
-    };
-    if fd < 0 {
-        let source = std::io::Error::from_raw_os_error(-fd);
-        return Err(Error::with_source(
-            format!("{}: load {} for another layout", probe.place, probe.name),
-            source,
-        ));
-    }
-    // SAFETY: the call succeeded, so the descriptor is open and ours alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

@@ -1,14 +1,40 @@
-//! An ELF file of the target → its function symbols as addresses and file offsets. Maps the file, reads only tables.
+//! An ELF file of the target → its functions as addresses and file offsets. Read table by table and never mapped: a file
+//! that is cut off meanwhile is an error here, where a mapping would be a SIGBUS.
 
+use std::cell::OnceCell;
 use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use object::Endianness;
-use object::elf::{FileHeader64, PT_LOAD, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC};
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, Sym as _};
+use object::elf::{
+    EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, Machine, NT_GNU_BUILD_ID, PF_X, PT_LOAD,
+    SHF_COMPRESSED, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64,
+    Sym64,
+};
+use object::read::elf::{
+    FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable, Sym as _,
+};
+use object::{Endianness, ReadCache, SectionIndex};
 
-use crate::{Context, Error};
+use crate::{Context, Error, debug_file};
+
+/// An open ELF file of this machine's kind.
+pub struct Binary {
+    data: ReadCache<File>,
+    path: PathBuf,
+    /// The file that its debug information was split off into, once it was looked for.
+    debug: OnceCell<Option<Box<Binary>>>,
+}
+
+/// A function that the file defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    pub name: String,
+    /// As the file numbers its addresses.
+    pub address: u64,
+    /// Bytes; 0 where the file does not say.
+    pub size: u64,
+}
 
 /// A section's contents and the address that it is loaded at (0: it is not loaded).
 pub struct Section<'a> {
@@ -16,108 +42,34 @@ pub struct Section<'a> {
     pub data: &'a [u8],
 }
 
-/// A mapped ELF file.
-pub struct Binary {
-    map: Mapping,
-    path: std::path::PathBuf,
-}
+type Headers<'a> = (
+    &'a FileHeader64<Endianness>,
+    Endianness,
+    SectionTable<'a, FileHeader64<Endianness>, &'a ReadCache<File>>,
+);
 
 impl Binary {
-    /// Maps `path`.
+    /// Opens a program or library. What is anything else is refused by name; nothing that a path can name makes it wait.
+    ///
+    /// # Errors
+    /// No such file, no permission, not a 64-bit ELF program or library of this machine's architecture.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let what = || format!("open {}", path.display());
-        let file = File::open(path).context(what)?;
-        let length = file.metadata().context(what)?.len() as usize;
-        Ok(Binary {
-            map: Mapping::new(&file, length).context(what)?,
+        // Looked at before it is opened: opening a device can do something, opening a pipe waits.
+        refuse_special(path, &std::fs::metadata(path).context(what)?)?;
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)
+            .context(what)?;
+        let length = file.metadata().context(what)?.len();
+        let binary = Binary {
+            data: ReadCache::new(file),
             path: path.to_owned(),
-        })
-    }
-
-    /// The address that the file gives a symbol of any type; `None` where it has no such symbol.
-    pub fn address(&self, symbol: &str) -> Result<Option<u64>, Error> {
-        self.find(|found| found.name == symbol.as_bytes())
-    }
-
-    /// The file offset of a function.
-    pub fn function_offset(&self, symbol: &str) -> Result<Option<u64>, Error> {
-        let found = self.find(|found| found.function && found.name == symbol.as_bytes())?;
-        found.map(|address| self.file_offset(address)).transpose()
-    }
-
-    /// The address of the first symbol that is wanted; of its default version where it has several, since that is
-    /// what programs are linked with.
-    fn find(&self, wanted: impl Fn(&Symbol<'_>) -> bool) -> Result<Option<u64>, Error> {
-        let mut first = None;
-        let mut default = None;
-        self.symbols(|symbol| {
-            if wanted(symbol) {
-                first = first.or(Some(symbol.address));
-                if !symbol.hidden {
-                    default = default.or(Some(symbol.address));
-                }
-            }
-        })?;
-        Ok(default.or(first))
-    }
-
-    /// Names and file offsets of the functions that `wanted` takes; one name per offset.
-    pub fn functions(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, u64)>, Error> {
-        let mut found = Vec::new();
-        self.symbols(|symbol| {
-            if let (true, Ok(name)) = (symbol.function, std::str::from_utf8(symbol.name))
-                && wanted(name)
-            {
-                found.push((name.to_owned(), symbol.address));
-            }
-        })?;
-        for (_, address) in &mut found {
-            *address = self.file_offset(*address)?;
-        }
-        found.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
-        found.dedup_by_key(|(_, offset)| *offset);
-        found.sort();
-        Ok(found)
-    }
-
-    /// The place in the file that is loaded at `address`.
-    pub fn file_offset(&self, address: u64) -> Result<u64, Error> {
-        let data = self.map.bytes();
-        let header = self.header()?;
-        let endian = header.endian().context(|| self.name())?;
-        for segment in header
-            .program_headers(endian, data)
-            .context(|| self.name())?
-        {
-            let start = segment.p_vaddr(endian);
-            let end = start.saturating_add(segment.p_filesz(endian));
-            if segment.p_type(endian) == PT_LOAD && (start..end).contains(&address) {
-                return Ok(address - start + segment.p_offset(endian));
-            }
-        }
-        Err(Error::new(format!(
-            "{}: address {address:#x} is in no loaded part of it",
-            self.name()
-        )))
-    }
-
-    /// The place in the file of a variable that is loaded at `address`.
-    pub fn data_offset(&self, address: u64) -> Result<u64, Error> {
-        self.file_offset(address)
-    }
-
-    /// A section by its name; `None` where the file has none, or only its header.
-    pub fn section(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
-        let data = self.map.bytes();
-        let header = self.header()?;
-        let endian = header.endian().context(|| self.name())?;
-        let sections = header.sections(endian, data).context(|| self.name())?;
-        let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
-            return Ok(None);
+            debug: OnceCell::new(),
         };
-        let address = section.sh_addr(endian);
-        let data = section.data(endian, data).context(|| self.name())?;
-        Ok(Some(Section { address, data }))
+        binary.refuse_foreign(length)?;
+        Ok(binary)
     }
 
     #[must_use]
@@ -125,96 +77,385 @@ impl Binary {
         &self.path
     }
 
-    fn name(&self) -> String {
-        self.path.display().to_string()
+    /// The address that the file gives a symbol of any type; `None` where it has no such symbol.
+    pub fn address(&self, symbol: &str) -> Result<Option<u64>, Error> {
+        let found = self.find(|found| found.name == symbol.as_bytes())?;
+        Ok(found.map(|function| function.address))
     }
 
-    fn header(&self) -> Result<&FileHeader64<Endianness>, Error> {
-        FileHeader64::parse(self.map.bytes())
-            .context(|| format!("{} is not a 64-bit ELF file", self.name()))
+    /// A function by its name as the symbol table has it.
+    pub fn function(&self, name: &str) -> Result<Option<Function>, Error> {
+        self.find(|found| found.function && found.name == name.as_bytes())
     }
 
-    /// Calls `each` for every defined symbol.
+    /// The functions that `wanted` takes, sorted by name: one for each address, by the name that people use for it.
+    /// Symbols without a size are left out: they may be in the middle of something.
+    pub fn functions(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Function>, Error> {
+        let mut found = Vec::new();
+        self.symbols(|symbol| {
+            if symbol.function
+                && symbol.size > 0
+                && let Ok(name) = std::str::from_utf8(symbol.name)
+                && wanted(name)
+            {
+                found.push(symbol.named(name));
+            }
+        })?;
+        // `malloc` rather than `__libc_malloc`.
+        found.sort_by_cached_key(|function| {
+            let plain = function.name.trim_start_matches('_');
+            let marks = function.name.len() - plain.len();
+            (
+                function.address,
+                marks,
+                function.name.len(),
+                function.name.clone(),
+            )
+        });
+        found.dedup_by_key(|function| function.address);
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// The function that an address is in.
+    pub fn function_at(&self, address: u64) -> Result<Option<Function>, Error> {
+        let mut found = None;
+        self.symbols(|symbol| {
+            let inside =
+                (symbol.address..symbol.address.saturating_add(symbol.size)).contains(&address);
+            if symbol.function && inside && found.is_none() {
+                found = Some(symbol.named(&String::from_utf8_lossy(symbol.name)));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Whether the file, or the one that its debug information is in, has any function symbol.
+    pub fn has_functions(&self) -> Result<bool, Error> {
+        let mut any = false;
+        self.symbols(|symbol| any |= symbol.function)?;
+        Ok(any)
+    }
+
+    /// The place in the file of code that is loaded at `address`.
+    pub fn file_offset(&self, address: u64) -> Result<u64, Error> {
+        self.offset_within(address, PF_X.0).and_then(|offset| {
+            let path = self.path.display();
+            let none = || Error::new(format!("{path}: address {address:#x} is in no code of it"));
+            offset.ok_or_else(none)
+        })
+    }
+
+    /// The place in the file of a variable that is loaded at `address`.
+    pub fn data_offset(&self, address: u64) -> Result<u64, Error> {
+        self.offset_within(address, 0).and_then(|offset| {
+            let path = self.path.display();
+            let none = || Error::new(format!("{path}: address {address:#x} is in no part of it"));
+            offset.ok_or_else(none)
+        })
+    }
+
+    /// The place in the file of an address in a segment with these flags.
+    fn offset_within(&self, address: u64, flags: u32) -> Result<Option<u64>, Error> {
+        let (header, endian, _) = self.headers()?;
+        let segments = header.program_headers(endian, &self.data);
+        for segment in segments.context(|| self.damaged())? {
+            let start = segment.p_vaddr(endian);
+            let end = start.saturating_add(segment.p_filesz(endian));
+            let fits =
+                segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).0 & flags == flags;
+            if fits && (start..end).contains(&address) {
+                return Ok(Some(
+                    (address - start).saturating_add(segment.p_offset(endian)),
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A section by its name; `None` where the file has none, or only its header.
+    pub fn section(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
+        let (_, endian, sections) = self.headers()?;
+        let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
+            return Ok(None);
+        };
+        if section.sh_type(endian) == SHT_NOBITS {
+            return Ok(None);
+        }
+        if section.sh_flags(endian).0 & SHF_COMPRESSED.0 != 0 {
+            return Err(Error::new(format!(
+                "{}: {name} is compressed, which can't be read yet: `objcopy --decompress-debug-sections` makes a file that can",
+                self.path.display()
+            )));
+        }
+        let data = section
+            .data(endian, &self.data)
+            .context(|| self.damaged())?;
+        let address = section.sh_addr(endian);
+        Ok(Some(Section { address, data }))
+    }
+
+    /// The number that the linker gave this build; `None` where it gave none.
+    pub fn build_id(&self) -> Result<Option<&[u8]>, Error> {
+        let (header, endian, sections) = self.headers()?;
+        for section in sections.iter() {
+            let notes = section.notes(endian, &self.data);
+            if let Some(id) = notes
+                .ok()
+                .flatten()
+                .and_then(|notes| find_build_id(endian, notes))
+            {
+                return Ok(Some(id));
+            }
+        }
+        // Without section headers.
+        let segments = header.program_headers(endian, &self.data);
+        for segment in segments.context(|| self.damaged())? {
+            let notes = segment.notes(endian, &self.data);
+            if let Some(id) = notes
+                .ok()
+                .flatten()
+                .and_then(|notes| find_build_id(endian, notes))
+            {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The name and checksum of the file that debug information was split off into.
+    pub fn debug_link(&self) -> Result<Option<(PathBuf, u32)>, Error> {
+        use std::os::unix::ffi::OsStrExt;
+        let Some(section) = self.section(".gnu_debuglink")? else {
+            return Ok(None);
+        };
+        let name = section
+            .data
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
+        // The checksum follows at a multiple of four.
+        let at = (name.len() + 1).next_multiple_of(4);
+        let Some(sum) = section.data.get(at..at + 4) else {
+            return Ok(None);
+        };
+        let sum = u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]);
+        let name = std::ffi::OsStr::from_bytes(name);
+        Ok(Some((PathBuf::from(name), sum)))
+    }
+
+    /// The file with this one's debug information, where it is installed.
+    pub fn debug_file(&self) -> Option<&Binary> {
+        let find = || debug_file::find(self).map(Box::new);
+        self.debug.get_or_init(find).as_deref()
+    }
+
+    /// The first symbol that is wanted; of its default version where it has several, since that is what programs are
+    /// linked with.
+    fn find(&self, wanted: impl Fn(&Symbol<'_>) -> bool) -> Result<Option<Function>, Error> {
+        let mut first = None;
+        let mut default = None;
+        self.symbols(|symbol| {
+            if !wanted(symbol) || default.is_some() {
+                return;
+            }
+            let found = symbol.named(&String::from_utf8_lossy(symbol.name));
+            match symbol.hidden {
+                true if first.is_none() => first = Some(found),
+                true => {}
+                false => default = Some(found),
+            }
+        })?;
+        Ok(default.or(first))
+    }
+
+    /// Calls `each` for every defined symbol: the file's own, and where those of its debug information were split off,
+    /// these too.
     fn symbols(&self, mut each: impl FnMut(&Symbol<'_>)) -> Result<(), Error> {
-        let data = self.map.bytes();
-        let header = self.header()?;
-        let endian = header.endian().context(|| self.name())?;
-        let sections = header.sections(endian, data).context(|| self.name())?;
-        let versions = sections.gnu_versym(endian, data).ok().flatten();
+        let whole = self.own_symbols(&mut each)?;
+        if !whole && let Some(debug) = self.debug_file() {
+            debug.own_symbols(&mut each)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was a full symbol table, and not only that of the dynamic linker.
+    fn own_symbols(&self, each: &mut impl FnMut(&Symbol<'_>)) -> Result<bool, Error> {
+        let (_, endian, sections) = self.headers()?;
+        let versions = sections.gnu_versym(endian, &self.data).ok().flatten();
         let versions = versions.map_or(&[][..], |(versions, _)| versions);
-        for kind in [SHT_SYMTAB, SHT_DYNSYM] {
-            let table = sections
-                .symbols(endian, data, kind)
-                .context(|| self.name())?;
+        let mut whole = false;
+        for section in sections.iter() {
+            let kind = section.sh_type(endian);
+            if !matches!(kind, SHT_SYMTAB | SHT_DYNSYM) {
+                continue;
+            }
+            whole |= kind == SHT_SYMTAB;
+            let (table, names) = self.table(section, endian, &sections)?;
             for (index, symbol) in table.iter().enumerate() {
                 if symbol.st_value(endian) == 0 || symbol.is_undefined(endian) {
                     continue;
                 }
-                let Ok(name) = symbol.name(endian, table.strings()) else {
+                let rest = names.get(symbol.st_name(endian) as usize..);
+                let Some(name) = rest.and_then(|rest| rest.split(|byte| *byte == 0).next()) else {
                     continue;
                 };
-                let version = versions.get(index).filter(|_| kind == SHT_DYNSYM);
+                // `name@VERSION` and `name@@DEFAULT` in a full table; the dynamic one has versions beside it.
+                let (name, version) = match name.iter().position(|byte| *byte == b'@') {
+                    Some(at) if at > 0 => name.split_at(at),
+                    _ => (name, &[][..]),
+                };
+                let beside = versions.get(index).filter(|_| kind == SHT_DYNSYM);
                 each(&Symbol {
                     name,
                     address: symbol.st_value(endian),
+                    size: symbol.st_size(endian),
                     function: matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC),
-                    hidden: version.is_some_and(|version| version.0.get(endian).is_hidden()),
+                    hidden: (version.len() > 1 && !version.starts_with(b"@@"))
+                        || beside.is_some_and(|version| version.0.get(endian).is_hidden()),
                 });
             }
         }
+        Ok(whole)
+    }
+
+    /// A symbol table and its names, each in one read.
+    fn table<'a>(
+        &'a self,
+        section: &SectionHeader64<Endianness>,
+        endian: Endianness,
+        sections: &SectionTable<'a, FileHeader64<Endianness>, &'a ReadCache<File>>,
+    ) -> Result<(&'a [Sym64<Endianness>], &'a [u8]), Error> {
+        if section.sh_type(endian) == SHT_NOBITS {
+            return Ok((&[], &[]));
+        }
+        let table = section.data_as_array(endian, &self.data);
+        let table = table.context(|| self.damaged())?;
+        let names = sections.section(SectionIndex(section.sh_link(endian) as usize));
+        let names = names.and_then(|names| names.data(endian, &self.data));
+        Ok((table, names.context(|| self.damaged())?))
+    }
+
+    fn headers(&self) -> Result<Headers<'_>, Error> {
+        let header = FileHeader64::<Endianness>::parse(&self.data).context(|| self.damaged())?;
+        let endian = header.endian().context(|| self.damaged())?;
+        let sections = header.sections(endian, &self.data);
+        Ok((header, endian, sections.context(|| self.damaged())?))
+    }
+
+    fn damaged(&self) -> String {
+        format!("{} is damaged or cut off", self.path.display())
+    }
+
+    /// Says what a file is that can't be probed.
+    fn refuse_foreign(&self, length: u64) -> Result<(), Error> {
+        use object::ReadRef as _;
+        let refuse = |what: &str| Err(Error::new(format!("{} {what}", self.path.display())));
+        if length == 0 {
+            return refuse("is empty");
+        }
+        let head = (&self.data)
+            .read_bytes_at(0, length.min(64))
+            .unwrap_or_default();
+        match head {
+            [b'#', b'!', ..] => {
+                return refuse("is a script: probe the program that its first line names");
+            }
+            [0x7f, b'E', b'L', b'F', 1, ..] => {
+                return refuse("is a 32-bit program; only 64-bit ones can be probed");
+            }
+            [0x7f, b'E', b'L', b'F', 2, ..] => {}
+            [0x7f, b'E', b'L', b'F', ..] => return refuse("is damaged or cut off"),
+            _ => return refuse("is not an ELF program or library"),
+        }
+        let (header, endian, _) = self.headers()?;
+        if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
+            return refuse("is neither a program nor a shared library (an object or core file)");
+        }
+        let machine = header.e_machine(endian);
+        if machine != MACHINE {
+            return refuse(&format!(
+                "is for another architecture ({}) than this machine's ({})",
+                machine_name(machine),
+                machine_name(MACHINE)
+            ));
+        }
         Ok(())
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+const MACHINE: Machine = EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: Machine = EM_AARCH64;
+
+fn machine_name(machine: Machine) -> String {
+    match machine {
+        EM_X86_64 => "x86-64".into(),
+        EM_AARCH64 => "arm64".into(),
+        object::elf::EM_RISCV => "RISC-V".into(),
+        object::elf::EM_PPC64 => "ppc64".into(),
+        object::elf::EM_S390 => "s390x".into(),
+        other => format!("ELF machine {}", other.0),
+    }
+}
+
+/// Everything but a regular file.
+fn refuse_special(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Error> {
+    let kind = metadata.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Err(Error::new(format!(
+        "{} is {what}, not a program or library",
+        path.display()
+    )))
+}
+
+fn find_build_id<'a>(
+    endian: Endianness,
+    mut notes: object::read::elf::NoteIterator<'a, FileHeader64<Endianness>>,
+) -> Option<&'a [u8]> {
+    while let Ok(Some(note)) = notes.next() {
+        if note.name() == b"GNU" && note.n_type(endian) == NT_GNU_BUILD_ID {
+            return Some(note.desc()).filter(|id| !id.is_empty());
+        }
+    }
+    None
+}
+
+/// Whether two paths are of one file; how a file that several names match is known.
+#[must_use]
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// A defined symbol.
 struct Symbol<'a> {
     name: &'a [u8],
     address: u64,
+    size: u64,
     function: bool,
     /// An old version, kept for programs that were linked with it.
     hidden: bool,
 }
 
-struct Mapping {
-    start: *mut libc::c_void,
-    length: usize,
-}
-
-impl Mapping {
-    fn new(file: &File, length: usize) -> std::io::Result<Self> {
-        if length == 0 {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "the file is empty",
-            ));
+impl Symbol<'_> {
+    fn named(&self, name: &str) -> Function {
+        Function {
+            name: name.to_owned(),
+            address: self.address,
+            size: self.size,
         }
-        // SAFETY: a fresh private read-only mapping of an open file.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ,
-                libc::MAP_PRIVATE,
-                file.as_raw_fd(),
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(Mapping { start, length })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is readable, this long, and lives as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: what `new` mapped, unmapped once.
-        unsafe { libc::munmap(self.start, self.length) };
     }
 }
 
@@ -227,7 +468,41 @@ mod tests {
         let own = Binary::open(Path::new("/proc/self/exe")).unwrap();
         let functions = own.functions(|name| name == "main").unwrap();
         assert_eq!(functions.len(), 1);
-        assert_eq!(own.function_offset("main").unwrap(), Some(functions[0].1));
-        assert_eq!(own.function_offset("no_such_function").unwrap(), None);
+        assert_eq!(own.function("main").unwrap().as_ref(), functions.first());
+        assert_eq!(own.function("no_such_function").unwrap(), None);
+        let inside = own.function_at(functions[0].address + 1).unwrap();
+        assert_eq!(inside.unwrap().address, functions[0].address);
+        assert!(own.file_offset(functions[0].address).is_ok());
+        assert!(own.file_offset(3).is_err());
+    }
+
+    fn refused(path: &Path) -> String {
+        Binary::open(path).err().expect("an error").to_string()
+    }
+
+    #[test]
+    fn says_what_a_file_is() {
+        let directory = std::env::temp_dir().join(format!("btc-elf-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let with = |name: &str, contents: &[u8]| {
+            let path = directory.join(name);
+            std::fs::write(&path, contents).unwrap();
+            refused(&path)
+        };
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(with("empty", b"").ends_with("is empty"));
+        assert!(with("script", b"#!/bin/sh\n").contains("is a script"));
+        assert!(with("text", b"hello").contains("is not an ELF"));
+        assert!(with("short", &own[..7]).contains("cut off"));
+        assert!(with("cut", &own[..4096]).contains("damaged or cut off"));
+        let mut other = own.clone();
+        other[4] = 1;
+        assert!(with("narrow", &other).contains("32-bit"));
+        let mut other = own.clone();
+        other[18..20].copy_from_slice(&243u16.to_le_bytes());
+        assert!(with("riscv", &other).contains("another architecture (RISC-V)"));
+        assert!(refused(&directory).contains("is a directory"));
+        assert!(refused(Path::new("/dev/null")).contains("is a device"));
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

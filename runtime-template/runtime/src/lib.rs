@@ -21,25 +21,33 @@
 
 pub mod aggregate;
 pub mod attach;
+mod btf;
 mod child;
 pub mod config;
 mod context;
 mod counters;
 mod cpus;
 pub mod datum;
+mod debug_file;
 mod decode;
+#[cfg(feature = "symbolize")]
+mod demangle;
 mod detach;
-mod elf;
+#[cfg(feature = "dwarf")]
+pub mod dwarf;
+pub mod elf;
 pub mod error;
 pub mod format;
 mod iterate;
-mod library;
+mod ld_cache;
+pub mod library;
 mod load;
 mod maps;
 mod names;
 pub mod options;
 pub mod output;
 pub mod parameters;
+mod phase;
 pub mod plan;
 mod poll;
 pub mod report;
@@ -50,12 +58,14 @@ mod slots;
 mod stacks;
 mod suggest;
 pub mod symbolize;
+mod symbols;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
 mod usage;
+mod variant;
 
 use std::io::Write as _;
 use std::process::ExitCode;

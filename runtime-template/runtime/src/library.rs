@@ -1,8 +1,9 @@
-//! A binary as a script names it (`libc`, `c`, a soname, a name in PATH, a path) → a file of the target.
+//! A binary as a script names it (`libc`, `c`, a soname, a name in PATH, a path, a pattern of paths) → files of the
+//! target, as the whole host sees them or as one process does.
 
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, elf, ld_cache, pattern};
 
 /// A file that a script's name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,20 +14,12 @@ pub struct Found {
     pub name: String,
 }
 
-/// Finds every file that a name or pattern stands for.
-pub fn resolve_all(binary: &str, pid: Option<i32>) -> Result<Vec<Found>, Error> {
-    let path = resolve(binary, pid)?;
-    let name = binary.to_owned();
-    Ok(vec![Found { path, name }])
-}
-
-/// Finds the file; with a pid, as that process sees it.
+/// Finds the one file of a name without a pattern; with a pid, as that process sees it.
+///
+/// # Errors
+/// No such file.
 pub fn resolve(binary: &str, pid: Option<i32>) -> Result<PathBuf, Error> {
-    let root = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
-    let visible = |path: &Path| match &root {
-        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-        None => path.to_owned(),
-    };
+    let view = View { pid };
     if binary.is_empty() {
         return match pid {
             Some(pid) => Ok(PathBuf::from(format!("/proc/{pid}/exe"))),
@@ -34,53 +27,198 @@ pub fn resolve(binary: &str, pid: Option<i32>) -> Result<PathBuf, Error> {
         };
     }
     if binary.contains('/') {
-        let path = if binary.starts_with('/') {
-            visible(Path::new(binary))
-        } else {
-            PathBuf::from(binary)
-        };
-        return match path.exists() {
-            true => Ok(path),
-            false => Err(Error::new(format!("no file {}", path.display()))),
-        };
+        return view.file(Path::new(binary));
     }
-    if let Some(path) = pid.and_then(|pid| in_maps(pid, binary)) {
-        return Ok(visible(&path));
+    if let Some(mapped) = view.mapped(|path| is_library(file_name(path), binary)) {
+        return Ok(mapped);
     }
-    let cache = std::fs::read(visible(Path::new("/etc/ld.so.cache"))).unwrap_or_default();
-    let cached = (cache_entries(&cache).into_iter()).filter(|(name, _)| is_library(name, binary));
-    let in_directories = DIRECTORIES.into_iter().flat_map(|directory| {
-        let files = std::fs::read_dir(visible(Path::new(directory)))
-            .into_iter()
-            .flatten()
-            .flatten();
-        files.filter_map(move |file| {
-            let name = file.file_name().into_string().ok()?;
-            is_library(&name, binary).then(|| format!("{directory}/{name}"))
-        })
-    });
-    let libraries = cached
-        .map(|(_, path)| path.to_owned())
-        .chain(in_directories);
-    let search = std::env::var("PATH").unwrap_or_default();
-    let programs = search
-        .split(':')
-        .map(|directory| format!("{directory}/{binary}"));
-    // A program of that name comes first only where no library can be meant.
-    let candidates: Box<dyn Iterator<Item = String>> =
-        if binary.contains(".so") || binary.starts_with("lib") {
-            Box::new(libraries.chain(programs))
-        } else {
-            Box::new(programs.chain(libraries))
-        };
-    (candidates
-        .map(|path| visible(Path::new(&path)))
-        .find(|path| is_elf(path)))
-    .ok_or_else(|| {
+    view.search(binary).ok_or_else(|| {
         Error::new(format!(
             "`{binary}`: no library in ld.so.cache and no program in PATH of that name"
         ))
     })
+}
+
+/// Finds every file that a name or pattern stands for: each once, whatever links lead to it.
+///
+/// # Errors
+/// No such file.
+pub fn resolve_all(binary: &str, pid: Option<i32>) -> Result<Vec<Found>, Error> {
+    if !pattern::is_pattern(binary) {
+        let path = resolve(binary, pid)?;
+        let name = binary.to_owned();
+        return Ok(vec![Found { path, name }]);
+    }
+    let view = View { pid };
+    let mut names = match binary.contains('/') {
+        true => view.glob(binary),
+        false => view.matching(binary),
+    };
+    names.sort();
+    let mut seen = Vec::new();
+    let files = names.into_iter().filter_map(|name| {
+        let path = view.visible(Path::new(&name));
+        let identity = elf::identity(&path).filter(|_| is_elf(&path))?;
+        if seen.contains(&identity) {
+            return None;
+        }
+        seen.push(identity);
+        Some(Found { path, name })
+    });
+    let files: Vec<Found> = files.collect();
+    match files.is_empty() {
+        true => Err(Error::new(format!(
+            "no program or library matches `{binary}`"
+        ))),
+        false => Ok(files),
+    }
+}
+
+/// Whose files they are.
+#[derive(Clone, Copy)]
+struct View {
+    pid: Option<i32>,
+}
+
+impl View {
+    /// A path of the view as this process can open it; relative ones are ours.
+    fn visible(self, path: &Path) -> PathBuf {
+        match (self.pid, path.strip_prefix("/")) {
+            (Some(pid), Ok(inside)) => PathBuf::from(format!("/proc/{pid}/root")).join(inside),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// The file of a path. One that the process still maps while its name is gone, or is another file's by now, is
+    /// reached through the mapping.
+    fn file(self, path: &Path) -> Result<PathBuf, Error> {
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let linked = std::fs::canonicalize(path);
+        let replaced = self.mapped_entry(|mapped| {
+            let mapped = Path::new(mapped);
+            mapped == whole || linked.as_ref().is_ok_and(|linked| mapped == linked)
+        });
+        if let Some((mapped, true)) = replaced {
+            return Ok(mapped);
+        }
+        let visible = self.visible(path);
+        match visible.try_exists() {
+            Ok(true) => Ok(visible),
+            Ok(false) => Err(Error::new(match self.pid {
+                Some(pid) => format!("no file {} for process {pid}", path.display()),
+                None => format!("no file {}", path.display()),
+            })),
+            Err(error) => Err(Error::with_source(visible.display().to_string(), error)),
+        }
+    }
+
+    /// A file that the process maps.
+    fn mapped(self, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+        self.mapped_entry(wanted).map(|(path, _)| path)
+    }
+
+    /// The same, and whether its name is gone.
+    fn mapped_entry(self, wanted: impl Fn(&str) -> bool) -> Option<(PathBuf, bool)> {
+        let pid = self.pid?;
+        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+        maps.lines().find_map(|line| {
+            let path = &line[line.find('/')?..];
+            let kept = path.strip_suffix(" (deleted)");
+            if !wanted(kept.unwrap_or(path)) {
+                return None;
+            }
+            let range = line.split(' ').next()?;
+            Some(match kept {
+                Some(_) => (
+                    PathBuf::from(format!("/proc/{pid}/map_files/{range}")),
+                    true,
+                ),
+                None => (self.visible(Path::new(path)), false),
+            })
+        })
+    }
+
+    /// A library or a program by its short name.
+    fn search(self, name: &str) -> Option<PathBuf> {
+        let cache = self.cache();
+        let cached = ld_cache::entries(&cache).into_iter();
+        let cached = cached.filter(|(library, _)| is_library(library, name));
+        let cached = cached.map(|(_, path)| path.to_owned());
+        let in_directories = DIRECTORIES.into_iter().flat_map(|directory| {
+            let files = self.list(directory).into_iter();
+            let libraries = files.filter(|file| is_library(file, name));
+            libraries.map(move |file| format!("{directory}/{file}"))
+        });
+        let libraries = cached.chain(in_directories);
+        let search = std::env::var("PATH").unwrap_or_default();
+        let programs = search
+            .split(':')
+            .map(|directory| format!("{directory}/{name}"));
+        // A program of that name comes first only where no library can be meant.
+        let candidates: Box<dyn Iterator<Item = String>> =
+            if name.contains(".so") || name.starts_with("lib") {
+                Box::new(libraries.chain(programs))
+            } else {
+                Box::new(programs.chain(libraries))
+            };
+        candidates
+            .map(|path| self.visible(Path::new(&path)))
+            .find(|path| is_elf(path))
+    }
+
+    fn cache(self) -> Vec<u8> {
+        std::fs::read(self.visible(Path::new("/etc/ld.so.cache"))).unwrap_or_default()
+    }
+
+    fn list(self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.visible(Path::new(directory)));
+        let entries = entries.into_iter().flatten().flatten();
+        entries
+            .filter_map(|e| e.file_name().into_string().ok())
+            .collect()
+    }
+
+    /// Paths that a pattern of paths matches, component by component.
+    fn glob(self, wanted: &str) -> Vec<String> {
+        let mut found = vec![String::from(if wanted.starts_with('/') { "/" } else { "" })];
+        let parts = wanted.split('/').filter(|part| !part.is_empty());
+        for part in parts {
+            let join = |directory: &String, name: &str| match directory.as_str() {
+                "" | "/" => format!("{directory}{name}"),
+                _ => format!("{directory}/{name}"),
+            };
+            found = (found.iter())
+                .flat_map(|directory| {
+                    if !pattern::is_pattern(part) {
+                        return vec![join(directory, part)];
+                    }
+                    let place = if directory.is_empty() { "." } else { directory };
+                    let names = self.list(place).into_iter();
+                    let names = names.filter(|name| {
+                        pattern::matches(part, name)
+                            && (part.starts_with('.') || !name.starts_with('.'))
+                    });
+                    names.map(|name| join(directory, &name)).collect()
+                })
+                .collect();
+        }
+        found
+    }
+
+    /// Libraries whose file name a pattern without a slash matches, and programs in PATH.
+    fn matching(self, wanted: &str) -> Vec<String> {
+        let cache = self.cache();
+        let cached = ld_cache::entries(&cache).into_iter();
+        let cached = cached.filter(|(library, _)| pattern::matches(wanted, library));
+        let mut found: Vec<String> = cached.map(|(_, path)| path.to_owned()).collect();
+        let search = std::env::var("PATH").unwrap_or_default();
+        for directory in DIRECTORIES.into_iter().chain(search.split(':')) {
+            let names = self.list(directory).into_iter();
+            let names = names.filter(|name| pattern::matches(wanted, name));
+            found.extend(names.map(|name| format!("{directory}/{name}")));
+        }
+        found
+    }
 }
 
 const DIRECTORIES: [&str; 8] = [
@@ -94,13 +232,17 @@ const DIRECTORIES: [&str; 8] = [
     "/usr/lib",
 ];
 
-/// 64-bit ELF: the cache also lists libraries of other word sizes.
+/// 64-bit ELF: the cache also lists libraries of other word sizes, and a pattern matches linker scripts.
 fn is_elf(path: &Path) -> bool {
     use std::io::Read;
     let mut head = [0; 5];
     path.is_file()
         && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok())
         && head == *b"\x7fELF\x02"
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Whether the file name is what a script means: the soname, `libc`, `c`, or `libc.so`.
@@ -113,45 +255,6 @@ fn is_library(file: &str, wanted: &str) -> bool {
     };
     let wanted = wanted.strip_suffix(".so").unwrap_or(wanted);
     stem == wanted || stem.strip_prefix("lib") == Some(wanted)
-}
-
-/// A library that the process has mapped already.
-fn in_maps(pid: i32, wanted: &str) -> Option<PathBuf> {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    let path = maps.lines().find_map(|line| {
-        let path = &line[line.find('/')?..];
-        let name = path.rsplit('/').next()?;
-        is_library(name, wanted).then_some(path)
-    })?;
-    Some(PathBuf::from(path))
-}
-
-/// Names and paths of glibc's cache in its new format: a header of 48 bytes, entries of 24.
-fn cache_entries(cache: &[u8]) -> Vec<(&str, &str)> {
-    const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
-    let Some(start) = cache
-        .windows(MAGIC.len())
-        .position(|window| window == MAGIC)
-    else {
-        return Vec::new();
-    };
-    let cache = &cache[start..];
-    let word = |at: usize| {
-        let bytes: [u8; 4] = cache.get(at..at + 4)?.try_into().ok()?;
-        Some(u32::from_le_bytes(bytes) as usize)
-    };
-    let string = |at: usize| {
-        let rest = cache.get(at..)?;
-        let end = rest.iter().position(|byte| *byte == 0)?;
-        std::str::from_utf8(&rest[..end]).ok()
-    };
-    let count = word(MAGIC.len()).unwrap_or(0);
-    (0..count)
-        .map_while(|index| {
-            let entry = 48 + index * 24;
-            Some((string(word(entry + 4)?)?, string(word(entry + 8)?)?))
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -180,5 +283,26 @@ mod tests {
         assert!(resolve("sh", None).unwrap().ends_with("sh"));
         assert!(resolve("no-such-library", None).is_err());
         assert!(resolve("/no/such/file", None).is_err());
+    }
+
+    #[test]
+    fn patterns_give_each_file_once() {
+        let libc = elf::identity(&resolve("libc", None).unwrap());
+        // As a link in /lib too, and beside the linker script libc.so where that is installed.
+        for pattern in ["/*/*/libc.so*", "libc.so*"] {
+            let found = resolve_all(pattern, None).unwrap();
+            let of_libc = found.iter().filter(|f| elf::identity(&f.path) == libc);
+            assert_eq!(of_libc.count(), 1, "{found:?}");
+        }
+        assert!(resolve_all("/no/such/*", None).is_err());
+    }
+
+    #[test]
+    fn a_process_sees_its_own_files() {
+        let own = std::process::id() as i32;
+        let path = resolve("/etc/passwd", Some(own)).unwrap();
+        assert_eq!(path, PathBuf::from(format!("/proc/{own}/root/etc/passwd")));
+        let error = resolve("/no/such/file", Some(own)).unwrap_err();
+        assert!(error.to_string().contains("for process"), "{error}");
     }
 }

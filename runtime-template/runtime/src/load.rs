@@ -6,10 +6,11 @@ use btc_abi::{Config, Manifest, MapRole};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
 
-use crate::context::{self, Group};
-use crate::plan::Plan;
+use crate::attach::Site;
+use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
+use crate::variant::{self, Split};
 use crate::{Context, Error, sites};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
@@ -74,10 +75,10 @@ impl<O: OpenSkel<'static, Output: 'static>> Open for O {
     }
 }
 
-/// A loaded skeleton, and the groups of the plan's probes.
-pub type Loaded = (Box<dyn Skel<'static>>, Vec<Vec<Group>>);
+/// A loaded skeleton, and how the plan's probes share its programs.
+pub type Loaded = (Box<dyn Skel<'static>>, Vec<Split>);
 
-/// Opens the object, makes it fit this target, loads it. The groups are those of the plan's probes, in its order.
+/// Opens the object, makes it fit this target, loads it. The splits are those of the plan's probes, in its order.
 pub fn load(
     skeleton: Box<dyn Skeleton>,
     manifest: &Manifest,
@@ -91,13 +92,13 @@ pub fn load(
         .map_err(|error| refused(manifest, config, "open the BPF object", error))?;
     let object = open.object();
     set_up_maps(object, manifest, config, plan, facts)?;
-    let groups = set_up_programs(object, plan, target)?;
+    let splits = set_up_programs(object, plan, target)?;
     let loaded = open
         .load()
         .map_err(|error| refused(manifest, config, "load the BPF programs", error))?;
     taken_log();
     sites::fill(loaded.object(), manifest, plan)?;
-    Ok((loaded, groups))
+    Ok((loaded, splits))
 }
 
 fn set_up_maps(
@@ -219,8 +220,8 @@ fn set_up_programs(
     object: &mut OpenObject,
     plan: &Plan,
     target: &Target,
-) -> Result<Vec<Vec<Group>>, Error> {
-    let mut groups: Vec<Vec<Group>> = plan.probes.iter().map(|_| Vec::new()).collect();
+) -> Result<Vec<Split>, Error> {
+    let mut splits: Vec<Split> = plan.probes.iter().map(|_| Split::default()).collect();
     let mut seen = 0;
     for mut program in object.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
@@ -234,51 +235,36 @@ fn set_up_programs(
         };
         let planned = &plan.probes[index];
         seen += 1;
-        if planned.sites.is_empty() {
-            program.set_autoload(false);
-            continue;
+        if !planned.sites.is_empty() {
+            splits[index] = variant::split(planned, &program, target)?;
         }
-        planned
-            .provider
-            .prepare(planned.probe, &planned.sites, &mut program)?;
-        if planned.probe.context.is_empty() {
-            continue;
-        }
-        groups[index] = context::groups(planned.probe, &planned.sites, target.tracefs()?)?;
-        if let Some(first) = groups[index].first() {
-            patch(&mut program, planned.probe, first)?;
-        }
+        choose_first(&mut splits[index], planned, &mut program, target)?;
     }
     if seen != plan.probes.len() {
         return Err(Error::new(
             "the object lacks a program of the manifest: a bug of btc",
         ));
     }
-    Ok(groups)
+    Ok(splits)
 }
 
-fn patch(
+/// The object's program becomes that of the first group that it can be prepared for.
+fn choose_first(
+    split: &mut Split,
+    planned: &Planned,
     program: &mut OpenProgramMut<'_>,
-    probe: &btc_abi::Probe,
-    group: &Group,
+    target: &Target,
 ) -> Result<(), Error> {
-    let mut instructions = program.insns().to_vec();
-    context::patch(probe, &group.layout, &mut instructions)?;
-    // SAFETY: the program is open and not loaded; libbpf copies the instructions, whose number stays the same.
-    let result = unsafe {
-        libbpf_sys::bpf_program__set_insns(
-            program.as_libbpf_object().as_ptr(),
-            instructions.as_mut_ptr(),
-            instructions.len() as _,
-        )
-    };
-    if result < 0 {
-        let source = std::io::Error::from_raw_os_error(-result);
-        return Err(Error::with_source(
-            format!("patch the program of {}", probe.name),
-            source,
-        ));
+    while let Some(first) = split.groups.first() {
+        let sites = first.sites.iter().map(|site| planned.sites[*site].clone());
+        let sites: Vec<Site> = sites.collect();
+        match (planned.provider).prepare(planned.probe, &sites, program, target) {
+            Ok(()) => return first.variant.apply(planned.probe, program),
+            Err(error) => split.failures.push(error),
+        }
+        split.groups.remove(0);
     }
+    program.set_autoload(false);
     Ok(())
 }
 

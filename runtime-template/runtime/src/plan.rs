@@ -319,8 +319,12 @@ impl Plan {
                     Place::User { binary, offset } | Place::Marker { binary, offset, .. } => {
                         let _ = write!(text, " ({} at {offset:#x})", binary.display());
                     }
-                    Place::Kernel { .. } | Place::Run | Place::Event | Place::Tracepoint { .. } => {
-                    }
+                    Place::Kernel { .. }
+                    | Place::Btf(_)
+                    | Place::RawTracepoint { .. }
+                    | Place::Run
+                    | Place::Event
+                    | Place::Tracepoint { .. } => {}
                 }
                 text.push('\n');
             }

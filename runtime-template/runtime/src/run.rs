@@ -1,24 +1,25 @@
 //! A tracer and the process's arguments → a run, phase by phase, and its exit status.
 
 use std::io::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use btc_abi::{Config, MissingProbes};
-use libbpf_rs::{AsRawLibbpf, MapCore, Object, ProgramMut};
+use libbpf_rs::{MapCore, Object, ProgramMut};
 
-use crate::attach::{Attached, Attaching, Attachment, Trial};
+use crate::attach::{Attachment, Trial};
 use crate::child::{self, Child};
-use crate::context::{self, Group};
 use crate::cpus::Cpus;
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
+use crate::phase::{self, AttachPhase};
 use crate::plan::{self, Mode, Phase, Plan, Planned};
 use crate::poll::{self, Ending, Followed, Records, State, Watched};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
+use crate::variant::Split;
 use crate::{Context, Error, Tracer, config, detach, iterate, load};
 
 /// The phases of a run.
@@ -58,7 +59,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     if plan.sites() == 0 {
         return Err(plan::nothing_to_attach(manifest));
     }
-    raise_file_limit(plan.sites());
+    phase::raise_file_limit(plan.sites());
     load::capture_log(options.verbose);
     let facts = Facts {
         parameters: &options.parameters,
@@ -67,22 +68,14 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         start_time,
         warnings: !options.no_warnings,
     };
-    let (loaded, groups) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
+    let (loaded, mut splits) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
-    let mut attach = AttachPhase {
-        object,
-        config: &config,
-        target: &target,
-        warnings: !options.no_warnings,
-        variants: Vec::new(),
-        attachments: Vec::new(),
-        sites: 0,
-    };
+    let mut attach = AttachPhase::new(object, &config, &target, !options.no_warnings);
     // From here on a signal ends the run in order.
     let signals = Signals::block(&plan.traced_signals())?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
-    attach.attach(&plan, &groups, Phase::Begin)?;
-    attach.attach(&plan, &groups, Phase::Trace)?;
+    attach.attach(&plan, &mut splits, Phase::Begin)?;
+    attach.attach(&plan, &mut splits, Phase::Trace)?;
     session.attached(attach.sites + plan.sites_of_later_phases())?;
     for attachment in &attach.attachments {
         if let Attachment::Pinned { path } = attachment {
@@ -90,13 +83,13 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         }
     }
     if options.mode != Mode::Trace {
-        return try_out(&mut session, &mut attach, &plan, &groups);
+        return try_out(&mut session, &mut attach, &plan, &mut splits);
     }
     let cpus = Cpus::traced(&plan, target.pid);
     let mut run = Run {
         attach,
         plan: &plan,
-        groups: &groups,
+        splits: &mut splits,
         signals,
         cpus,
     };
@@ -136,7 +129,7 @@ fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCo
 struct Run<'a> {
     attach: AttachPhase<'a>,
     plan: &'a Plan,
-    groups: &'a [Vec<Group>],
+    splits: &'a mut [Split],
     signals: Signals,
     cpus: Option<Cpus>,
 }
@@ -164,7 +157,7 @@ impl Run<'_> {
             if matches!(ending, Ending::Exit(_)) {
                 records.discard()?;
             }
-            self.attach.attach(self.plan, self.groups, Phase::End)?;
+            self.attach.attach(self.plan, self.splits, Phase::End)?;
             if let (Some(status), false) = (records.drain()?, matches!(ending, Ending::Exit(_))) {
                 ending = Ending::Exit(status);
             }
@@ -190,9 +183,9 @@ impl Run<'_> {
         records: &Records<'_, '_, '_>,
         watched: &Watched,
     ) -> Result<Ending, Error> {
-        let (attach, plan, groups) = (&mut self.attach, self.plan, self.groups);
+        let (attach, plan, splits) = (&mut self.attach, self.plan, &mut *self.splits);
         let attachments = std::mem::take(&mut attach.attachments);
-        let mut on_signal = |signal| attach.attach(plan, groups, Phase::Signal(signal));
+        let mut on_signal = |signal| attach.attach(plan, splits, Phase::Signal(signal));
         let ended = iterate::read_all(&attachments, records, &self.signals, &mut on_signal);
         let ended = match ended? {
             None if plan.is_iteration() => Some(Ending::Done),
@@ -238,7 +231,7 @@ fn try_out(
     session: &mut Session<'_>,
     attach: &mut AttachPhase<'_>,
     plan: &Plan,
-    groups: &[Vec<Group>],
+    splits: &mut [Split],
 ) -> Result<ExitCode, Error> {
     let mut trials: Vec<(&Planned, ProgramMut<'_>)> = Vec::new();
     for planned in plan.of(Phase::Trial).filter(|planned| planned.wanted) {
@@ -260,138 +253,13 @@ fn try_out(
             None => ExitCode::SUCCESS,
         };
         drop(trials);
-        attach.attach(plan, groups, Phase::End)?;
+        attach.attach(plan, splits, Phase::End)?;
         records.drain()?;
         status
     };
     session.report_counters()?;
     session.flush()?;
     Ok(status)
-}
-
-/// Everything that attaching needs and makes.
-struct AttachPhase<'a> {
-    object: &'a Object,
-    config: &'a Config,
-    target: &'a Target,
-    warnings: bool,
-    /// Copies of programs for other tracepoint layouts.
-    variants: Vec<OwnedFd>,
-    attachments: Vec<Attachment>,
-    /// Attached so far.
-    sites: usize,
-}
-
-impl Drop for AttachPhase<'_> {
-    /// After an error: nothing stays attached, and nobody waits for hundreds of probes one by one.
-    fn drop(&mut self) {
-        detach::stop(std::mem::take(&mut self.attachments)).release();
-    }
-}
-
-impl<'a> AttachPhase<'a> {
-    fn attach(&mut self, plan: &Plan, groups: &[Vec<Group>], phase: Phase) -> Result<(), Error> {
-        for (planned, groups) in plan.probes.iter().zip(groups) {
-            if planned.phase() != phase || planned.sites.is_empty() {
-                continue;
-            }
-            let attached = self.probe(planned, groups)?;
-            if self.target.verbose {
-                eprintln!(
-                    "{}: attached to {} of {} places",
-                    planned.probe.name,
-                    attached.sites,
-                    planned.sites.len()
-                );
-            }
-            self.sites += attached.sites;
-            self.attachments.extend(attached.attachments);
-            if let Some(at) = (attached.failures.iter()).position(Error::is_exhaustion) {
-                let failure = attached.failures.into_iter().nth(at);
-                return Err(Error::with_source(
-                    format!(
-                        "{}: attached to {} of {} places (`ulimit -n` is {})",
-                        planned.probe.place,
-                        attached.sites,
-                        planned.sites.len(),
-                        file_limit().rlim_cur
-                    ),
-                    failure.unwrap_or_else(|| Error::new("out of descriptors")),
-                ));
-            }
-            // What a pattern matched beyond what can be probed is left out, as long as something is left.
-            let pattern = planned
-                .sites
-                .iter()
-                .any(|site| site.name != planned.probe.name);
-            if pattern && attached.sites > 0 {
-                continue;
-            }
-            for failure in attached.failures {
-                let failure = Error::with_source(planned.probe.place.to_string(), failure);
-                plan::missing(self.config, self.warnings, failure)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn program(&self, planned: &Planned) -> Result<ProgramMut<'a>, Error> {
-        (self.object.progs_mut())
-            .find(|program| program.name() == &*planned.probe.program)
-            .ok_or_else(|| {
-                Error::new(format!(
-                    "no program {}: a bug of btc",
-                    planned.probe.program
-                ))
-            })
-    }
-
-    fn probe(&mut self, planned: &Planned, groups: &[Group]) -> Result<Attached, Error> {
-        let program = self.program(planned)?;
-        if groups.len() < 2 {
-            let attaching = Attaching {
-                probe: planned.probe,
-                fd: program.as_fd(),
-                program: &program,
-                target: self.target,
-            };
-            return Ok(planned.provider.attach(&attaching, &planned.sites));
-        }
-        // SAFETY: a live object.
-        let btf =
-            unsafe { libbpf_sys::bpf_object__btf_fd(self.object.as_libbpf_object().as_ptr()) };
-        let mut all = Attached::default();
-        for (index, group) in groups.iter().enumerate() {
-            let variant = match index {
-                0 => None,
-                _ => Some(context::load_variant(
-                    planned.probe,
-                    &group.layout,
-                    program.as_libbpf_object().as_ptr(),
-                    btf,
-                )?),
-            };
-            let attaching = Attaching {
-                probe: planned.probe,
-                fd: variant
-                    .as_ref()
-                    .map_or(program.as_fd(), |variant| variant.as_fd()),
-                program: &program,
-                target: self.target,
-            };
-            let sites: Vec<_> = group
-                .sites
-                .iter()
-                .map(|site| planned.sites[*site].clone())
-                .collect();
-            let attached = planned.provider.attach(&attaching, &sites);
-            all.attachments.extend(attached.attachments);
-            all.sites += attached.sites;
-            all.failures.extend(attached.failures);
-            self.variants.extend(variant);
-        }
-        Ok(all)
-    }
 }
 
 fn setup<'a>(
@@ -428,29 +296,4 @@ fn print(text: &str) -> Result<ExitCode, Error> {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| Error::output("write to standard output", error))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A pattern may match more events than the descriptors that a process has by default: each takes two.
-fn raise_file_limit(sites: usize) {
-    let mut limit = file_limit();
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: `limit` is a valid value; a failure leaves the limit as it was.
-    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
-    let wanted = sites as libc::rlim_t * 2 + 256;
-    if limit.rlim_max < wanted {
-        // With CAP_SYS_RESOURCE.
-        (limit.rlim_cur, limit.rlim_max) = (wanted, wanted);
-        // SAFETY: as above.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
-    }
-}
-
-fn file_limit() -> libc::rlimit {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a valid place.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    limit
 }

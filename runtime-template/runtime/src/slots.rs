@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 
 use btc_abi::{Manifest, Slot, TargetValue};
+use libbpf_rs::ProgramType;
 
 use crate::parameters::Parameters;
-use crate::target::{c_string, clock_ns};
+use crate::target::{self, c_string, clock_ns};
 use crate::{Context, Error, elf, library};
 
 /// The section's name, and that of its map.
@@ -103,7 +104,10 @@ fn number(
             })?
         }
         TargetValue::CgroupId { path } => cgroup_id(path)?,
-        TargetValue::HasHelper { number } => u64::from(has_helper(*number)),
+        TargetValue::HasHelper { number } => {
+            // The type of the programs that ask: tracepoints have no function.
+            u64::from(target::has_helper(ProgramType::Kprobe, *number))
+        }
     })
 }
 
@@ -193,18 +197,6 @@ fn cgroup_id(path: &str) -> Result<u64, Error> {
     }
     let directory = std::fs::metadata(path).context(|| format!("cgroupid: {path}"))?;
     Ok(directory.ino())
-}
-
-fn has_helper(number: u32) -> bool {
-    // SAFETY: plain integers; the options may be null.
-    let answer = unsafe {
-        libbpf_sys::libbpf_probe_bpf_helper(
-            libbpf_sys::BPF_PROG_TYPE_TRACEPOINT,
-            number,
-            std::ptr::null(),
-        )
-    };
-    answer == 1
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 pub fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let limit = (name.len() / 3).clamp(1, 3);
     (candidates.filter(|candidate| !candidate.is_empty()))
+        // Each byte more or less is a change.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
         .map(|candidate| (distance(name.as_bytes(), candidate.as_bytes()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

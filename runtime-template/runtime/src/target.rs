@@ -1,9 +1,12 @@
 //! This machine → facts that several phases ask for: clocks, CPUs, tracefs, BTF, capabilities, the kernel's release.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+use libbpf_rs::ProgramType;
 
 use crate::{Context, Error};
 
@@ -15,6 +18,9 @@ pub struct Target {
     pub program: Option<String>,
     pub verbose: bool,
     tracefs: OnceCell<Tracefs>,
+    kprobe_multi: OnceCell<bool>,
+    /// By program type and helper.
+    helpers: RefCell<HashMap<(u32, u32), bool>>,
 }
 
 impl Target {
@@ -25,7 +31,22 @@ impl Target {
             program: None,
             verbose,
             tracefs: OnceCell::new(),
+            kprobe_multi: OnceCell::new(),
+            helpers: RefCell::default(),
         }
+    }
+
+    /// Whether programs of a type may call a helper (its number in linux/bpf.h); no for types that libbpf can't ask.
+    pub fn has_helper(&self, kind: ProgramType, helper: u32) -> bool {
+        let mut helpers = self.helpers.borrow_mut();
+        *(helpers.entry((kind as u32, helper))).or_insert_with(|| has_helper(kind, helper))
+    }
+
+    /// Whether one link may hold kprobes of many functions (Linux 5.18, where the kernel was built with FPROBE).
+    pub fn has_kprobe_multi(&self) -> bool {
+        *self
+            .kprobe_multi
+            .get_or_init(crate::attach::kprobe_multi::supported)
     }
 
     /// The root of tracefs: where it is mounted, else a mount of our own that no one sees and that ends with us.
@@ -174,6 +195,15 @@ pub fn kernel_release() -> String {
         CStr::from_ptr(names.release.as_ptr())
     };
     release.to_string_lossy().into_owned()
+}
+
+/// Whether programs of a type may call a helper: a tiny one is loaded.
+#[must_use]
+pub fn has_helper(kind: ProgramType, helper: u32) -> bool {
+    // SAFETY: plain integers; the options may be null.
+    let answer =
+        unsafe { libbpf_sys::libbpf_probe_bpf_helper(kind as u32, helper, std::ptr::null()) };
+    answer == 1
 }
 
 /// Whether the kernel is at least of this version.

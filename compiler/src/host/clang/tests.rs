@@ -445,19 +445,11 @@ fn headers_of_the_running_kernel() {
         "#ifdef CONFIG_X\n#define GOOD 5\nstruct file { int wrong; };\nenum e { E };\n#endif\n",
     );
     write(&format!("{tree}/net/bad.h"), "this is not C;\n");
-    let with = |text: &str| {
-        read(
-            &FixtureHost,
-            Machine {
-                sysroot: Some(&root),
-                ..Machine::default()
-            },
-            text,
-            &COptions::default(),
-            0,
-        )
-        .unwrap()
+    let machine = Machine {
+        sysroot: Some(&root),
+        ..Machine::default()
     };
+    let with = |text: &str| read(&FixtureHost, machine, text, &COptions::default(), 0).unwrap();
     let good = with("#include <net/good.h>\nstruct s { struct file *f; };");
     assert_eq!((&good.errors, good.integer("GOOD")), (&vec![], Some(5)));
     assert_eq!(
@@ -594,4 +586,22 @@ proptest::proptest! {
             let _ = made.of(record);
         }
     }
+}
+
+#[test]
+fn types_are_the_targets() {
+    let on = |arch: Arch| {
+        let machine = Machine {
+            sysroot: None,
+            arch,
+        };
+        let text = "#ifdef __aarch64__\n#define ARM 1\n#else\n#define ARM 0\n#endif\n\
+                    #define LEAST ((char)-1)\nstruct pair { long double x; };\n";
+        let made = read(&FixtureHost, machine, text, &COptions::default(), 0).unwrap();
+        assert_eq!(made.errors, []);
+        (made.integer("ARM"), made.integer("LEAST"))
+    };
+    assert_eq!(on(Arch::X86_64), (Some(0), Some(-1)));
+    // Plain char has no sign there.
+    assert_eq!(on(Arch::Arm64), (Some(1), Some(255)));
 }

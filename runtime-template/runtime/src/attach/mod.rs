@@ -7,21 +7,25 @@ pub mod hardware;
 pub mod interval;
 pub mod iter;
 pub mod kprobe;
+pub mod kprobe_multi;
 pub mod perf;
 pub mod profile;
 pub mod rawtracepoint;
+mod refusal;
 pub mod self_signal;
 pub mod software;
 mod test_run;
 pub mod tracepoint;
 pub mod trial;
 pub mod uprobe;
+pub mod uprobe_multi;
 pub mod usdt;
 pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use btc_abi::{Attach, Probe};
 use libbpf_rs::{OpenProgramMut, ProgramMut};
@@ -39,14 +43,16 @@ pub trait Provider: Sync {
     /// kernel can check is taken as it is.
     fn find(&self, probe: &Probe, target: &Target) -> Result<Vec<Site>, Error>;
 
-    /// Sets what must be known before the program is loaded.
+    /// Sets what must be known before the program is loaded; it is loaded for these sites, and copies for those that
+    /// it does not fit.
     fn prepare(
         &self,
         probe: &Probe,
         sites: &[Site],
         program: &mut OpenProgramMut<'_>,
+        target: &Target,
     ) -> Result<(), Error> {
-        let _ = (probe, sites, program);
+        let _ = (probe, sites, program, target);
         Ok(())
     }
 
@@ -109,9 +115,16 @@ pub enum Place {
         category: String,
         event: String,
     },
+    /// `function` or `module:function`.
     Kernel {
         function: String,
         offset: u64,
+        /// Of the function; 0 where no list was read or the kernel hides it.
+        address: u64,
+    },
+    Btf(BtfFunction),
+    RawTracepoint {
+        event: String,
     },
     User {
         binary: PathBuf,
@@ -126,6 +139,27 @@ pub enum Place {
         /// Where the arguments are that the program reads; its name is numbered later.
         arguments: Option<Box<btc_abi::usdt::Site>>,
     },
+}
+
+/// A function as BTF describes it. A program that is loaded for one fits no other.
+#[derive(Clone, Debug)]
+pub struct BtfFunction {
+    pub name: String,
+    /// Within the BTF of `object`.
+    pub id: u32,
+    /// `None`: the kernel itself.
+    pub object: Option<Arc<OwnedFd>>,
+    /// `object` is a BPF program, otherwise the BTF of a module.
+    pub of_program: bool,
+    /// Names of the parameters, and [`btc_abi::probe::RESULT`], with their offsets in a program's context.
+    pub members: Vec<(String, u32)>,
+}
+
+impl PartialEq for BtfFunction {
+    fn eq(&self, other: &Self) -> bool {
+        let object = |of: &Self| of.object.as_ref().map(Arc::as_ptr);
+        self.id == other.id && object(self) == object(other)
+    }
 }
 
 /// A loaded program on its way.
@@ -190,4 +224,13 @@ pub enum Attachment {
     Pinned { path: PathBuf },
     /// One of libbpf's own.
     Libbpf(libbpf_rs::Link),
+}
+
+/// Names of the directories in one; none where it can't be read.
+fn directories(path: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }

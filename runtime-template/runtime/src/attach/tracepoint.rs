@@ -6,7 +6,7 @@ use btc_abi::{Attach, Probe};
 use perf_event_open_sys::bindings::PERF_TYPE_TRACEPOINT;
 
 use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site};
+use super::{Attached, Attaching, Place, Provider, Site, refusal};
 use crate::target::Target;
 use crate::{Context, Error, pattern};
 
@@ -34,6 +34,13 @@ impl Provider for Tracepoint {
                 let category = category.clone();
                 sites.push(Site::new(name, Place::Tracepoint { category, event }));
             }
+        }
+        if sites.is_empty() && !is_pattern(probe) {
+            return Err(Error::new(format!(
+                "{}: {}",
+                probe.place,
+                refusal::no_tracepoint(target, category, event)
+            )));
         }
         Ok(sites)
     }

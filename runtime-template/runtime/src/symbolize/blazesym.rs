@@ -13,11 +13,11 @@ use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
 use btc_abi::Config;
 
 use super::binaries::BinaryId;
-use super::demangle::demangle;
 use super::follow::Follow;
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
 use super::{Frame, Symbolizer, Symbols};
+use crate::demangle::demangle;
 
 /// The symbolizer of executables; needs the feature `symbolize`.
 pub struct Blazesym;

@@ -52,8 +52,9 @@ impl Kallsyms {
         let address = u64::from_str_radix(address, 16).ok()?;
         // A space, the type, a space.
         let name = line.get(space + 3..)?;
-        // The padding before functions (CONFIG_CALL_PADDING) doubles the table, and nothing runs there.
-        if address < LOWEST || name.starts_with(b"__pfx_") {
+        // The padding before functions (CONFIG_CALL_PADDING) doubles the table, and nothing runs there. Arm's mapping
+        // symbols (`$x`, `$d`; those of modules are listed) say what follows and are no functions.
+        if address < LOWEST || name.starts_with(b"__pfx_") || name.starts_with(b"$") {
             return Some(());
         }
         let at = u32::try_from(self.names.len()).ok()?;
@@ -98,6 +99,7 @@ ffffffff81000000 T first
 ffffffff81000000 T alias
 ffffffff81000010 t __pfx_second
 ffffffff81000020 t second
+ffffffff81000022 t $x.7
 ffffffffc0000000 t in_module\t[ext4]
 ffffffffa0000000 t bpf_prog_6deef7357e7b4530_sd_fw\t[bpf]
 ";

@@ -6,8 +6,6 @@ mod binaries;
 #[cfg(feature = "symbolize")]
 mod blazesym;
 #[cfg(feature = "symbolize")]
-mod demangle;
-#[cfg(feature = "symbolize")]
 mod follow;
 #[cfg(feature = "symbolize")]
 mod kallsyms;

@@ -1,0 +1,221 @@
+//! A compiled script against one kernel → everything that is missing, with its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use btc_abi::{Attach, Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
+
+use super::access::Info;
+use super::ext::{self, Asked};
+use super::kernel::{Kernel, helper_version};
+use super::places::Places;
+use super::{Reason, Verdict, probes};
+use crate::Compiled;
+use crate::bug::Bug;
+use crate::host::reference;
+use crate::source::SourceMap;
+
+/// Bytes of the longest key of a hash map before Linux 5.11.
+const LONGEST_OLD_KEY: u32 = 512;
+
+pub fn reasons(
+    compiled: &Compiled,
+    sources: &SourceMap,
+    kernel: &Kernel,
+) -> Result<Vec<Reason>, Bug> {
+    let manifest = &compiled.manifest;
+    let mut judge = Judge {
+        manifest,
+        kernel,
+        reasons: vec![],
+        left_out: BTreeSet::new(),
+    };
+    judge.arch();
+    judge.probes();
+    let asked = ext::read(&compiled.object)?;
+    judge.helpers(&asked);
+    let places = Places::of(&compiled.program);
+    judge.accesses(&asked, &places, sources);
+    for map in manifest.maps.iter() {
+        judge.map(map);
+    }
+    Ok(judge.reasons)
+}
+
+/// Whether the runtime writes a helper's answers into copies of the program where the kernel has no such helper.
+fn is_answered(helper: u32, probe: Option<&Probe>) -> bool {
+    const ATTACH_COOKIE: u32 = 174;
+    let knows_function = probe.is_some_and(|probe| {
+        matches!(
+            probe.attach,
+            Attach::Kretprobe { .. } | Attach::Fentry { .. } | Attach::Fexit { .. }
+        )
+    });
+    helper == ATTACH_COOKIE || (helper == crate::layout::GET_FUNC_IP && knows_function)
+}
+
+struct Judge<'a> {
+    manifest: &'a Manifest,
+    kernel: &'a Kernel,
+    reasons: Vec<Reason>,
+    /// Programs of probes that are missing and may be: they are not loaded.
+    left_out: BTreeSet<&'a str>,
+}
+
+impl<'a> Judge<'a> {
+    fn note(&mut self, verdict: Verdict, probe: Option<&Probe>, what: impl Into<String>) {
+        self.reasons.push(Reason {
+            verdict,
+            place: probe.map_or(String::new(), |probe| probe.place.to_string()),
+            probe: probe.map_or(String::new(), |probe| probe.name.to_string()),
+            what: what.into(),
+        });
+    }
+
+    /// The probe of a program; a loop's callback is called by one of them, which one does not matter.
+    fn probe(&self, function: &str) -> Option<&'a Probe> {
+        let mut probes = self.manifest.probes.iter();
+        probes.find(|probe| probe.program == function)
+    }
+
+    fn arch(&mut self) {
+        let (own, theirs) = (std::env::consts::ARCH, self.kernel.arch());
+        if !theirs.is_empty() && own != theirs {
+            let what = format!("executables are for {own}, and this is a kernel of {theirs}");
+            self.note(Verdict::Fails, None, what);
+        }
+    }
+
+    fn probes(&mut self) {
+        let manifest = self.manifest;
+        let strict = manifest.config.missing_probes == MissingProbes::Error;
+        for probe in manifest.probes.iter() {
+            for (verdict, what) in probes::findings(probe, self.kernel) {
+                match verdict {
+                    Verdict::Fails if !strict => {
+                        self.left_out.insert(&*probe.program);
+                        let what = format!("{what}: the probe is left out");
+                        self.note(Verdict::Fallback, Some(probe), what);
+                    }
+                    verdict => self.note(verdict, Some(probe), what),
+                }
+            }
+        }
+        let traced = |probe: &&Probe| !probe.place.is_empty() && is_traced(probe);
+        let mut all = manifest.probes.iter().filter(traced).peekable();
+        if all.peek().is_some() && all.all(|probe| self.left_out.contains(&*probe.program)) {
+            self.note(
+                Verdict::Fails,
+                None,
+                "no probe of the script can be attached",
+            );
+        }
+    }
+
+    fn helpers(&mut self, asked: &Asked) {
+        let optional: BTreeSet<u32> = (self.manifest.slots.iter())
+            .filter_map(|slot| match slot.value {
+                TargetValue::HasHelper { number } => Some(number),
+                _ => None,
+            })
+            .collect();
+        let mut missing: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+        for (function, number) in &asked.helpers {
+            if !self.kernel.has_helper(*number) && !self.left_out.contains(function.as_str()) {
+                missing.entry(*number).or_default().push(function);
+            }
+        }
+        for (number, functions) in missing {
+            let since = helper_version(number);
+            let since = since.map_or(String::new(), |v| format!(", which came with Linux {v}"));
+            let name = helper_name(number);
+            for function in functions {
+                let probe = self.probe(function);
+                if is_answered(number, probe) {
+                    let what = format!("no {name}{since}: each place has a copy of the program");
+                    self.note(Verdict::Fallback, probe, what);
+                    continue;
+                }
+                match optional.contains(&number) {
+                    true => {
+                        let what = format!("no {name}{since}: registers are read instead");
+                        self.note(Verdict::Fallback, probe, what);
+                    }
+                    false => self.note(Verdict::Fails, probe, format!("no {name}{since}")),
+                }
+            }
+        }
+        if !self.kernel.is_since("5.12") {
+            for function in &asked.fetches {
+                let what =
+                    "no atomic operations that give the old value, which came with Linux 5.12";
+                self.note(Verdict::Fails, self.probe(function), what);
+            }
+        }
+    }
+
+    fn accesses(&mut self, asked: &Asked, places: &Places, sources: &SourceMap) {
+        for (function, access) in &asked.accesses {
+            if access.info != Info::Fact || self.left_out.contains(function.as_str()) {
+                continue;
+            }
+            let Err(lacking) = access.find(&self.kernel.btf) else {
+                continue;
+            };
+            let of_function = asked.accesses.iter().filter(|(f, _)| f == function);
+            if of_function.clone().any(|(_, guard)| {
+                access.is_guarded_by(guard) && guard.find(&self.kernel.btf).is_err()
+            }) {
+                continue;
+            }
+            let probe = self.probe(function);
+            self.note(Verdict::Fails, probe, lacking.what);
+            let span = places.find(function, lacking.step.as_ref());
+            if let (Some(span), Some(reason)) = (span, self.reasons.last_mut()) {
+                reason.place = sources.place(span);
+            }
+        }
+    }
+
+    fn map(&mut self, map: &Map) {
+        let hash = matches!(
+            map.kind,
+            MapKind::Hash | MapKind::PerCpuHash | MapKind::LruHash | MapKind::LruPerCpuHash
+        );
+        let Some(key) = map.key.as_ref().filter(|_| hash) else {
+            return;
+        };
+        if key.size() <= LONGEST_OLD_KEY || self.kernel.is_since("5.11") {
+            return;
+        }
+        let name = &map.name;
+        match key.can_be_cut(LONGEST_OLD_KEY) {
+            true => self.note(
+                Verdict::Fallback,
+                None,
+                format!(
+                    "keys end after {LONGEST_OLD_KEY} bytes (more came with Linux 5.11): strings in {name} that differ only after that are one key"
+                ),
+            ),
+            false => self.note(
+                Verdict::Fails,
+                None,
+                format!(
+                    "the keys of {name} need {} bytes, and there is room for {LONGEST_OLD_KEY} (more came with Linux 5.11)",
+                    key.size()
+                ),
+            ),
+        }
+    }
+}
+
+/// Whether a probe is attached to something, rather than run by the runtime.
+fn is_traced(probe: &Probe) -> bool {
+    use btc_abi::Attach;
+    !matches!(probe.attach, Attach::Begin | Attach::End)
+}
+
+/// `bpf_loop`, by the list of the kernel that btc carries with it.
+fn helper_name(number: u32) -> String {
+    let known = reference::helper(number);
+    known.unwrap_or_else(|| format!("BPF helper number {number}"))
+}

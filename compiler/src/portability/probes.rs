@@ -1,0 +1,152 @@
+//! What a probe attaches to → what a kernel lacks of it.
+
+use btc_abi::{Attach, Probe, pattern};
+
+use super::Verdict;
+use super::kernel::Kernel;
+use crate::host::CType;
+use crate::host::btf::Kind;
+
+/// What is missing, and whether the runtime makes up for it.
+pub type Finding = (Verdict, String);
+
+fn fails(what: impl Into<String>) -> Vec<Finding> {
+    vec![(Verdict::Fails, what.into())]
+}
+
+/// What keeps a probe from being attached, or makes it another kind of attachment.
+pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
+    match &probe.attach {
+        Attach::Begin
+        | Attach::End
+        | Attach::SelfSignal { .. }
+        | Attach::Test { .. }
+        | Attach::Bench { .. }
+        | Attach::Interval { .. }
+        | Attach::Profile { .. }
+        | Attach::Software { .. }
+        // Whether there is a processor that counts is not the kernel's to say.
+        | Attach::Hardware { .. } => vec![],
+        Attach::Kprobe { .. } | Attach::Kretprobe { .. } if !kernel.has_kprobes() => {
+            fails("this kernel has no kprobes (CONFIG_KPROBES)")
+        }
+        // An address is its writer's to know.
+        Attach::Kprobe { function, .. } if function.is_empty() => vec![],
+        Attach::Kprobe {
+            module, function, ..
+        }
+        | Attach::Kretprobe { module, function } => traced(kernel, module.as_deref(), function),
+        Attach::Fentry { .. } | Attach::Fexit { .. } if !kernel.has_trampolines() => fails(
+            "this kernel has no fentry: ftrace's direct calls are missing (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
+        ),
+        Attach::Fentry { module, function } | Attach::Fexit { module, function } => {
+            let mut found = traced(kernel, module.as_deref(), function);
+            if found.is_empty() && module.is_none() {
+                found = parameters(kernel, probe, function);
+            }
+            found
+        }
+        Attach::Tracepoint { category, event } => tracepoint(kernel, probe, category, event),
+        Attach::RawTracepoint { event, .. } => match kernel.has_event(event) {
+            true => vec![],
+            false => fails(format!("no raw tracepoint `{event}`")),
+        },
+        Attach::Watchpoint { .. } => match kernel.has_function("register_user_hw_breakpoint") {
+            true => vec![],
+            false => fails("this kernel has no hardware breakpoints (CONFIG_HAVE_HW_BREAKPOINT)"),
+        },
+        Attach::Iter { name, .. } => match kernel.has_function(&format!("bpf_iter_{name}")) {
+            true => vec![],
+            false => fails(format!("no iterator `{name}`")),
+        },
+        Attach::Uprobe { .. } | Attach::Uretprobe { .. } | Attach::Usdt { .. } => match kernel.has_uprobes() {
+            true => vec![],
+            false => fails("this kernel has no uprobes (CONFIG_UPROBES)"),
+        },
+    }
+}
+
+/// A function, or a pattern of functions. A module's are not in the kernel's own BTF.
+fn traced(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding> {
+    if module.is_some_and(|module| module != "vmlinux") {
+        return vec![];
+    }
+    if pattern::is_pattern(function) {
+        return match kernel.count(function) {
+            0 => fails(format!("no function matches `{function}`")),
+            _ => vec![],
+        };
+    }
+    match kernel.has_function(function) {
+        true => vec![],
+        false => fails(format!("no function `{function}`")),
+    }
+}
+
+/// Parameters that a program reads and a function does not have. Of a pattern's functions, those are left out.
+fn parameters(kernel: &Kernel, probe: &Probe, function: &str) -> Vec<Finding> {
+    let found = kernel.btf.find(Kind::FUNC, function);
+    let Some(prototype) = found.and_then(|id| kernel.btf.prototype(function, id)) else {
+        return vec![];
+    };
+    let lacks = |field: &&str| match *field {
+        btc_abi::probe::RESULT => prototype.result == CType::Void,
+        name => !prototype.parameters.iter().any(|(known, _)| known == name),
+    };
+    let mut fields: Vec<&str> = probe.context.iter().map(|r| &*r.field).collect();
+    fields.dedup();
+    (fields.iter().filter(|field| lacks(field)))
+        .map(|field| {
+            let what = match *field {
+                btc_abi::probe::RESULT => format!("`{function}` returns nothing"),
+                name => format!("no argument `{name}` of `{function}`"),
+            };
+            (Verdict::Fails, what)
+        })
+        .collect()
+}
+
+fn tracepoint(kernel: &Kernel, probe: &Probe, category: &str, event: &str) -> Vec<Finding> {
+    let missing = || fails(format!("no tracepoint `{category}:{event}`"));
+    if category == "syscalls" {
+        let call = ["sys_enter_", "sys_exit_"]
+            .iter()
+            .find_map(|prefix| event.strip_prefix(prefix));
+        return match call.and_then(|call| kernel.has_syscall(call)) {
+            Some(false) => missing(),
+            // Where there is no function to ask for, nothing is known.
+            _ => vec![],
+        };
+    }
+    if !kernel.has_event(event) {
+        return missing();
+    }
+    // Events of a class share its record, whose name is not known.
+    let Some(members) = members(kernel, event) else {
+        return vec![];
+    };
+    let fields = probe.context.iter().map(|relocation| &*relocation.field);
+    let lacks = fields.filter(|field| {
+        let named = |member: &String| {
+            let located = ["__data_loc_", "__rel_loc_"]
+                .iter()
+                .find_map(|prefix| member.strip_prefix(prefix));
+            located.unwrap_or(member) == *field
+        };
+        !field.starts_with("common_") && !members.iter().any(named)
+    });
+    lacks
+        .map(|field| {
+            let what = format!("no member `{field}` in `tracepoint:{category}:{event}`");
+            (Verdict::Fails, what)
+        })
+        .collect()
+}
+
+fn members(kernel: &Kernel, event: &str) -> Option<Vec<String>> {
+    let btf = &kernel.btf;
+    let id = btf.find(Kind::STRUCT, &format!("trace_event_raw_{event}"))?;
+    debug_assert!(matches!(btf.ctype(id), CType::Record(_)));
+    let members = btf.body(id)?.members.into_iter();
+    Some(members.map(|member| member.name).collect())
+}

@@ -1,0 +1,338 @@
+//! `args` of a user function: where the calling convention puts each parameter when the function is entered, and what of
+//! its binary a script relies on.
+
+use btc_abi as abi;
+
+use super::Arch;
+use super::lowering::Lowering;
+use super::types::{TypeTable, strip};
+use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::host::{CType, Host, HostRecordBody, UserFunction};
+use crate::ir::{self, Context, Expr};
+use crate::source::Span;
+use crate::syntax::ast;
+
+impl Lowering<'_> {
+    /// `args.name`
+    pub(super) fn user_argument(
+        &mut self,
+        binary: &str,
+        function: &str,
+        args: Span,
+        name: &ast::Name,
+    ) -> Option<Expr> {
+        let found = match self.host.user_function(binary, function) {
+            Ok(found) => found,
+            Err(why) => {
+                let message = format!("the arguments of `{function}` are not known here: {why}");
+                self.report(
+                    Diagnostic::error(Code::UnknownType, args, message)
+                        .with_help("use `arg0` to `argN`"),
+                );
+                return None;
+            }
+        };
+        let Some(at) = found.parameters.iter().position(|p| p.name == name.text) else {
+            let names: Vec<&str> = found.parameters.iter().map(|p| p.name.as_str()).collect();
+            return self.unknown_argument(name, &names);
+        };
+        let place = places(&found, self.options.arch, self.host)
+            .into_iter()
+            .nth(at)?;
+        let span = args.to(name.span);
+        let from = match place {
+            Place::Register(n) => Context::Argument(n),
+            Place::Stack(n) => Context::StackArgument(n),
+            Place::Float => {
+                return self.error(
+                    Code::InvalidOperand,
+                    span,
+                    format!(
+                        "`args.{}` is a floating-point number, which BPF programs can't read",
+                        name.text
+                    ),
+                );
+            }
+            Place::Value => return self.not_supported_yet(span, Unsupported::StructArgument),
+        };
+        self.signature = Some((found.binary, found.signature));
+        let ty = &found.parameters.get(at)?.ty;
+        self.context_value(from, ty, span)
+    }
+}
+
+/// Puts into each probe what its script relies on: the function's parameters, and the structs of its binary that are used.
+pub(super) fn sign(
+    probes: &mut [ir::Probe],
+    signatures: Vec<Option<(usize, abi::Signature)>>,
+    types: &TypeTable,
+    host: &dyn Host,
+) {
+    if signatures.iter().all(Option::is_none) {
+        return;
+    }
+    let layouts: Vec<(usize, abi::Layout)> = types
+        .user_records()
+        .filter_map(|record| host.user_layout(record))
+        .collect();
+    for (probe, signed) in probes.iter_mut().zip(signatures) {
+        if let (abi::Attach::Uprobe { signature, .. }, Some((binary, mut signed))) =
+            (&mut probe.attach, signed)
+        {
+            let its = layouts.iter().filter(|(of, _)| *of == binary);
+            signed.layouts = its.map(|(_, layout)| layout.clone()).collect();
+            *signature = Some(signed);
+        }
+    }
+}
+
+/// Where a parameter is when its function is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The nth register for integers and pointers.
+    Register(u8),
+    /// The nth word that was pushed.
+    Stack(u8),
+    /// Where floating-point numbers are.
+    Float,
+    /// A struct, in registers or on the stack.
+    Value,
+}
+
+/// What is left of registers, and what is on the stack so far.
+struct Convention {
+    arch: Arch,
+    integers: u8,
+    floats: u8,
+    stack: u8,
+}
+
+/// The System V ABI of x86-64 and the procedure call standard of arm64, for what C and C++ pass.
+fn places(function: &UserFunction, arch: Arch, host: &dyn Host) -> Vec<Place> {
+    let mut convention = Convention {
+        arch,
+        integers: 0,
+        floats: 0,
+        stack: 0,
+    };
+    let returned = shape(&function.result, host);
+    let in_memory = function.result_by_reference
+        || matches!(returned, Shape::Record { bytes, .. } if bytes > 16);
+    if in_memory && arch == Arch::X86_64 {
+        // The place for the result is an argument before the first; arm64 has a register of its own for it.
+        convention.integers = 1;
+    }
+    let parameters = function.parameters.iter();
+    parameters
+        .map(|parameter| match parameter.by_reference {
+            true => {
+                convention.words(1);
+                Place::Value
+            }
+            false => convention.place(shape(&parameter.ty, host)),
+        })
+        .collect()
+}
+
+impl Convention {
+    fn registers(&self) -> u8 {
+        match self.arch {
+            Arch::X86_64 => 6,
+            Arch::Arm64 => 8,
+        }
+    }
+
+    fn place(&mut self, shape: Shape) -> Place {
+        match shape {
+            Shape::Word => self.words(1),
+            Shape::Wide => {
+                if self.arch == Arch::Arm64 {
+                    self.integers = self.integers.next_multiple_of(2);
+                }
+                self.words(2);
+                Place::Value
+            }
+            Shape::Float { bytes } => {
+                self.float(bytes);
+                Place::Float
+            }
+            Shape::Record { bytes, floats } => {
+                self.record(bytes, floats);
+                Place::Value
+            }
+        }
+    }
+
+    /// Takes registers for integers, all of them or none.
+    fn words(&mut self, count: u8) -> Place {
+        if self.integers + count <= self.registers() {
+            self.integers += count;
+            return Place::Register(self.integers - count);
+        }
+        if self.arch == Arch::Arm64 {
+            // What did not fit closes the registers.
+            self.integers = self.registers();
+        }
+        self.push(count, count)
+    }
+
+    fn push(&mut self, words: u8, align: u8) -> Place {
+        let start = self.stack.next_multiple_of(align.clamp(1, 2));
+        self.stack = start.saturating_add(words);
+        Place::Stack(start)
+    }
+
+    fn float(&mut self, bytes: u32) {
+        // `long double` of x86-64 is passed in memory.
+        let in_register = bytes <= 8 || self.arch == Arch::Arm64;
+        if in_register && self.floats < 8 {
+            self.floats += 1;
+        } else {
+            let words = u8::try_from(bytes.div_ceil(8)).unwrap_or(1);
+            self.push(words, words);
+        }
+    }
+
+    fn record(&mut self, bytes: u32, floats: Floats) {
+        let words = u8::try_from(bytes.div_ceil(8)).unwrap_or(u8::MAX);
+        match (self.arch, floats) {
+            _ if bytes == 0 => {}
+            (Arch::Arm64, Floats::Same { count }) if count <= 4 => {
+                if self.floats + count <= 8 {
+                    self.floats += count;
+                } else {
+                    self.floats = 8;
+                    self.push(words, 1);
+                }
+            }
+            // By the address of a copy.
+            (Arch::Arm64, _) if bytes > 16 => {
+                self.words(1);
+            }
+            (Arch::Arm64, _) => {
+                self.words(words);
+            }
+            (Arch::X86_64, _) if bytes > 16 => {
+                self.push(words, 1);
+            }
+            (Arch::X86_64, floats) => {
+                let sse = match floats {
+                    Floats::Same { .. } => words,
+                    Floats::Words { first, second } => {
+                        u8::from(first) + u8::from(second && words > 1)
+                    }
+                };
+                let integers = words - sse;
+                if self.integers + integers <= 6 && self.floats + sse <= 8 {
+                    self.integers += integers;
+                    self.floats += sse;
+                } else {
+                    self.push(words, 1);
+                }
+            }
+        }
+    }
+}
+
+/// What the conventions go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Word,
+    /// An integer of two words.
+    Wide,
+    Float {
+        bytes: u32,
+    },
+    Record {
+        bytes: u32,
+        floats: Floats,
+    },
+}
+
+/// The floating-point numbers in a struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Floats {
+    /// Nothing else, and all of one size.
+    Same { count: u8 },
+    /// Whether there is nothing else in the first and in the second word.
+    Words { first: bool, second: bool },
+}
+
+fn shape(ty: &CType, host: &dyn Host) -> Shape {
+    match strip(ty) {
+        CType::Int { bytes, .. } if *bytes > 8 => Shape::Wide,
+        CType::Float { bytes } => Shape::Float {
+            bytes: u32::from(*bytes),
+        },
+        record @ (CType::Record(_) | CType::Array { .. }) => {
+            let mut leaves = vec![];
+            let bytes = collect(record, 0, host, &mut leaves, 0);
+            Shape::Record {
+                bytes,
+                floats: floats(&leaves),
+            }
+        }
+        _ => Shape::Word,
+    }
+}
+
+/// A number or pointer in a struct: its byte offset, and its size where it is a floating-point number.
+type Leaf = (u32, Option<u8>);
+
+fn floats(leaves: &[Leaf]) -> Floats {
+    if let Some((_, Some(size))) = leaves.first()
+        && leaves.iter().all(|(_, float)| *float == Some(*size))
+    {
+        return Floats::Same {
+            count: u8::try_from(leaves.len()).unwrap_or(u8::MAX),
+        };
+    }
+    let only = |word: u32| {
+        let mut inside = leaves.iter().filter(|(at, _)| at / 8 == word).peekable();
+        inside.peek().is_some() && inside.all(|(_, float)| float.is_some())
+    };
+    Floats::Words {
+        first: only(0),
+        second: only(1),
+    }
+}
+
+/// Gathers what is in a value that starts at a byte; gives its size.
+fn collect(ty: &CType, at: u32, host: &dyn Host, leaves: &mut Vec<Leaf>, depth: u32) -> u32 {
+    match strip(ty) {
+        CType::Float { bytes } => {
+            leaves.push((at, Some(*bytes)));
+            u32::from(*bytes)
+        }
+        CType::Array { element, count } => {
+            let mut size = 0u32;
+            // More than four of anything is neither in registers nor all floats.
+            for index in 0..(*count).min(8) {
+                let start = at.saturating_add(size.saturating_mul(index));
+                size = collect(element, start, host, leaves, depth + 1);
+            }
+            size.saturating_mul(*count)
+        }
+        CType::Record(record) if depth < 16 => {
+            let body: Option<HostRecordBody> = host.record_body(record);
+            let Some(body) = body else { return 0 };
+            for member in &body.members {
+                let start = at.saturating_add(member.bit_offset / 8);
+                collect(&member.ty, start, host, leaves, depth + 1);
+            }
+            body.size
+        }
+        CType::Int { bytes, .. } => {
+            leaves.push((at, None));
+            u32::from(*bytes)
+        }
+        CType::Enum(of) => {
+            leaves.push((at, None));
+            u32::from(of.bytes)
+        }
+        _ => {
+            leaves.push((at, None));
+            8
+        }
+    }
+}
