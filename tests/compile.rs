@@ -77,8 +77,11 @@ pub fn compile_with(mut btc: Command, case: &Case, executable: &Path) -> Result<
     Ok(())
 }
 
-/// `{btf:6.12}` is a file with that kernel's types.
-fn filled(flag: &str) -> Result<String> {
+/// A word for btc as a case has it: `{btf:6.12}` is a file with that kernel's types.
+///
+/// # Errors
+/// No such kernel.
+pub fn filled(flag: &str) -> Result<String> {
     let named = |text: &str| Some(text.strip_prefix("{btf:")?.strip_suffix('}')?.to_owned());
     let Some(series) = named(flag) else {
         return Ok(flag.to_owned());

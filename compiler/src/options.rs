@@ -131,8 +131,9 @@ pub struct Portability {
 impl Portability {
     /// What scripts mean is this machine's to say, as it is when they are compiled.
     #[must_use]
-    pub fn language(&self) -> Language {
+    pub fn language(&self, target: Arch) -> Language {
         Language {
+            target,
             r#unsafe: self.r#unsafe,
             include_directories: self.include_directories.clone(),
             includes: self.includes.clone(),

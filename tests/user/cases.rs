@@ -135,6 +135,13 @@ pub const CASES: &[Case] = &[
         "mkdir bin; cp p/shapes bin/probed; PATH=$PWD/bin:$PATH ./t -q -c './bin/probed 2'",
         "^\n*@n: 2\n$",
     ),
+    // The child of -c is still the tool when its binary is looked up.
+    works(
+        "program-named-as-the-tool",
+        "uprobe:t:shape_sum { @n = count(); }",
+        "mkdir bin; cp p/shapes bin/t; PATH=$PWD/bin:$PATH ./t -q -c './bin/t 2'",
+        "^\n*@n: 2\n$",
+    ),
     works(
         "address",
         "uprobe:./p/shapes-fixed:0x401136 { } uprobe:./p/shapes-fixed:main { }",
@@ -152,8 +159,8 @@ pub const CASES: &[Case] = &[
     },
     warned(
         "places-refused",
-        "uprobe:./p/shapes-stripped:0x1020,uprobe:./p/shapes:0x10,uprobe:./p/shapes:shape_sum+500,uprobe:./p/shapes:no_such,uprobe:./p/shapes:no_such*,uprobe:./p/shapes*:no_such,uprobe:./p/shapes-cpp:cpp:\"geo::Shape::volume\",uprobe:./p/shapes-stripped:main { }",
-        r"(?s)./p/shapes-stripped: address 0x1020 is in no function that it has a symbol of: .*--unsafe.*address 0x10 is in no function.*uprobe:./p/shapes:shape_sum\+500: ./p/shapes: offset 500 is outside of `shape_sum`: it has \d+ bytes; .*--unsafe.*: no function `no_such` in ./p/shapes\n.*no function that matches `no_such\*` in ./p/shapes\n.*none of the \d+ programs and libraries that match `./p/shapes\*` has it\n.*no C\+\+ function `geo::Shape::volume` in ./p/shapes-cpp\n.*./p/shapes-stripped has no function symbols \(it is stripped\): install the debug symbols",
+        "uprobe:./p/shapes-stripped:0x1020,uprobe:./p/shapes:0x10,uprobe:./p/shapes:shape_sum+500,uprobe:./p/shapes:shape_some,uprobe:./p/shapes:no_such*,uprobe:./p/shapes*:no_such,uprobe:./p/shapes-cpp:cpp:\"geo::Shape::volume\",uprobe:./p/shapes-stripped:main { }",
+        r"(?s)./p/shapes-stripped: address 0x1020 is in no function that it has a symbol of: .*--unsafe.*address 0x10 is in no function.*uprobe:./p/shapes:shape_sum\+500: ./p/shapes: offset 500 is outside of `shape_sum`: it has \d+ bytes; .*--unsafe.*: no function `shape_some` in ./p/shapes; did you mean `shape_sum`\?\n.*no function that matches `no_such\*` in ./p/shapes\n.*none of the \d+ programs and libraries that match `./p/shapes\*` has it\n.*no C\+\+ function `geo::Shape::volume` in ./p/shapes-cpp\n.*./p/shapes-stripped has no function symbols \(it is stripped\): install the debug symbols",
     ),
     // C++.
     works(
@@ -210,6 +217,12 @@ pub const CASES: &[Case] = &[
         "uprobe:./p/shapes:shape_many { printf(\"%d %d %ld\\n\", args.f, args.g, args.h); } uprobe:./p/shapes:shape_big { printf(\"%d %d\\n\", args.seed, args.other); } uprobe:./p/shapes:shape_scale { printf(\"%d %d\\n\", args.from, args.by); } uprobe:./p/shapes:shape_pair { printf(\"%d\\n\", args.after); }",
         "./t -q -c './p/shapes 1 300' | sort",
         "^\n*0 0\n0 9\n33\n6 -7 8000000000\n$",
+    ),
+    works(
+        "args-cpp",
+        "uprobe:./p/shapes-cpp:_ZNK3geo5Shape4areaEi { @ = sum(args.this.side * args.scale); }",
+        "./t -q -c './p/shapes-cpp 4'",
+        "^\n*@: 12\n$",
     ),
     works(
         "args-of-the-same-build",

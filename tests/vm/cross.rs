@@ -143,7 +143,10 @@ impl Cross {
     fn command(&self, program: &str) -> Result<Command> {
         let target = crate::work_directory().join("..").canonicalize()?;
         let cargo_home = cargo_home()?;
-        let shared = [crate::root().canonicalize()?, target, cargo_home.clone()];
+        // A checkout may have its kernels elsewhere.
+        let kernels = crate::work_directory().join("kernels").canonicalize()?;
+        let root = crate::root().canonicalize()?;
+        let shared = [root, target, kernels, cargo_home.clone()];
         let shared: Vec<String> = shared.iter().map(|p| p.display().to_string()).collect();
         let mut command = Command::new("unshare");
         command

@@ -83,6 +83,7 @@ fn probe(kind: ProgramKind, attach: abi::Attach, locals: Vec<Local>, body: Vec<S
         name: "probe".to_owned(),
         kind,
         attach,
+        parameters: Vec::new(),
         locals,
         status: None,
         body,

@@ -76,21 +76,37 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// `None`: the script has errors, which have been printed.
+/// Compiles a script for each architecture that there is a kernel of, and compares. `None`: the script has errors, which
+/// have been printed.
 fn judged(
     path: &Path,
     asked: &options::Portability,
     kernels: &[Kernel],
 ) -> Result<Option<Vec<Report>>> {
     let mut found = input::scripts(&[path.to_owned()], None);
-    let script = found.pop().context("no script")??;
-    let Some((compiled, sources)) = super::compile(&script, &asked.language())? else {
-        return Ok(None);
-    };
+    let source = found.pop().context("no script")??;
     let name = path.display().to_string();
-    let reports = kernels
-        .iter()
-        .map(|kernel| portability::report(&name, &compiled, &sources, kernel));
-    let reports: Result<Vec<Report>, _> = reports.collect();
-    Ok(Some(reports?))
+    let mut made = vec![];
+    let mut reports = vec![];
+    for kernel in kernels {
+        let target = kernel.arch().unwrap_or_default();
+        if !made.iter().any(|(arch, _)| *arch == target) {
+            let Some(compiled) = super::compile(&source, &asked.language(target))? else {
+                return Ok(None);
+            };
+            made.push((target, compiled));
+        }
+        let Some((arch, (compiled, sources))) = made.iter().find(|(arch, _)| *arch == target)
+        else {
+            continue;
+        };
+        let script = portability::Script {
+            name: &name,
+            compiled,
+            sources,
+            arch: *arch,
+        };
+        reports.push(portability::report(&script, kernel)?);
+    }
+    Ok(Some(reports))
 }

@@ -5,11 +5,56 @@ use std::collections::{BTreeMap, HashSet};
 
 use btc_abi::pattern;
 
+use crate::arch::Arch;
 use crate::host::CType;
 use crate::host::btf::{Btf, Kind};
 
 /// What the functions of system calls begin with, by architecture.
-const SYSTEM_CALLS: &[(&str, &str)] = &[("x86_64", "__x64_sys_"), ("aarch64", "__arm64_sys_")];
+const SYSTEM_CALLS: &[(Arch, &str)] =
+    &[(Arch::X86_64, "__x64_sys_"), (Arch::Arm64, "__arm64_sys_")];
+
+/// Calls that arm64 has the functions of, for programs of 32 bits, and no number (include/uapi/asm-generic/unistd.h): they
+/// have no tracepoints.
+const ONLY_COMPAT: &[&str] = &[
+    "access",
+    "alarm",
+    "chmod",
+    "chown",
+    "creat",
+    "dup2",
+    "epoll_create",
+    "epoll_wait",
+    "eventfd",
+    "fork",
+    "futimesat",
+    "getdents",
+    "getpgrp",
+    "inotify_init",
+    "lchown",
+    "link",
+    "mkdir",
+    "mknod",
+    "newlstat",
+    "newstat",
+    "open",
+    "pause",
+    "pipe",
+    "poll",
+    "readlink",
+    "recv",
+    "rename",
+    "rmdir",
+    "select",
+    "send",
+    "signalfd",
+    "symlink",
+    "time",
+    "unlink",
+    "ustat",
+    "utime",
+    "utimes",
+    "vfork",
+];
 
 /// A kernel to be judged.
 pub struct Kernel {
@@ -65,20 +110,24 @@ impl Kernel {
         })
     }
 
-    fn system(&self) -> Option<&'static (&'static str, &'static str)> {
+    fn system(&self) -> Option<&'static (Arch, &'static str)> {
         SYSTEM_CALLS
             .iter()
             .find(|(_, prefix)| self.has_function(&format!("{prefix}openat")))
     }
 
-    /// The architecture that the names of system calls give away; empty where they don't.
-    pub fn arch(&self) -> &'static str {
-        self.system().map_or("", |(arch, _)| arch)
+    /// The architecture that the names of system calls give away.
+    #[must_use]
+    pub fn arch(&self) -> Option<Arch> {
+        self.system().map(|(arch, _)| *arch)
     }
 
     /// Whether there are functions of these system calls. `None`: the names of this architecture's are not known.
     pub fn has_syscall(&self, wanted: &str) -> Option<bool> {
-        let (_, prefix) = self.system()?;
+        let (arch, prefix) = self.system()?;
+        if *arch == Arch::Arm64 && ONLY_COMPAT.contains(&wanted) {
+            return Some(false);
+        }
         // x86 has another name for calls without arguments.
         let mut prefixes = [prefix, "__do_sys_"].into_iter();
         Some(prefixes.any(|prefix| self.count(&format!("{prefix}{wanted}")) > 0))
@@ -115,6 +164,10 @@ impl Kernel {
     /// CONFIG_FPROBE; the BPF side of it is there without.
     pub fn has_kprobe_multi(&self) -> bool {
         self.has_function("register_fprobe_ips")
+    }
+
+    pub fn has_uprobe_multi(&self) -> bool {
+        self.has_function("bpf_uprobe_multi_link_attach")
     }
 
     /// CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, without which a trampoline is not reached. 5.10 has the type, others

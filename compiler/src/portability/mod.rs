@@ -13,6 +13,7 @@ mod probes;
 mod render;
 
 use crate::Compiled;
+use crate::arch::Arch;
 use crate::source::SourceMap;
 
 pub use kernel::Kernel;
@@ -46,8 +47,8 @@ pub struct Report {
     pub script: String,
     /// As it was named.
     pub kernel: String,
-    /// `x86_64`, `aarch64`, or empty where the BTF does not tell.
-    pub arch: &'static str,
+    /// `None`: the BTF does not tell.
+    pub arch: Option<Arch>,
     /// Sorted: fallbacks first, then by place.
     pub reasons: Vec<Reason>,
 }
@@ -60,21 +61,25 @@ impl Report {
     }
 }
 
+/// A script to be judged.
+pub struct Script<'a> {
+    pub name: &'a str,
+    pub compiled: &'a Compiled,
+    pub sources: &'a SourceMap,
+    /// What it was compiled for.
+    pub arch: Arch,
+}
+
 /// Compares what a script needs with what a kernel has.
 ///
 /// # Errors
 /// An object that is not one of ours: a bug.
-pub fn report(
-    script: &str,
-    compiled: &Compiled,
-    sources: &SourceMap,
-    kernel: &Kernel,
-) -> Result<Report, crate::bug::Bug> {
-    let mut reasons = needs::reasons(compiled, sources, kernel)?;
+pub fn report(script: &Script, kernel: &Kernel) -> Result<Report, crate::bug::Bug> {
+    let mut reasons = needs::reasons(script, kernel)?;
     reasons.sort();
     reasons.dedup();
     Ok(Report {
-        script: script.to_owned(),
+        script: script.name.to_owned(),
         kernel: kernel.name.clone(),
         arch: kernel.arch(),
         reasons,

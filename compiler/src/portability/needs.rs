@@ -8,20 +8,20 @@ use super::access::Info;
 use super::ext::{self, Asked};
 use super::kernel::{Kernel, helper_version};
 use super::places::Places;
-use super::{Reason, Verdict, probes};
-use crate::Compiled;
+use super::{Reason, Script, Verdict, probes};
+use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::host::reference;
 use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
 const LONGEST_OLD_KEY: u32 = 512;
+/// Numbers of helpers in linux/bpf.h.
+const GET_FUNC_IP: u32 = 173;
+const GET_ATTACH_COOKIE: u32 = 174;
 
-pub fn reasons(
-    compiled: &Compiled,
-    sources: &SourceMap,
-    kernel: &Kernel,
-) -> Result<Vec<Reason>, Bug> {
+pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
+    let compiled = script.compiled;
     let manifest = &compiled.manifest;
     let mut judge = Judge {
         manifest,
@@ -29,12 +29,12 @@ pub fn reasons(
         reasons: vec![],
         left_out: BTreeSet::new(),
     };
-    judge.arch();
+    judge.arch(script.arch);
     judge.probes();
     let asked = ext::read(&compiled.object)?;
     judge.helpers(&asked);
     let places = Places::of(&compiled.program);
-    judge.accesses(&asked, &places, sources);
+    judge.accesses(&asked, &places, script.sources);
     for map in manifest.maps.iter() {
         judge.map(map);
     }
@@ -43,14 +43,13 @@ pub fn reasons(
 
 /// Whether the runtime writes a helper's answers into copies of the program where the kernel has no such helper.
 fn is_answered(helper: u32, probe: Option<&Probe>) -> bool {
-    const ATTACH_COOKIE: u32 = 174;
     let knows_function = probe.is_some_and(|probe| {
         matches!(
             probe.attach,
             Attach::Kretprobe { .. } | Attach::Fentry { .. } | Attach::Fexit { .. }
         )
     });
-    helper == ATTACH_COOKIE || (helper == crate::layout::GET_FUNC_IP && knows_function)
+    helper == GET_ATTACH_COOKIE || (helper == crate::layout::GET_FUNC_IP && knows_function)
 }
 
 struct Judge<'a> {
@@ -77,10 +76,10 @@ impl<'a> Judge<'a> {
         probes.find(|probe| probe.program == function)
     }
 
-    fn arch(&mut self) {
-        let (own, theirs) = (std::env::consts::ARCH, self.kernel.arch());
-        if !theirs.is_empty() && own != theirs {
-            let what = format!("executables are for {own}, and this is a kernel of {theirs}");
+    fn arch(&mut self, own: Arch) {
+        if let Some(theirs) = self.kernel.arch().filter(|theirs| *theirs != own) {
+            let (own, theirs) = (own.rust_name(), theirs.rust_name());
+            let what = format!("compiled for {own}, and this is a kernel of {theirs}");
             self.note(Verdict::Fails, None, what);
         }
     }
@@ -100,7 +99,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        let traced = |probe: &&Probe| !probe.place.is_empty() && is_traced(probe);
+        let traced = |probe: &&Probe| !matches!(probe.attach, Attach::Begin | Attach::End);
         let mut all = manifest.probes.iter().filter(traced).peekable();
         if all.peek().is_some() && all.all(|probe| self.left_out.contains(&*probe.program)) {
             self.note(
@@ -130,18 +129,34 @@ impl<'a> Judge<'a> {
             let name = helper_name(number);
             for function in functions {
                 let probe = self.probe(function);
-                if is_answered(number, probe) {
-                    let what = format!("no {name}{since}: each place has a copy of the program");
-                    self.note(Verdict::Fallback, probe, what);
-                    continue;
-                }
-                match optional.contains(&number) {
-                    true => {
-                        let what = format!("no {name}{since}: registers are read instead");
+                let instead = match number {
+                    number if is_answered(number, probe) => {
+                        Some("a copy of the program for each place")
+                    }
+                    number if optional.contains(&number) => Some("found out in another way"),
+                    _ => None,
+                };
+                match instead {
+                    Some(instead) => {
+                        let what = format!("no {name}{since}: {instead}");
                         self.note(Verdict::Fallback, probe, what);
                     }
-                    false => self.note(Verdict::Fails, probe, format!("no {name}{since}")),
+                    None => self.note(Verdict::Fails, probe, format!("no {name}{since}")),
                 }
+            }
+        }
+        let uretprobe = |function: &str| {
+            let probe = self.probe(function)?;
+            matches!(probe.attach, Attach::Uretprobe { .. }).then_some(probe)
+        };
+        let asks = asked.helpers.iter().filter(|(_, n)| *n == GET_FUNC_IP);
+        let asks: Vec<&Probe> = asks
+            .filter_map(|(function, _)| uretprobe(function))
+            .collect();
+        if !self.kernel.has_uprobe_multi() {
+            for probe in asks {
+                let what = "`func` in a uretprobe came with Linux 6.6";
+                self.note(Verdict::Fails, Some(probe), what);
             }
         }
         if !self.kernel.is_since("5.12") {
@@ -206,12 +221,6 @@ impl<'a> Judge<'a> {
             ),
         }
     }
-}
-
-/// Whether a probe is attached to something, rather than run by the runtime.
-fn is_traced(probe: &Probe) -> bool {
-    use btc_abi::Attach;
-    !matches!(probe.attach, Attach::Begin | Attach::End)
 }
 
 /// `bpf_loop`, by the list of the kernel that btc carries with it.

@@ -27,20 +27,14 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
         | Attach::Software { .. }
         // Whether there is a processor that counts is not the kernel's to say.
         | Attach::Hardware { .. } => vec![],
-        Attach::Kprobe { .. } | Attach::Kretprobe { .. } if !kernel.has_kprobes() => {
-            fails("this kernel has no kprobes (CONFIG_KPROBES)")
-        }
-        // An address is its writer's to know.
-        Attach::Kprobe { function, .. } if function.is_empty() => vec![],
         Attach::Kprobe {
             module, function, ..
         }
-        | Attach::Kretprobe { module, function } => traced(kernel, module.as_deref(), function),
-        Attach::Fentry { .. } | Attach::Fexit { .. } if !kernel.has_trampolines() => fails(
-            "this kernel has no fentry: ftrace's direct calls are missing (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
-        ),
+        | Attach::Kretprobe { module, function } => {
+            kprobe(kernel, module.as_deref(), function)
+        }
         Attach::Fentry { module, function } | Attach::Fexit { module, function } => {
-            let mut found = traced(kernel, module.as_deref(), function);
+            let mut found = fentry(kernel, module.as_deref(), function);
             if found.is_empty() && module.is_none() {
                 found = parameters(kernel, probe, function);
             }
@@ -59,10 +53,48 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
             true => vec![],
             false => fails(format!("no iterator `{name}`")),
         },
-        Attach::Uprobe { .. } | Attach::Uretprobe { .. } | Attach::Usdt { .. } => match kernel.has_uprobes() {
-            true => vec![],
-            false => fails("this kernel has no uprobes (CONFIG_UPROBES)"),
-        },
+        Attach::Uprobe { .. } | Attach::Uretprobe { .. } => {
+            uprobe(kernel, pattern::is_pattern(&probe.name))
+        }
+        Attach::Usdt { .. } => uprobe(kernel, false),
+    }
+}
+
+fn kprobe(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding> {
+    if !kernel.has_kprobes() {
+        return fails("this kernel has no kprobes (CONFIG_KPROBES)");
+    }
+    // An address has no name.
+    if function.is_empty() {
+        return vec![];
+    }
+    let mut found = traced(kernel, module, function);
+    if found.is_empty() && pattern::is_pattern(function) && !kernel.has_kprobe_multi() {
+        let what = "no kprobe.multi (CONFIG_FPROBE): one link for each function";
+        found.push((Verdict::Fallback, what.to_owned()));
+    }
+    found
+}
+
+fn fentry(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding> {
+    if !kernel.has_trampolines() {
+        return fails(
+            "this kernel has no fentry: ftrace's direct calls are missing (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
+        );
+    }
+    traced(kernel, module, function)
+}
+
+fn uprobe(kernel: &Kernel, several: bool) -> Vec<Finding> {
+    if !kernel.has_uprobes() {
+        return fails("this kernel has no uprobes (CONFIG_UPROBES)");
+    }
+    match several && !kernel.has_uprobe_multi() {
+        true => {
+            let what = "no uprobe.multi, which came with Linux 6.6: one link for each place";
+            vec![(Verdict::Fallback, what.to_owned())]
+        }
+        false => vec![],
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Report, Verdict};
+use crate::arch::Arch;
 
 impl Verdict {
     /// As the table has it.
@@ -104,7 +105,7 @@ fn reasons(out: &mut String, reports: &[&Report]) {
     }
 }
 
-/// An array with an object for each script and kernel: `script`, `kernel`, `arch`, `verdict` (`runs`, `fallback`,
+/// An array with an object for each script and kernel: `script`, `kernel`, `arch` (null where the BTF does not tell), `verdict` (`runs`, `fallback`,
 /// `fails`), and `reasons` with `verdict`, `place`, `probe` and `what`.
 #[must_use]
 pub fn json(reports: &[Report]) -> String {
@@ -126,7 +127,7 @@ pub fn json(reports: &[Report]) -> String {
             json!({
                 "script": report.script,
                 "kernel": report.kernel,
-                "arch": report.arch,
+                "arch": report.arch.map(Arch::rust_name),
                 "verdict": report.verdict().word(),
                 "reasons": reasons,
             })

@@ -1,21 +1,25 @@
 //! An ELF file of the target → its functions as addresses and file offsets. Read table by table and never mapped: a file
 //! that is cut off meanwhile is an error here, where a mapping would be a SIGBUS.
 
+mod inflated;
+mod kind;
+
 use std::cell::OnceCell;
 use std::fs::File;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use object::elf::{
-    EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, Machine, NT_GNU_BUILD_ID, PF_X, PT_LOAD,
-    SHF_COMPRESSED, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64,
-    Sym64,
+    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PF_X,
+    PT_LOAD, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64, Sym64,
 };
 use object::read::elf::{
-    FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable, Sym as _,
+    CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
+    Sym as _,
 };
-use object::{Endianness, ReadCache, SectionIndex};
+use object::{CompressedData, CompressionFormat, Endianness, ReadCache, SectionIndex};
 
+use self::inflated::Inflated;
 use crate::{Context, Error, debug_file};
 
 /// An open ELF file of this machine's kind.
@@ -24,7 +28,11 @@ pub struct Binary {
     path: PathBuf,
     /// The file that its debug information was split off into, once it was looked for.
     debug: OnceCell<Option<Box<Binary>>>,
+    inflated: Inflated,
 }
+
+/// No debug information is as large as that; a damaged header may say so.
+const MOST_INFLATED: u64 = 4 << 30;
 
 /// A function that the file defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +64,7 @@ impl Binary {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let what = || format!("open {}", path.display());
         // Looked at before it is opened: opening a device can do something, opening a pipe waits.
-        refuse_special(path, &std::fs::metadata(path).context(what)?)?;
+        kind::refuse_special(path, &std::fs::metadata(path).context(what)?)?;
         let file = File::options()
             .read(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -67,6 +75,7 @@ impl Binary {
             data: ReadCache::new(file),
             path: path.to_owned(),
             debug: OnceCell::new(),
+            inflated: Inflated::default(),
         };
         binary.refuse_foreign(length)?;
         Ok(binary)
@@ -130,13 +139,6 @@ impl Binary {
         Ok(found)
     }
 
-    /// Whether the file, or the one that its debug information is in, has any function symbol.
-    pub fn has_functions(&self) -> Result<bool, Error> {
-        let mut any = false;
-        self.symbols(|symbol| any |= symbol.function)?;
-        Ok(any)
-    }
-
     /// The place in the file of code that is loaded at `address`.
     pub fn file_offset(&self, address: u64) -> Result<u64, Error> {
         self.offset_within(address, PF_X.0).and_then(|offset| {
@@ -182,17 +184,49 @@ impl Binary {
         if section.sh_type(endian) == SHT_NOBITS {
             return Ok(None);
         }
-        if section.sh_flags(endian).0 & SHF_COMPRESSED.0 != 0 {
-            return Err(Error::new(format!(
-                "{}: {name} is compressed, which can't be read yet: `objcopy --decompress-debug-sections` makes a file that can",
-                self.path.display()
-            )));
+        let address = section.sh_addr(endian);
+        if let Some(data) = self.inflated.get(name) {
+            return Ok(Some(Section { address, data }));
+        }
+        let compression = section.compression(endian, &self.data);
+        if let Some((header, offset, size)) = compression.context(|| self.damaged())? {
+            let data = self.inflate(endian, header, (offset, size));
+            let data = data.context(|| format!("{}: {name}", self.path.display()))?;
+            let data = self.inflated.keep(name, data);
+            return Ok(Some(Section { address, data }));
         }
         let data = section
             .data(endian, &self.data)
             .context(|| self.damaged())?;
-        let address = section.sh_addr(endian);
         Ok(Some(Section { address, data }))
+    }
+
+    /// What a compressed section holds.
+    fn inflate(
+        &self,
+        endian: Endianness,
+        header: &CompressionHeader64<Endianness>,
+        (offset, size): (u64, u64),
+    ) -> Result<Box<[u8]>, Error> {
+        use object::ReadRef as _;
+        let uncompressed_size = header.ch_size(endian);
+        let format = match header.ch_type(endian) {
+            ELFCOMPRESS_ZLIB => CompressionFormat::Zlib,
+            ELFCOMPRESS_ZSTD => CompressionFormat::Zstandard,
+            _ => CompressionFormat::Unknown,
+        };
+        let data = (&self.data).read_bytes_at(offset, size);
+        let data = data.map_err(|()| Error::new(self.damaged()))?;
+        if uncompressed_size > MOST_INFLATED {
+            return Err(Error::new(self.damaged()));
+        }
+        let compressed = CompressedData {
+            format,
+            data,
+            uncompressed_size,
+        };
+        let inflated = compressed.decompress().context(|| "decompress")?;
+        Ok(inflated.into_owned().into_boxed_slice())
     }
 
     /// The number that the linker gave this build; `None` where it gave none.
@@ -346,78 +380,6 @@ impl Binary {
     fn damaged(&self) -> String {
         format!("{} is damaged or cut off", self.path.display())
     }
-
-    /// Says what a file is that can't be probed.
-    fn refuse_foreign(&self, length: u64) -> Result<(), Error> {
-        use object::ReadRef as _;
-        let refuse = |what: &str| Err(Error::new(format!("{} {what}", self.path.display())));
-        if length == 0 {
-            return refuse("is empty");
-        }
-        let head = (&self.data)
-            .read_bytes_at(0, length.min(64))
-            .unwrap_or_default();
-        match head {
-            [b'#', b'!', ..] => {
-                return refuse("is a script: probe the program that its first line names");
-            }
-            [0x7f, b'E', b'L', b'F', 1, ..] => {
-                return refuse("is a 32-bit program; only 64-bit ones can be probed");
-            }
-            [0x7f, b'E', b'L', b'F', 2, ..] => {}
-            [0x7f, b'E', b'L', b'F', ..] => return refuse("is damaged or cut off"),
-            _ => return refuse("is not an ELF program or library"),
-        }
-        let (header, endian, _) = self.headers()?;
-        if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
-            return refuse("is neither a program nor a shared library (an object or core file)");
-        }
-        let machine = header.e_machine(endian);
-        if machine != MACHINE {
-            return refuse(&format!(
-                "is for another architecture ({}) than this machine's ({})",
-                machine_name(machine),
-                machine_name(MACHINE)
-            ));
-        }
-        Ok(())
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-const MACHINE: Machine = EM_X86_64;
-#[cfg(target_arch = "aarch64")]
-const MACHINE: Machine = EM_AARCH64;
-
-fn machine_name(machine: Machine) -> String {
-    match machine {
-        EM_X86_64 => "x86-64".into(),
-        EM_AARCH64 => "arm64".into(),
-        object::elf::EM_RISCV => "RISC-V".into(),
-        object::elf::EM_PPC64 => "ppc64".into(),
-        object::elf::EM_S390 => "s390x".into(),
-        other => format!("ELF machine {}", other.0),
-    }
-}
-
-/// Everything but a regular file.
-fn refuse_special(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Error> {
-    let kind = metadata.file_type();
-    let what = if kind.is_file() {
-        return Ok(());
-    } else if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    };
-    Err(Error::new(format!(
-        "{} is {what}, not a program or library",
-        path.display()
-    )))
 }
 
 fn find_build_id<'a>(

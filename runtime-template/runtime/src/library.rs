@@ -120,6 +120,11 @@ impl View {
     /// The same, and whether its name is gone.
     fn mapped_entry(self, wanted: impl Fn(&str) -> bool) -> Option<(PathBuf, bool)> {
         let pid = self.pid?;
+        let program = elf::identity(Path::new(&format!("/proc/{pid}/exe")));
+        if program.is_some() && program == elf::identity(Path::new("/proc/self/exe")) {
+            // The child of -c, which has yet to become what it will be.
+            return None;
+        }
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
         maps.lines().find_map(|line| {
             let path = &line[line.find('/')?..];

@@ -11,7 +11,7 @@ use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi};
 use crate::elf::{self, Function};
 use crate::library::{self, Found};
 use crate::target::{Target, c_string};
-use crate::{Context, Error, pattern};
+use crate::{Context, Error, pattern, suggest};
 
 /// See [`Provider`].
 pub struct Uprobe;
@@ -188,7 +188,11 @@ impl<'a> Wanted<'a> {
         bounded: bool,
     ) -> Result<Vec<Address>, Error> {
         let Some(function) = binary.function(symbol)? else {
-            return Err(missing(binary, &format!("function `{symbol}`")));
+            return Err(missing(
+                binary,
+                &format!("function `{symbol}`"),
+                Some(symbol),
+            ));
         };
         if bounded && offset > 0 {
             refuse_outside(binary.path(), &function, offset)?;
@@ -207,6 +211,7 @@ fn matching(binary: &elf::Binary, symbol: &str) -> Result<Vec<Address>, Error> {
         return Err(missing(
             binary,
             &format!("function that matches `{symbol}`"),
+            None,
         ));
     }
     Ok(named(functions))
@@ -249,13 +254,19 @@ fn refuse_outside(path: &Path, function: &Function, offset: u64) -> Result<(), E
     )))
 }
 
-fn missing(binary: &elf::Binary, what: &str) -> Error {
+/// What is not there, and what may be meant.
+fn missing(binary: &elf::Binary, what: &str, name: Option<&str>) -> Error {
     let path = binary.path().display();
-    match binary.has_functions() {
-        Ok(false) => Error::new(format!(
+    let functions = binary.functions(|_| true).unwrap_or_default();
+    if functions.is_empty() {
+        return Error::new(format!(
             "{path} has no function symbols (it is stripped): install the debug symbols of this very build, or name an address"
-        )),
-        _ => Error::new(format!("no {what} in {path}")),
+        ));
+    }
+    let names = functions.iter().map(|function| function.name.as_str());
+    match name.and_then(|name| suggest::nearest(name, names)) {
+        Some(near) => Error::new(format!("no {what} in {path}; did you mean `{near}`?")),
+        None => Error::new(format!("no {what} in {path}")),
     }
 }
 
@@ -273,6 +284,7 @@ fn by_written_name(binary: &elf::Binary, wanted: &str) -> Result<Vec<Address>, E
         return Err(missing(
             binary,
             &format!("C++ function `{}`", wanted.text()),
+            None,
         ));
     }
     if !pattern::is_pattern(wanted.text()) {

@@ -79,8 +79,10 @@ fn read_all(path: &Path) -> Result<Vec<String>, Error> {
 
 #[test]
 fn functions_types_and_lines() {
-    for version in ["-gdwarf-5", "-gdwarf-4", "-gdwarf-3"] {
-        let program = Program::new(version, &[version, "-Wl,--build-id=0x12ab"]);
+    for version in ["-gdwarf-5", "-gdwarf-4", "-gdwarf-3", "-gdwarf-5 -gz=zlib"] {
+        let mut flags: Vec<&str> = version.split(' ').collect();
+        flags.push("-Wl,--build-id=0x12ab");
+        let program = Program::new(flags[flags.len() - 2], &flags);
         assert_eq!(
             read_all(&program.path).unwrap(),
             [
