@@ -81,6 +81,7 @@ impl Provider for Usdt {
         _: &Probe,
         sites: &[Site],
         program: &mut OpenProgramMut<'_>,
+        _: &Target,
     ) -> Result<(), Error> {
         uprobe_multi::prepare(sites, program);
         Ok(())
