@@ -217,6 +217,12 @@ pub fn events(provider: &str) -> Vec<&'static [&'static str]> {
     table.iter().map(|event| event.names).collect()
 }
 
+/// Whether the language has an iterator that a kernel has.
+#[must_use]
+pub fn iterates(name: &str) -> bool {
+    iter::is_whole(name)
+}
+
 /// The full names of providers.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROVIDERS.iter().map(|p| p.name)

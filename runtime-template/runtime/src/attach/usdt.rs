@@ -5,7 +5,7 @@
 mod arguments;
 mod notes;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use btc_abi::usdt::MOST_ARGUMENTS;
 use btc_abi::{Attach, Probe};
@@ -229,7 +229,7 @@ fn files(binary: &str, target: &Target) -> Result<Vec<Found>, Error> {
     match target.pid {
         Some(pid) => {
             let without = || format!("process {pid} maps no binary that matches `{binary}`");
-            of_process(binary, mapped(pid)?).ok_or_else(|| Error::new(without()))
+            of_process(binary, library::mapped(pid)?).ok_or_else(|| Error::new(without()))
         }
         None if binary.chars().all(|c| c == '*') => Err(Error::new(
             "all binaries are those of one process: choose it with -p or -c",
@@ -245,30 +245,6 @@ fn of_process(binary: &str, files: Vec<Found>) -> Option<Vec<Found>> {
     });
     let matching: Vec<_> = matching.collect();
     (!matching.is_empty()).then_some(matching)
-}
-
-/// The files whose code a process maps.
-fn mapped(pid: i32) -> Result<Vec<Found>, Error> {
-    let maps = format!("/proc/{pid}/maps");
-    let text = std::fs::read_to_string(&maps).context(|| format!("read {maps}"))?;
-    let mut files: Vec<Found> = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let executable = words
-            .nth(1)
-            .is_some_and(|permissions| permissions.contains('x'));
-        let Some(name) = line.find('/').map(|at| &line[at..]).filter(|_| executable) else {
-            continue;
-        };
-        if !files.iter().any(|file| file.name == name) {
-            let path = PathBuf::from(format!("/proc/{pid}/root{name}"));
-            let name = name.to_owned();
-            files.push(Found { path, name });
-        }
-    }
-    // A file whose name is gone is reached by its mapping, and without one not at all.
-    files.retain(|file| file.path.exists());
-    Ok(files)
 }
 
 /// Why there is no site.
