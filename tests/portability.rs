@@ -168,6 +168,20 @@ fn each_thing_that_is_missing_has_its_place() {
 }
 
 #[test]
+fn a_loops_callback_is_its_probes() {
+    let script = "kprobe:do_thing {
+        $n = (struct node *)arg0;
+        for ($i : 0..100) {
+            print($n->id);
+        }
+    }";
+    let report = judged(script, &["id"]);
+    let found = &report.reasons[0];
+    assert!(found.place.starts_with("x.bt:4:"), "{found:?}");
+    assert_eq!(found.probe, "kprobe:do_thing");
+}
+
+#[test]
 fn what_the_runtime_makes_up_for_is_a_fallback() {
     // Linux 5.10: no helper from 156 on.
     let newer: Vec<String> = (156..212)

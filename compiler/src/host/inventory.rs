@@ -86,7 +86,11 @@ impl LiveHost {
     /// # Errors
     /// There is no BTF.
     pub fn typed_iterators(&self) -> Result<Typed<'_>, String> {
-        self.typed(Kind::FUNC, "bpf_iter_")
+        let mut found = self.typed(Kind::FUNC, "bpf_iter_")?;
+        let contexts = self.typed(Kind::STRUCT, "bpf_iter__")?;
+        // Other functions have such names too.
+        found.0.retain(|name, _| contexts.0.contains_key(name));
+        Ok(found)
     }
 
     /// The functions that ftrace can trace, sorted.

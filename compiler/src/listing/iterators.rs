@@ -1,10 +1,9 @@
-//! Iterators: `iter:task`, those of them that the language knows and this kernel has.
+//! Iterators: `iter:task`, with what their programs see of each object.
 
 use btc_abi::pattern::matches;
 
 use super::{Listing, Query, Result};
-
-const KNOWN: &[&str] = &["task", "task_file", "task_vma"];
+use crate::provider;
 
 pub fn list(query: &Query, listing: &mut Listing) -> Result {
     let wanted = match query.parts {
@@ -14,7 +13,7 @@ pub fn list(query: &Query, listing: &mut Listing) -> Result {
     };
     let types = listing.host.typed_iterators()?;
     for found in types.names() {
-        if !KNOWN.contains(&found.name.as_str()) || !matches(wanted, &found.name) {
+        if !provider::iterates(&found.name) || !matches(wanted, &found.name) {
             continue;
         }
         listing.entry(&format!("iter:{}", found.name), || {

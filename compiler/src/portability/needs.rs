@@ -70,10 +70,13 @@ impl<'a> Judge<'a> {
         });
     }
 
-    /// The probe of a program; a loop's callback is called by one of them, which one does not matter.
+    /// The probe of a program, or of a loop's callback: `PROGRAM_loop1`.
     fn probe(&self, function: &str) -> Option<&'a Probe> {
         let mut probes = self.manifest.probes.iter();
-        probes.find(|probe| probe.program == function)
+        let loops = function.rsplit_once("_loop");
+        probes.find(|probe| {
+            probe.program == function || loops.is_some_and(|(owner, _)| probe.program == owner)
+        })
     }
 
     fn arch(&mut self, own: Arch) {
@@ -184,7 +187,8 @@ impl<'a> Judge<'a> {
             }
             let probe = self.probe(function);
             self.note(Verdict::Fails, probe, lacking.what);
-            let span = places.find(function, lacking.step.as_ref());
+            let program = probe.map_or(function.as_str(), |probe| &probe.program);
+            let span = places.find(program, lacking.step.as_ref());
             if let (Some(span), Some(reason)) = (span, self.reasons.last_mut()) {
                 reason.place = sources.place(span);
             }

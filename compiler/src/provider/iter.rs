@@ -28,6 +28,11 @@ pub(super) const ITER: Provider = Provider {
 /// Iterators over what belongs to a map or a cgroup: they are told which when they are attached.
 const OF_SOMETHING: &[&str] = &["bpf_map_elem", "bpf_sk_storage_map", "cgroup", "sockmap"];
 
+/// Whether an iterator is over all there is of its kind.
+pub(super) fn is_whole(name: &str) -> bool {
+    !OF_SOMETHING.contains(&name)
+}
+
 /// For suggestions; what an iterator is, BTF says.
 const WELL_KNOWN: &[&str] = &[
     "task",
