@@ -33,7 +33,7 @@ impl UserBinaries {
     }
 
     fn find(&self, path: PathBuf, function: &str) -> Result<UserFunction, Error> {
-        let binary = elf::Binary::open(&path)?;
+        let binary = elf::Binary::open_for_any_machine(&path)?;
         let Some(found) = binary.function(function)? else {
             return Err(Error::new(format!(
                 "no function `{function}` in {}",
@@ -88,7 +88,7 @@ impl UserBinaries {
     ) -> Option<T> {
         let number = usize::try_from(record.id >> PLACE_BITS).ok()?;
         let path = self.paths.borrow().get(number)?.clone();
-        let binary = elf::Binary::open(&path).ok()?;
+        let binary = elf::Binary::open_for_any_machine(&path).ok()?;
         let debug = DebugInfo::of(&binary).ok()?;
         let reader = Reader {
             debug: &debug,

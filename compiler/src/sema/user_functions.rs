@@ -336,3 +336,131 @@ fn collect(ty: &CType, at: u32, host: &dyn Host, leaves: &mut Vec<Leaf>, depth: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Place::{Float, Register, Stack, Value};
+    use super::*;
+    use crate::host::UserParameter;
+    use crate::host::fixture::FixtureHost;
+
+    fn int(bytes: u8) -> CType {
+        CType::Int {
+            bytes,
+            signed: true,
+            bool_: false,
+            char_: false,
+        }
+    }
+
+    /// A kernel struct of the fixture stands for one of a program.
+    fn record(name: &str) -> CType {
+        CType::Record(FixtureHost.record(name, false).unwrap())
+    }
+
+    fn function(result: CType, parameters: &[CType]) -> UserFunction {
+        let parameters = parameters.iter().map(|ty| UserParameter {
+            name: String::new(),
+            ty: ty.clone(),
+            by_reference: false,
+        });
+        UserFunction {
+            parameters: parameters.collect(),
+            result,
+            result_by_reference: false,
+            signature: abi::Signature {
+                build_id: "".into(),
+                parameters: "".into(),
+                layouts: vec![].into(),
+            },
+            binary: 0,
+        }
+    }
+
+    fn placed(arch: Arch, result: CType, parameters: &[CType]) -> Vec<Place> {
+        places(&function(result, parameters), arch, &FixtureHost)
+    }
+
+    #[test]
+    fn integers_fill_registers_then_the_stack() {
+        let nine = vec![int(4); 9];
+        let x86 = placed(Arch::X86_64, int(4), &nine);
+        let first: Vec<_> = (0..6).map(Register).collect();
+        assert_eq!(x86[..6], first);
+        assert_eq!(x86[6..], [Stack(0), Stack(1), Stack(2)]);
+        let arm = placed(Arch::Arm64, int(4), &nine);
+        assert_eq!(arm[7..], [Register(7), Stack(0)]);
+    }
+
+    #[test]
+    fn floats_have_registers_of_their_own() {
+        let mixed = [
+            CType::Float { bytes: 8 },
+            int(8),
+            CType::Float { bytes: 4 },
+            int(1),
+        ];
+        for arch in crate::arch::ALL {
+            let places = placed(arch, CType::Void, &mixed);
+            assert_eq!(places, [Float, Register(0), Float, Register(1)]);
+        }
+        // The ninth is pushed; `long double` is on x86-64.
+        let mut many = vec![CType::Float { bytes: 8 }; 9];
+        many.extend(vec![int(8); 7]);
+        assert_eq!(placed(Arch::X86_64, CType::Void, &many)[15], Stack(1));
+        let long = [CType::Float { bytes: 16 }, int(8)];
+        assert_eq!(placed(Arch::X86_64, CType::Void, &long)[1], Register(0));
+    }
+
+    #[test]
+    fn structs_take_registers_or_memory() {
+        // `file`: a pointer and an integer in 16 bytes; `task_struct`: 64 bytes.
+        let small = [record("file"), int(4)];
+        let large = [record("task_struct"), int(4)];
+        for arch in crate::arch::ALL {
+            assert_eq!(placed(arch, CType::Void, &small), [Value, Register(2)]);
+        }
+        assert_eq!(
+            placed(Arch::X86_64, CType::Void, &large),
+            [Value, Register(0)]
+        );
+        // By the address of a copy.
+        assert_eq!(
+            placed(Arch::Arm64, CType::Void, &large),
+            [Value, Register(1)]
+        );
+        // All of it or nothing: the sixth register is left for what follows.
+        let late = [vec![int(8); 5], vec![record("file"), int(8), int(8)]].concat();
+        assert_eq!(
+            placed(Arch::X86_64, CType::Void, &late)[6..],
+            [Register(5), Stack(2)]
+        );
+    }
+
+    #[test]
+    fn a_large_result_is_an_argument_on_x86() {
+        let one = [int(8)];
+        assert_eq!(
+            placed(Arch::X86_64, record("task_struct"), &one),
+            [Register(1)]
+        );
+        assert_eq!(
+            placed(Arch::Arm64, record("task_struct"), &one),
+            [Register(0)]
+        );
+        assert_eq!(placed(Arch::X86_64, record("file"), &one), [Register(0)]);
+    }
+
+    #[test]
+    fn floats_in_structs() {
+        let leaves = [(0, Some(4)), (4, Some(4)), (8, Some(4))];
+        assert_eq!(floats(&leaves), Floats::Same { count: 3 });
+        let words = |first, second| Floats::Words { first, second };
+        assert_eq!(floats(&[(0, Some(8)), (8, None)]), words(true, false));
+        assert_eq!(
+            floats(&[(0, Some(4)), (4, None), (8, Some(8))]),
+            words(false, true)
+        );
+        assert_eq!(floats(&[]), words(false, false));
+    }
+}

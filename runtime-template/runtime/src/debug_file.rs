@@ -35,7 +35,7 @@ pub fn find(binary: &Binary) -> Option<Binary> {
         if crate::elf::identity(&path) == own {
             return None;
         }
-        let debug = Binary::open(&path).ok()?;
+        let debug = Binary::open_for_any_machine(&path).ok()?;
         let same = match (build_id, debug.build_id().ok().flatten(), sum) {
             (Some(id), Some(its), _) => id == its,
             (None, _, Some(sum)) => checksum(&path).is_some_and(|found| found == sum),

@@ -62,6 +62,16 @@ impl Binary {
     /// # Errors
     /// No such file, no permission, not a 64-bit ELF program or library of this machine's architecture.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let binary = Self::open_for_any_machine(path)?;
+        binary.refuse_foreign()?;
+        Ok(binary)
+    }
+
+    /// The same for a file that is only read: of a machine that is compiled for, or beside an open one.
+    ///
+    /// # Errors
+    /// Those of [`Binary::open`], but for the architecture.
+    pub fn open_for_any_machine(path: &Path) -> Result<Self, Error> {
         let what = || format!("open {}", path.display());
         // Looked at before it is opened: opening a device can do something, opening a pipe waits.
         kind::refuse_special(path, &std::fs::metadata(path).context(what)?)?;
@@ -77,7 +87,7 @@ impl Binary {
             debug: OnceCell::new(),
             inflated: Inflated::default(),
         };
-        binary.refuse_foreign(length)?;
+        binary.refuse_other(length)?;
         Ok(binary)
     }
 

@@ -11,7 +11,7 @@ use crate::Error;
 
 impl Binary {
     /// Says what a file is that can't be probed.
-    pub(super) fn refuse_foreign(&self, length: u64) -> Result<(), Error> {
+    pub(super) fn refuse_other(&self, length: u64) -> Result<(), Error> {
         use object::ReadRef as _;
         let refuse = |what: &str| Err(Error::new(format!("{} {what}", self.path.display())));
         if length == 0 {
@@ -35,13 +35,20 @@ impl Binary {
         if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
             return refuse("is neither a program nor a shared library (an object or core file)");
         }
+        Ok(())
+    }
+
+    /// Says that a program is of another machine.
+    pub(super) fn refuse_foreign(&self) -> Result<(), Error> {
+        let (header, endian, _) = self.headers()?;
         let machine = header.e_machine(endian);
         if machine != MACHINE {
-            return refuse(&format!(
-                "is for another architecture ({}) than this machine's ({})",
+            return Err(Error::new(format!(
+                "{} is for another architecture ({}) than this machine's ({})",
+                self.path.display(),
                 machine_name(machine),
                 machine_name(MACHINE)
-            ));
+            )));
         }
         Ok(())
     }
