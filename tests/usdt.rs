@@ -189,6 +189,21 @@ fn semaphores_go_back_to_zero() {
 }
 
 #[test]
+fn a_killed_tracer_leaves_no_semaphore_behind() {
+    tool(
+        "killed",
+        "usdt:./libbtcusdt1.so:library:guarded { @ = count(); }",
+    );
+    let text = shell(
+        "mkfifo held; ./user-1 5 wait <held & p=$!; exec 3>held
+         ./killed 3>&- 2>killed.err & t=$!
+         until grep -q Attached killed.err; do sleep 0.02; done
+         kill -9 $t; wait $t; sleep 1; exec 3>&-; wait $p",
+    );
+    has(&text, &["guarded 0"]);
+}
+
+#[test]
 fn a_process_with_a_root_of_its_own() {
     tool(
         "inside",
