@@ -10,8 +10,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use object::elf::{
-    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PF_X,
-    PT_LOAD, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64, Sym64,
+    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, Machine,
+    NT_GNU_BUILD_ID, PF_X, PT_LOAD, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC,
+    SectionHeader64, Sym64,
 };
 use object::read::elf::{
     CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
@@ -62,6 +63,14 @@ impl Binary {
     /// # Errors
     /// No such file, no permission, not a 64-bit ELF program or library of this machine's architecture.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_for(path, kind::MACHINE)
+    }
+
+    /// As [`Binary::open`], of another architecture: for who compiles for another machine.
+    ///
+    /// # Errors
+    /// As [`Binary::open`].
+    pub fn open_for(path: &Path, machine: Machine) -> Result<Self, Error> {
         let what = || format!("open {}", path.display());
         // Looked at before it is opened: opening a device can do something, opening a pipe waits.
         kind::refuse_special(path, &std::fs::metadata(path).context(what)?)?;
@@ -77,7 +86,7 @@ impl Binary {
             debug: OnceCell::new(),
             inflated: Inflated::default(),
         };
-        binary.refuse_foreign(length)?;
+        binary.refuse_foreign(length, machine)?;
         Ok(binary)
     }
 

@@ -11,7 +11,7 @@ use crate::Error;
 
 impl Binary {
     /// Says what a file is that can't be probed.
-    pub(super) fn refuse_foreign(&self, length: u64) -> Result<(), Error> {
+    pub(super) fn refuse_foreign(&self, length: u64, wanted: Machine) -> Result<(), Error> {
         use object::ReadRef as _;
         let refuse = |what: &str| Err(Error::new(format!("{} {what}", self.path.display())));
         if length == 0 {
@@ -36,11 +36,16 @@ impl Binary {
             return refuse("is neither a program nor a shared library (an object or core file)");
         }
         let machine = header.e_machine(endian);
-        if machine != MACHINE {
+        if machine != wanted {
+            let whose = if wanted == MACHINE {
+                "this machine"
+            } else {
+                "the target"
+            };
             return refuse(&format!(
-                "is for another architecture ({}) than this machine's ({})",
+                "is for another architecture ({}) than {whose}'s ({})",
                 machine_name(machine),
-                machine_name(MACHINE)
+                machine_name(wanted)
             ));
         }
         Ok(())
@@ -48,9 +53,9 @@ impl Binary {
 }
 
 #[cfg(target_arch = "x86_64")]
-const MACHINE: Machine = EM_X86_64;
+pub(super) const MACHINE: Machine = EM_X86_64;
 #[cfg(target_arch = "aarch64")]
-const MACHINE: Machine = EM_AARCH64;
+pub(super) const MACHINE: Machine = EM_AARCH64;
 
 fn machine_name(machine: Machine) -> String {
     match machine {
