@@ -78,13 +78,13 @@ impl LiveHost {
     #[must_use]
     pub fn new(options: LiveOptions) -> Self {
         LiveHost {
+            user: UserBinaries::new(options.arch),
             options,
             btf: OnceCell::new(),
             tracefs: OnceCell::new(),
             reference: OnceCell::new(),
             borrowed: RefCell::default(),
             script: RefCell::default(),
-            user: UserBinaries::default(),
         }
     }
 

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use btc_abi::{Layout, Signature};
 use btc_runtime::dwarf::{self, DebugInfo, Kind, TypeId, signature};
 use btc_runtime::{Error, elf};
+use object::elf::{EM_AARCH64, EM_X86_64, Machine};
 
 use super::{
     CType, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin, UserFunction,
     UserParameter,
 };
+use crate::arch::Arch;
 
 /// Types can't be this deep in each other.
 const DEEPEST: usize = 64;
@@ -19,12 +21,24 @@ const DEEPEST: usize = 64;
 const PLACE_BITS: u32 = 48;
 
 /// The binaries that were asked for; opened each time, since their readers borrow them.
-#[derive(Default)]
 pub struct UserBinaries {
+    /// The architecture that they must be of.
+    machine: Machine,
     paths: RefCell<Vec<PathBuf>>,
 }
 
 impl UserBinaries {
+    #[must_use]
+    pub fn new(arch: Arch) -> Self {
+        UserBinaries {
+            machine: match arch {
+                Arch::X86_64 => EM_X86_64,
+                Arch::Arm64 => EM_AARCH64,
+            },
+            paths: RefCell::default(),
+        }
+    }
+
     /// # Errors
     /// No such binary or function, or no debug information of it.
     pub fn function(&self, binary: PathBuf, function: &str) -> Result<UserFunction, String> {
@@ -33,7 +47,7 @@ impl UserBinaries {
     }
 
     fn find(&self, path: PathBuf, function: &str) -> Result<UserFunction, Error> {
-        let binary = elf::Binary::open_for_any_machine(&path)?;
+        let binary = elf::Binary::open_for(&path, self.machine)?;
         let Some(found) = binary.function(function)? else {
             return Err(Error::new(format!(
                 "no function `{function}` in {}",
@@ -88,7 +102,7 @@ impl UserBinaries {
     ) -> Option<T> {
         let number = usize::try_from(record.id >> PLACE_BITS).ok()?;
         let path = self.paths.borrow().get(number)?.clone();
-        let binary = elf::Binary::open_for_any_machine(&path).ok()?;
+        let binary = elf::Binary::open_for(&path, self.machine).ok()?;
         let debug = DebugInfo::of(&binary).ok()?;
         let reader = Reader {
             debug: &debug,

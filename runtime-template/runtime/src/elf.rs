@@ -10,8 +10,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use object::elf::{
-    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PF_X,
-    PT_LOAD, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64, Sym64,
+    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, Machine,
+    NT_GNU_BUILD_ID, PF_X, PT_LOAD, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC,
+    SectionHeader64, Sym64,
 };
 use object::read::elf::{
     CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
@@ -62,12 +63,20 @@ impl Binary {
     /// # Errors
     /// No such file, no permission, not a 64-bit ELF program or library of this machine's architecture.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_for(path, kind::MACHINE)
+    }
+
+    /// As [`Binary::open`], of another architecture: for who compiles for another machine.
+    ///
+    /// # Errors
+    /// As [`Binary::open`].
+    pub fn open_for(path: &Path, machine: Machine) -> Result<Self, Error> {
         let binary = Self::open_for_any_machine(path)?;
-        binary.refuse_foreign()?;
+        binary.refuse_foreign(machine)?;
         Ok(binary)
     }
 
-    /// The same for a file that is only read: of a machine that is compiled for, or beside an open one.
+    /// The same for a file that is only read beside an open one.
     ///
     /// # Errors
     /// Those of [`Binary::open`], but for the architecture.

@@ -39,15 +39,20 @@ impl Binary {
     }
 
     /// Says that a program is of another machine.
-    pub(super) fn refuse_foreign(&self) -> Result<(), Error> {
+    pub(super) fn refuse_foreign(&self, wanted: Machine) -> Result<(), Error> {
         let (header, endian, _) = self.headers()?;
         let machine = header.e_machine(endian);
-        if machine != MACHINE {
+        if machine != wanted {
+            let whose = if wanted == MACHINE {
+                "this machine"
+            } else {
+                "the target"
+            };
             return Err(Error::new(format!(
-                "{} is for another architecture ({}) than this machine's ({})",
+                "{} is for another architecture ({}) than {whose}'s ({})",
                 self.path.display(),
                 machine_name(machine),
-                machine_name(MACHINE)
+                machine_name(wanted)
             )));
         }
         Ok(())
@@ -55,9 +60,9 @@ impl Binary {
 }
 
 #[cfg(target_arch = "x86_64")]
-const MACHINE: Machine = EM_X86_64;
+pub(super) const MACHINE: Machine = EM_X86_64;
 #[cfg(target_arch = "aarch64")]
-const MACHINE: Machine = EM_AARCH64;
+pub(super) const MACHINE: Machine = EM_AARCH64;
 
 fn machine_name(machine: Machine) -> String {
     match machine {
