@@ -105,13 +105,13 @@ fn traced(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding>
     }
     if pattern::is_pattern(function) {
         return match kernel.count(function) {
-            0 => fails(format!("no function matches `{function}`")),
+            0 => fails(format!("no function in its BTF matches `{function}`")),
             _ => vec![],
         };
     }
     match kernel.has_function(function) {
         true => vec![],
-        false => fails(format!("no function `{function}`")),
+        false => fails(format!("no function `{function}` in its BTF")),
     }
 }
 
