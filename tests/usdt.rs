@@ -1,5 +1,5 @@
 //! Usdt probes of what a C compiler makes: a position-independent program and its shared library, two processes of it, and
-//! binaries whose notes are damaged. (`tests/run/usdt` has what needs no library.)
+//! binaries whose notes are damaged. (`tests/run/probe/usdt` and `tests/run/usdt` have what needs no library.)
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -168,6 +168,8 @@ fn all_binaries_of_a_process() {
             &format!("@[usdt:{place}/libbtcusdt1.so:library:step]: 20"),
             &format!("@[usdt:{place}/user-1:user:call]: 5"),
             "@short: 20",
+            "a guarded 5",
+            "b guarded 0",
         ],
     );
 }
@@ -184,6 +186,27 @@ fn semaphores_go_back_to_zero() {
          ./brief 3>&-; sleep 1; exec 3>&-; wait $p",
     );
     has(&text, &["Attached 2 probes", "guarded 0"]);
+}
+
+#[test]
+fn a_process_with_a_root_of_its_own() {
+    tool(
+        "inside",
+        "usdt:/inside/program:btc:constants { @path = count(); }
+         usdt:*:btc:constants { @[probe] = count(); }",
+    );
+    btc_tests::compile::programs().unwrap();
+    let program = btc_tests::compile::PROGRAMS[1].1;
+    let text = shell(&format!(
+        "mkdir -p root/inside && cp {program} root/inside/program
+         chroot root /inside/program sleep 3000 + constants 6 & p=$!
+         until grep -q program /proc/$p/comm; do sleep 0.02; done
+         ./inside -p $p"
+    ));
+    // The kernel tells the name as we see the file, who have another root.
+    let place = directory().display();
+    let mapped = format!("@[usdt:{place}/root/inside/program:btc:constants]: 6");
+    has(&text, &["@path: 6", &mapped]);
 }
 
 /// Rewrites a copy of the library.

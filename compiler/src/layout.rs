@@ -326,6 +326,7 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
         program: probe.program.clone().into(),
         name: probe.name.clone().into(),
         attach: attach(probe),
+        parameters: probe.attach_parameters,
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
     }

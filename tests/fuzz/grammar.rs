@@ -20,6 +20,7 @@ const PROBES: &[&str] = &[
     "tracepoint:syscalls:*",
     "rawtracepoint:sched_switch",
     "uprobe:/bin/sh:main",
+    "usdt:/bin/sh:ns:name",
     "uretprobe:/bin/sh:main",
     "software:faults:1",
     "hardware:cycles",

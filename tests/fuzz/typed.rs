@@ -11,6 +11,7 @@ const PROBES: &[&str] = &[
     "tracepoint:sched:sched_switch",
     "rawtracepoint:sched_switch",
     "uprobe:/bin/sh:main",
+    "usdt:/bin/sh:name*",
     "software:faults:1",
 ];
 const INTEGERS: &[&str] = &[

@@ -2,10 +2,11 @@
 //! standard library only, linked statically: it runs on the host and in guests.
 //!
 //! `load WORK…` does the work; `load WORK… + WORK…` does several; `load beside WORK… -- TRACER…` starts a tracer, waits
-//! until it says that it has attached, does the work, interrupts the tracer and ends with its status; `load peak COMMAND…`
-//! runs a command and prints its peak resident kilobytes; `load start COMMAND…` prints the microseconds until its line `hit`,
-//! with the event of its probe happening all the time; `load holding FILES THREADS MAPPINGS COMMAND…` runs a command while it
-//! has so many files open, threads asleep and pages mapped.
+//! until it says that it has attached, does the work, interrupts the tracer and ends with its status (`{pid}` among the
+//! tracer's words is its own number); `load peak COMMAND…` runs a command and prints its peak resident kilobytes;
+//! `load start COMMAND…` prints the microseconds until its line `hit`, with the event of its probe happening all the time;
+//! `load holding FILES THREADS MAPPINGS COMMAND…` runs a command while it has so many files open, threads asleep and pages
+//! mapped.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io::{BufRead, BufReader, Write};
@@ -503,8 +504,9 @@ fn beside(words: &[String]) -> i32 {
     };
     let (work, tracer) = (&words[..middle], &words[middle + 1..]);
     let Some((program, arguments)) = tracer.split_first() else { usage("a tracer") };
+    let own = std::process::id().to_string();
     let mut child = Command::new(program)
-        .args(arguments)
+        .args(arguments.iter().map(|word| word.replace("{pid}", &own)))
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()

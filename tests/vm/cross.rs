@@ -182,6 +182,7 @@ impl Cross {
     /// # Errors
     /// With btc's own words when it refuses the script.
     pub fn compile(&self, case: &Case) -> Result<PathBuf> {
+        self.ours()?;
         let directory = crate::work_directory().join("bin-arm64");
         fs::create_dir_all(&directory)?;
         let executable = directory.join(case.name.replace('/', "-"));
@@ -194,9 +195,7 @@ impl Cross {
     /// # Errors
     /// When the load can't be compiled, or the packages have another shape.
     pub fn programs(&self) -> Result<Programs> {
-        static OURS: OnceLock<Result<Vec<(&str, PathBuf)>, String>> = OnceLock::new();
-        let ours = OURS.get_or_init(|| self.compiled().map_err(|error| format!("{error:#}")));
-        let ours = ours.clone().map_err(anyhow::Error::msg)?;
+        let ours = self.ours()?;
         let guest = self.root.join("guest");
         let packed = files(&guest)?;
         let find = |path: &str| -> Result<PathBuf> {
@@ -215,13 +214,22 @@ impl Cross {
         })
     }
 
-    /// The programs that scripts trace: their places in guests, and the files.
-    fn compiled(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+    /// The programs that scripts trace, compiled once: their places in guests, and the files.
+    fn ours(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+        static OURS: OnceLock<Result<Vec<(&str, PathBuf)>, String>> = OnceLock::new();
+        let ours = OURS.get_or_init(|| self.compile_ours().map_err(|e| format!("{e:#}")));
+        ours.clone().map_err(anyhow::Error::msg)
+    }
+
+    /// They lie in their places in the root too: btc reads their debug information.
+    fn compile_ours(&self) -> Result<Vec<(&'static str, PathBuf)>> {
         let directory = crate::work_directory().join("programs-arm64");
-        let compile = |(name, place)| {
+        let compile = |(name, place): compile::Program| {
             let mut rustc = self.command("rustc")?;
             rustc.args(["--target", TARGET, "-C", "linker=aarch64-linux-gnu-gcc"]);
-            Ok((place, compile::program_with(rustc, &directory, name)?))
+            let program = compile::program_with(rustc, &directory, name)?;
+            fs::copy(&program, self.root.join(place.trim_start_matches('/')))?;
+            Ok((place, program))
         };
         compile::PROGRAMS.into_iter().map(compile).collect()
     }

@@ -8,7 +8,7 @@ use super::helper::number;
 use super::maps::Yields;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{Context, Expr, ExprKind, Helper, LogicalOp, Type, Types, UnaryOp};
+use crate::ir::{Context, Expr, ExprKind, Helper, LogicalOp, ProgramKind, Type, Types, UnaryOp};
 
 /// An emitted value.
 #[derive(Clone, Copy, Debug)]
@@ -491,10 +491,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::ReturnValue => self.context_word(arch.return_value()),
             Context::InstructionPointer => self.context_word(arch.instruction_pointer()),
             Context::FunctionAddress => self.function_address(),
-            Context::Slot(n) => self.context_word(8 * u32::from(n)),
-            Context::Parameter(_) | Context::Result => {
-                let name = self.parameter(of)?.to_owned();
-                self.event_load(&name, 0, 8)
+            Context::Slot(_) | Context::Parameter(_) | Context::Result => {
+                match self.parameter(of)? {
+                    Some(name) => self.event_load(&name, 0, 8),
+                    None => self.slot(of),
+                }
             }
             Context::MarkerArgument(n) => self.marker_argument(n),
             Context::Cookie => self.site_name(),
@@ -505,13 +506,23 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
     }
 
-    /// The name by which the runtime finds a value of an fentry or fexit program.
-    pub fn parameter(&self, context: Context) -> Result<&str, Bug> {
+    /// The name by which the runtime finds a value of an fentry or fexit program: a parameter's, or its number.
+    pub fn parameter(&self, context: Context) -> Result<Option<String>, Bug> {
+        let traced = matches!(self.probe.kind, ProgramKind::Fentry | ProgramKind::Fexit);
         match context {
             Context::Parameter(n) => (self.probe.parameters.get(usize::from(n)))
-                .map(String::as_str)
+                .map(|name| Some(name.clone()))
                 .ok_or_else(|| Bug::new("no such parameter")),
-            _ => Ok(btc_abi::probe::RESULT),
+            Context::Slot(n) if traced => Ok(Some(n.to_string())),
+            Context::Result => Ok(Some(btc_abi::probe::RESULT.to_owned())),
+            _ => Ok(None),
+        }
+    }
+
+    fn slot(&mut self, of: Context) -> Result<IntValue<'ctx>, Bug> {
+        match of {
+            Context::Slot(n) => self.context_word(8 * u32::from(n)),
+            _ => Err(Bug::new("no slot")),
         }
     }
 

@@ -143,12 +143,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn patched_context(&self, context: Context) -> Option<Hoisted> {
         match context {
             Context::Cookie | Context::MarkerArgument(_) => Some(Hoisted::Cookie),
-            Context::Parameter(_) | Context::Result => Some(Hoisted::Event(EventRead {
-                field: self.parameter(context).ok()?.to_owned(),
+            _ => Some(Hoisted::Event(EventRead {
+                field: self.parameter(context).ok()??,
                 addend: 0,
                 size: Some(8),
             })),
-            _ => None,
         }
     }
 

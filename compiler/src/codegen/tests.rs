@@ -83,6 +83,7 @@ fn probe(kind: ProgramKind, attach: abi::Attach, locals: Vec<Local>, body: Vec<S
         name: "probe".to_owned(),
         kind,
         attach,
+        attach_parameters: false,
         parameters: Vec::new(),
         locals,
         status: None,

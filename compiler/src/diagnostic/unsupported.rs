@@ -68,7 +68,7 @@ table! {
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",
         AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        AttachParameter = "a positional parameter in an attach point",
+        AttachParameter = "a positional parameter in an attach point whose parts are needed when compiling (`fentry`, `interval` and others)",
     }
     Names {
         Assert = "`assert`",

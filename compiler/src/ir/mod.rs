@@ -117,6 +117,8 @@ pub struct Probe {
     pub name: String,
     pub kind: ProgramKind,
     pub attach: abi::Attach,
+    /// The attach point's texts hold the executable's parameters.
+    pub attach_parameters: bool,
     /// Names of what [`Context::Parameter`] reads.
     pub parameters: Vec<String>,
     pub locals: Vec<Local>,

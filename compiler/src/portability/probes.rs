@@ -123,7 +123,10 @@ fn parameters(kernel: &Kernel, probe: &Probe, function: &str) -> Vec<Finding> {
     };
     let lacks = |field: &&str| match *field {
         btc_abi::probe::RESULT => prototype.result == CType::Void,
-        name => !prototype.parameters.iter().any(|(known, _)| known == name),
+        name => match name.parse::<usize>() {
+            Ok(number) => number >= prototype.parameters.len(),
+            Err(_) => !prototype.parameters.iter().any(|(known, _)| known == name),
+        },
     };
     let mut fields: Vec<&str> = probe.context.iter().map(|r| &*r.field).collect();
     fields.dedup();

@@ -7,6 +7,7 @@ mod hardware;
 mod interval;
 pub mod iter;
 mod kprobe;
+mod parameter;
 mod perf;
 mod point;
 mod profile;
@@ -47,6 +48,26 @@ pub struct Provider {
     pub resolve: Resolve,
 }
 
+impl Provider {
+    /// The probes that an attach point stands for. Whatever the parameters of one are, its matches have names that only
+    /// the target knows.
+    pub fn contexts(
+        &self,
+        point: &ast::AttachPoint,
+        environment: &Environment,
+    ) -> Result<Vec<ProbeContext>, Vec<Diagnostic>> {
+        let prepared = parameter::prepare(point).map_err(|error| vec![error])?;
+        let mut contexts = (self.resolve)(&prepared.point, environment)?;
+        if !prepared.parameters.is_empty() {
+            for context in &mut contexts {
+                context.wildcard = true;
+                context.attach_parameters = prepared.parameters.clone();
+            }
+        }
+        Ok(contexts)
+    }
+}
+
 /// What a provider may ask.
 pub struct Environment<'a> {
     pub host: &'a dyn Host,
@@ -70,6 +91,8 @@ pub struct ProbeContext {
     pub number: Option<u32>,
     pub kind: ProgramKind,
     pub attach: abi::Attach,
+    /// Numbers of the executable's parameters that the attach point has.
+    pub attach_parameters: Vec<u32>,
     /// `-p` filters its events by process.
     pub pid_filter: bool,
     pub args: Args,

@@ -3,7 +3,7 @@
 use btc_abi as abi;
 
 use super::{Args, Func, Numbered, ProbeContext};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::ProgramKind;
 use crate::source::Span;
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -74,12 +74,6 @@ impl<'a> Parts<'a> {
                 format!("an empty part in a `{}` probe", self.provider),
             ));
         }
-        if part.text.contains('$') && !part.quoted {
-            return Err(Diagnostic::not_supported_yet(
-                part.span,
-                Unsupported::AttachParameter,
-            ));
-        }
         if part.text.contains('\0') {
             return Err(self.wrong(part.span, "a zero byte in an attach point"));
         }
@@ -117,6 +111,7 @@ impl<'a> Parts<'a> {
             number: None,
             kind,
             attach,
+            attach_parameters: vec![],
             pid_filter: false,
             args: Args::None { help: None },
             numbered: Numbered::None,

@@ -220,7 +220,14 @@ fn kernel_functions() {
     assert!(refused("kprobe:f+x").contains("expected `function+offset`"));
     assert!(refused("kprobe:a:b:c").contains("does not take `c` here"));
     assert!(refused("kprobe:").contains("an empty part"));
-    assert!(refused("kprobe:$1").starts_with("not-supported-yet"));
+    assert_eq!(
+        attach("kprobe:$1"),
+        Attach::Kprobe {
+            module: None,
+            function: "$1".into(),
+            offset: 0
+        }
+    );
 }
 
 #[test]
@@ -232,7 +239,7 @@ fn functions_with_types() {
     assert_eq!(exit.name, "fexit:vfs_read");
     let pattern = resolve("fexit:vfs_*").unwrap();
     assert_eq!(names(&pattern.args), ["file"]);
-    assert_eq!(pattern.retval, None);
+    assert_eq!(pattern.retval, Some((Context::Result, INT)));
     let wrong = resolve("fentry:vfs_raed").unwrap_err();
     assert_eq!(wrong.code, Code::UnknownSymbol);
     assert_eq!(wrong.help.as_deref(), Some("did you mean `vfs_read`?"));

@@ -32,7 +32,7 @@ fn parse(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagn
     for part in given {
         if let Some(c) = part.text.chars().find(|c| {
             !c.is_ascii_alphanumeric()
-                && !matches!(c, '_' | '-' | '.' | '*' | '?' | '[' | ']' | '!')
+                && !matches!(c, '_' | '-' | '.' | '$' | '*' | '?' | '[' | ']' | '!')
         }) {
             return Err(parts.wrong(
                 part.span,

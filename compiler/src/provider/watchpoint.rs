@@ -69,7 +69,9 @@ fn parse(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagn
         length: bytes as u32,
         access,
     };
-    Ok(parts.made(ProgramKind::PerfEvent, attach))
+    let mut context = parts.made(ProgramKind::PerfEvent, attach);
+    context.pid_filter = true;
+    Ok(context)
 }
 
 fn address(parts: &Parts, at: &AttachPart) -> Result<u64, Diagnostic> {

@@ -15,7 +15,7 @@ use super::{Options, config, constants, user_functions};
 use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
-use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, Stmt, StmtKind, Type};
+use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
 use crate::source::SourceMap;
 use crate::syntax::ast;
@@ -223,7 +223,7 @@ fn resolve<'p>(
                 diagnostics.push(unknown);
                 continue;
             };
-            match (found.resolve)(point, &environment) {
+            match found.contexts(point, &environment) {
                 Ok(contexts) => {
                     for context in contexts {
                         for warning in &context.warnings {
@@ -363,12 +363,16 @@ impl Context<'_> {
             lowering.locals = vec![];
             lowering.status = None;
             lowering.expanded = 0;
+            for number in &body.context.attach_parameters {
+                lowering.positional(*number, abi::ParameterType::String { default: None });
+            }
             let statements = probe_body(&mut lowering, body);
             probes.push(ir::Probe {
                 program: program_name(&body.context, index),
                 name: body.context.name.clone(),
                 kind: body.context.kind,
                 attach: body.context.attach.clone(),
+                attach_parameters: !body.context.attach_parameters.is_empty(),
                 parameters: parameters(&body.context),
                 locals: std::mem::take(&mut lowering.locals),
                 status: lowering.status,
@@ -441,11 +445,15 @@ fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
     statements
 }
 
-/// Leaves when the executable was started with `-p` and the event is another process's.
+/// Leaves when the executable was started with `-p`, and for perf events with `-c`, and the event is another process's.
 fn pid_filter(l: &mut Lowering) {
     let span = l.probe.span;
     let wide = Type::Int(IntType::U64);
-    let wanted = l.slot(abi::TargetValue::PidFilter, wide.clone(), span);
+    let process = match l.probe.kind {
+        ProgramKind::PerfEvent => abi::TargetValue::TracedProcess,
+        _ => abi::TargetValue::PidFilter,
+    };
+    let wanted = l.slot(process, wide.clone(), span);
     let zero = l.integer(0, IntType::U64, span);
     let set = l.binary(BinaryOp::NotEqual, wanted.clone(), zero, wide.clone(), span);
     // `-p` counts as the executable's pid namespace does.

@@ -31,6 +31,8 @@ describe! {
         HasChild,
         /// The `-p` pid, 0 without one.
         PidFilter,
+        /// The `-p` pid or that of the `-c` child, 0 without either: whose perf events are counted.
+        TracedProcess,
         /// Device and inode of the pid namespace that pids are shown in; inode 0 for the initial one.
         PidNamespaceDevice,
         PidNamespaceInode,

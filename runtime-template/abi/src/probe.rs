@@ -9,6 +9,8 @@ describe! {
         /// As `probe` prints it; for a pattern the runtime makes one name per match.
         pub name: Text,
         pub attach: Attach,
+        /// The texts of `name` and `attach` hold `$1`, `$2`, … for the executable's parameters, and `$$` for a dollar.
+        pub parameters: bool,
         /// `script:line:column` of the attach point.
         pub place: Text,
         /// Instructions whose offset depends on the target's tracepoint format.
@@ -21,7 +23,7 @@ pub const RESULT: &str = "return";
 
 describe! {
     /// A load from a program's context: instruction `instruction` reads member `field` of a tracepoint's event, or
-    /// parameter `field` of an fentry or fexit program's function. The runtime writes the target's offset into it (and
+    /// parameter `field` (a name, or a number from 0) of an fentry or fexit program's function. The runtime writes the target's offset into it (and
     /// the size, where the target's differs) before load.
     pub struct ContextRelocation {
         pub instruction: u32,

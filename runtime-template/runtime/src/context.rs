@@ -60,7 +60,13 @@ pub fn layout(probe: &Probe, site: &Site, target: &Target) -> Result<Layout, Err
 fn parameters(probe: &Probe, site: &Site, function: &BtfFunction) -> Result<Layout, Error> {
     let member = |relocation: &ContextRelocation| {
         let name = &*relocation.field;
-        let known = function.members.iter().find(|(known, _)| known == name);
+        let mut members = function.members.iter();
+        let known = match name.parse::<usize>() {
+            Ok(number) => members
+                .nth(number)
+                .filter(|(name, _)| *name != btc_abi::probe::RESULT),
+            Err(_) => members.find(|(known, _)| known == name),
+        };
         match known {
             Some((name, offset)) => Ok(Member {
                 name: name.clone(),
@@ -75,8 +81,13 @@ fn parameters(probe: &Probe, site: &Site, function: &BtfFunction) -> Result<Layo
                 site.name
             ))),
             None => Err(Error::new(format!(
-                "{}: the function has no argument `{name}` on this kernel; it has {}",
+                "{}: the function has no argument `{}{name}` on this kernel; it has {}",
                 site.name,
+                if name.parse::<usize>().is_ok() {
+                    "arg"
+                } else {
+                    ""
+                },
                 argument_names(function)
             ))),
         }
@@ -321,6 +332,7 @@ mod tests {
                 category: "a".into(),
                 event: "b".into(),
             },
+            parameters: false,
             place: "x.bt:1:1".into(),
             context: vec![
                 relocation(0, "filename", 8, 0),

@@ -21,6 +21,7 @@
 
 pub mod aggregate;
 pub mod attach;
+mod attach_parameters;
 mod btf;
 mod child;
 pub mod config;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, elf, ld_cache, pattern};
+use crate::{Context, Error, elf, ld_cache, pattern};
 
 /// A file that a script's name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,21 +126,21 @@ impl View {
             return None;
         }
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-        maps.lines().find_map(|line| {
-            let path = &line[line.find('/')?..];
-            let kept = path.strip_suffix(" (deleted)");
-            if !wanted(kept.unwrap_or(path)) {
-                return None;
-            }
-            let range = line.split(' ').next()?;
-            Some(match kept {
-                Some(_) => (
-                    PathBuf::from(format!("/proc/{pid}/map_files/{range}")),
-                    true,
-                ),
-                None => (self.visible(Path::new(path)), false),
-            })
-        })
+        let found = mappings(&maps).find(|mapping| wanted(mapping.name))?;
+        Some((self.mapping(pid, &found), found.gone))
+    }
+
+    /// The file of a mapping as this process can open it.
+    fn mapping(self, pid: i32, of: &Mapping<'_>) -> PathBuf {
+        let by_range = || PathBuf::from(format!("/proc/{pid}/map_files/{}", of.range));
+        if of.gone {
+            return by_range();
+        }
+        // The name is that from our own root where the file can be reached from there, as for a process that has changed
+        // its root only; otherwise from the process's.
+        let names = [self.visible(Path::new(of.name)), PathBuf::from(of.name)];
+        let there = names.into_iter().find(|name| name.exists());
+        there.unwrap_or_else(by_range)
     }
 
     /// A library or a program by its short name.
@@ -224,6 +224,49 @@ impl View {
         }
         found
     }
+}
+
+/// A line of /proc/PID/maps that is of a file.
+struct Mapping<'a> {
+    range: &'a str,
+    executable: bool,
+    name: &'a str,
+    /// No file has that name any more.
+    gone: bool,
+}
+
+fn mappings(maps: &str) -> impl Iterator<Item = Mapping<'_>> {
+    maps.lines().filter_map(|line| {
+        let path = &line[line.find('/')?..];
+        let kept = path.strip_suffix(" (deleted)");
+        let mut words = line.split(' ');
+        Some(Mapping {
+            range: words.next()?,
+            executable: words.next()?.contains('x'),
+            name: kept.unwrap_or(path),
+            gone: kept.is_some(),
+        })
+    })
+}
+
+/// The files whose code a process maps, each once.
+///
+/// # Errors
+/// No such process, or no permission to look at it.
+pub fn mapped(pid: i32) -> Result<Vec<Found>, Error> {
+    let path = format!("/proc/{pid}/maps");
+    let maps = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    let view = View { pid: Some(pid) };
+    let mut files: Vec<Found> = Vec::new();
+    for mapping in mappings(&maps).filter(|mapping| mapping.executable) {
+        if !files.iter().any(|file| file.name == mapping.name) {
+            files.push(Found {
+                path: view.mapping(pid, &mapping),
+                name: mapping.name.to_owned(),
+            });
+        }
+    }
+    Ok(files)
 }
 
 const DIRECTORIES: [&str; 8] = [

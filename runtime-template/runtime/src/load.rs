@@ -308,6 +308,11 @@ fn lacking(log: &str) -> Option<String> {
             "atomic operations that give the old value, which came with Linux 5.12".into(),
         );
     }
+    // Functions that loops are made of, which nothing calls as these kernels see it.
+    if !target::kernel_at_least(5, 13) && log.contains("func_info doesn't match number of subprogs")
+    {
+        return Some("the helpers of `for` loops, which came with Linux 5.13 and 5.17".into());
+    }
     let (_, rest) = log.split_once("unknown#").or_else(|| {
         let (_, rest) = log.split_once("unknown func ")?;
         rest.split_once('#')

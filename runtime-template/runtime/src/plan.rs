@@ -160,7 +160,7 @@ impl Numbers {
             }
         };
         let Some(element) = provider.element(site, name) else {
-            return if constant { 0 } else { u64::from(name) };
+            return u64::from(name);
         };
         if plan.elements.is_empty() {
             // A cookie of 0 is none.
@@ -284,16 +284,20 @@ impl Plan {
         use std::fmt::Write as _;
         let mut text = String::new();
         for planned in &self.probes {
+            let mut last = "";
             for site in &planned.sites {
-                if matches!(site.place, Place::Run) {
+                // A marker has a name and several places.
+                if matches!(site.place, Place::Run) || (!verbose && site.name == last) {
                     continue;
                 }
+                last = &site.name;
                 let _ = writeln!(text, "{}", site.name);
                 if !verbose {
                     continue;
                 }
-                if let Place::User { binary, offset } = &site.place {
-                    let _ = writeln!(text, "    {} at {offset:#x}", binary.display());
+                if let Some(place) = site.place.in_binary() {
+                    let (binary, offset) = (place.binary.display(), place.offset);
+                    let _ = writeln!(text, "    {binary} at {offset:#x}");
                 }
                 let _ = writeln!(text, "    {}", planned.probe.place);
             }
@@ -315,16 +319,9 @@ impl Plan {
         for planned in &self.probes {
             for site in &planned.sites {
                 let _ = write!(text, "{}", site.name);
-                match &site.place {
-                    Place::User { binary, offset } | Place::Marker { binary, offset, .. } => {
-                        let _ = write!(text, " ({} at {offset:#x})", binary.display());
-                    }
-                    Place::Kernel { .. }
-                    | Place::Btf(_)
-                    | Place::RawTracepoint { .. }
-                    | Place::Run
-                    | Place::Event
-                    | Place::Tracepoint { .. } => {}
+                if let Some(place) = site.place.in_binary() {
+                    let (binary, offset) = (place.binary.display(), place.offset);
+                    let _ = write!(text, " ({binary} at {offset:#x})");
                 }
                 text.push('\n');
             }

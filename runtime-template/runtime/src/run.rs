@@ -20,16 +20,17 @@ use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
 use crate::variant::Split;
-use crate::{Context, Error, Tracer, config, detach, iterate, load};
+use crate::{Context, Error, Tracer, attach_parameters, config, detach, iterate, load};
 
 /// The phases of a run.
 pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
     let start_time = clock_ns(libc::CLOCK_BOOTTIME);
-    let manifest = tracer.manifest;
-    let options = match options::parse(manifest, std::env::args_os().skip(1))? {
+    let options = match options::parse(tracer.manifest, std::env::args_os().skip(1))? {
         Request::Run(options) => options,
         Request::Print(text) => return print(&text),
     };
+    let tracer = attach_parameters::filled(tracer, &options.parameters)?;
+    let manifest = tracer.manifest;
     let config = config::from_environment(&manifest.config)?;
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;

@@ -89,6 +89,7 @@ fn number(
         TargetValue::ChildPid => facts.child.unwrap_or(0) as u64,
         TargetValue::HasChild => u64::from(facts.child.is_some()),
         TargetValue::PidFilter => facts.pid_filter.unwrap_or(0) as u64,
+        TargetValue::TracedProcess => facts.pid_filter.or(facts.child).unwrap_or(0) as u64,
         TargetValue::PidNamespaceDevice => pid_namespace()?.0,
         TargetValue::PidNamespaceInode => pid_namespace()?.1,
         TargetValue::StartTime => facts.start_time,

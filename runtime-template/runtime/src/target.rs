@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::ProgramType;
 
+use crate::btf::Types;
 use crate::{Context, Error};
 
 /// What attaching needs to know of the run; slow facts are looked up when first asked for.
@@ -19,6 +20,7 @@ pub struct Target {
     pub verbose: bool,
     tracefs: OnceCell<Tracefs>,
     kprobe_multi: OnceCell<bool>,
+    types: OnceCell<Types>,
     /// By program type and helper.
     helpers: RefCell<HashMap<(u32, u32), bool>>,
 }
@@ -32,6 +34,7 @@ impl Target {
             verbose,
             tracefs: OnceCell::new(),
             kprobe_multi: OnceCell::new(),
+            types: OnceCell::new(),
             helpers: RefCell::default(),
         }
     }
@@ -40,6 +43,15 @@ impl Target {
     pub fn has_helper(&self, kind: ProgramType, helper: u32) -> bool {
         let mut helpers = self.helpers.borrow_mut();
         *(helpers.entry((kind as u32, helper))).or_insert_with(|| has_helper(kind, helper))
+    }
+
+    /// The kernel's functions and tracepoints, as its BTF describes them.
+    pub(crate) fn types(&self) -> Result<&Types, Error> {
+        if let Some(found) = self.types.get() {
+            return Ok(found);
+        }
+        let types = Types::kernel()?;
+        Ok(self.types.get_or_init(|| types))
     }
 
     /// Whether one link may hold kprobes of many functions (Linux 5.18, where the kernel was built with FPROBE).

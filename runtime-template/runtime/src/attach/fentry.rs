@@ -27,17 +27,17 @@ impl Provider for Fentry {
         if let Some(id) = wanted.program() {
             return Ok(of_programs(&wanted, id, probe));
         }
-        let kernel = Types::kernel().context(|| format!("{}: {}", probe.place, probe.name))?;
+        let kernel = (target.types()).context(|| format!("{}: {}", probe.place, probe.name))?;
         if wanted.is_pattern() {
-            return matching(&wanted, &kernel, target);
+            return matching(&wanted, kernel, target);
         }
-        match plain(&wanted, &kernel) {
+        match plain(&wanted, kernel) {
             Some(function) => Ok(vec![Site::new(&*probe.name, Place::Btf(function))]),
             None => Err(Error::new(format!(
                 "{}: {}: {}",
                 probe.place,
                 probe.name,
-                no_function(&wanted, &kernel)
+                no_function(&wanted, kernel)
             ))),
         }
     }

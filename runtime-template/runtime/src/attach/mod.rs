@@ -20,10 +20,11 @@ pub mod trial;
 pub mod uprobe;
 pub mod uprobe_multi;
 pub mod usdt;
+mod user;
 pub mod watchpoint;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -139,6 +140,37 @@ pub enum Place {
         /// Where the arguments are that the program reads; its name is numbered later.
         arguments: Option<Box<btc_abi::usdt::Site>>,
     },
+}
+
+/// A place in a file that processes map.
+#[derive(Clone, Copy)]
+pub struct InBinary<'a> {
+    pub binary: &'a Path,
+    pub offset: u64,
+    /// File offset of the word that the kernel counts tracers in; 0: none.
+    pub counter: u64,
+}
+
+impl Place {
+    /// Where a user probe goes.
+    #[must_use]
+    pub fn in_binary(&self) -> Option<InBinary<'_>> {
+        let (binary, offset, counter) = match self {
+            Place::User { binary, offset } => (binary, *offset, 0),
+            Place::Marker {
+                binary,
+                offset,
+                semaphore,
+                ..
+            } => (binary, *offset, *semaphore),
+            _ => return None,
+        };
+        Some(InBinary {
+            binary,
+            offset,
+            counter,
+        })
+    }
 }
 
 /// A function as BTF describes it. A program that is loaded for one fits no other.

@@ -106,11 +106,11 @@ fn refused(site: &Site, event: &str, target: &Target, error: std::io::Error) -> 
 /// The names of all raw tracepoints: from types, else those of tracefs that may be some.
 fn events(target: &Target) -> Vec<String> {
     let mut found = Vec::new();
-    if let Ok(kernel) = Types::kernel() {
+    if let Ok(kernel) = target.types() {
         let mut add = |types: &Types| {
             types.for_each_raw_tracepoint(|event| found.push(event.to_owned()));
         };
-        add(&kernel);
+        add(kernel);
         kernel.modules(|_| true).iter().for_each(add);
     } else if let Ok(root) = target.tracefs() {
         let events = root.join("events");

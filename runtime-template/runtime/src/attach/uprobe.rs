@@ -1,16 +1,14 @@
 //! `uprobe` and `uretprobe`: the binary, its symbols, lines and file offsets are looked up on the target.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use btc_abi::{Attach, Probe, Signature, UserPlace};
 use libbpf_rs::OpenProgramMut;
 
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi};
+use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi, user};
 use crate::elf::{self, Function};
 use crate::library::{self, Found};
-use crate::target::{Target, c_string};
+use crate::target::Target;
 use crate::{Context, Error, pattern, suggest};
 
 /// See [`Provider`].
@@ -50,31 +48,7 @@ impl Provider for Uprobe {
 
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
         let returns = matches!(attaching.probe.attach, Attach::Uretprobe { .. });
-        if uprobe_multi::is_chosen(attaching.program) {
-            return uprobe_multi::attach(attaching, sites, returns);
-        }
-        let mut attribute = match perf::dynamic("uprobe", returns) {
-            Ok(attribute) => attribute,
-            Err(error) => return Attached::nowhere(attaching.probe, error),
-        };
-        // An event of one process is of any CPU; one of all processes needs a CPU, and fires on all.
-        let scope = match attaching.target.pid {
-            Some(pid) => Scope { pid, cpu: -1 },
-            None => Scope { pid: -1, cpu: 0 },
-        };
-        Attached::each(sites, |site| {
-            let Place::User { binary, offset } = &site.place else {
-                return Ok(Vec::new());
-            };
-            let path = c_string(binary.as_os_str().as_bytes())?;
-            attribute.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
-            attribute.__bindgen_anon_4.probe_offset = *offset;
-            let attachment = perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                .context(|| {
-                    format!("attach {} ({} at {offset:#x})", site.name, binary.display())
-                })?;
-            Ok(vec![attachment])
-        })
+        user::attach(attaching, sites, returns)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use libbpf_rs::{OpenProgramMut, ProgramAttachType, ProgramMut};
 
-use super::{Attached, Attaching, Attachment, Place, Site};
+use super::{Attached, Attaching, Attachment, InBinary, Site};
 use crate::target::c_string;
 use crate::{Context, Error};
 
@@ -29,10 +29,11 @@ pub fn is_chosen(program: &ProgramMut<'_>) -> bool {
 
 /// Attaches with a link for each binary, and another for each place in between that the kernel refuses.
 pub fn attach(attaching: &Attaching<'_>, sites: &[Site], returns: bool) -> Attached {
-    let mut binaries: BTreeMap<&Path, Vec<(u64, &Site)>> = BTreeMap::new();
+    let mut binaries: BTreeMap<&Path, Vec<Spot<'_>>> = BTreeMap::new();
     for site in sites {
-        if let Place::User { binary, offset } = &site.place {
-            binaries.entry(binary).or_default().push((*offset, site));
+        if let Some(place) = site.place.in_binary() {
+            let spot = Spot { site, place };
+            binaries.entry(place.binary).or_default().push(spot);
         }
     }
     let mut attached = Attached::default();
@@ -50,6 +51,13 @@ pub fn attach(attaching: &Attaching<'_>, sites: &[Site], returns: bool) -> Attac
     attached
 }
 
+/// A site, and where it is.
+#[derive(Clone, Copy)]
+struct Spot<'a> {
+    site: &'a Site,
+    place: InBinary<'a>,
+}
+
 /// What a probe's links have in common.
 struct Scope<'a> {
     program: BorrowedFd<'a>,
@@ -60,10 +68,8 @@ struct Scope<'a> {
 
 impl Scope<'_> {
     /// One place that can't be probed fails the whole link: halves of it are tried then.
-    fn attach(&self, path: &CStr, binary: &Path, places: &[(u64, &Site)], attached: &mut Attached) {
-        let offsets: Vec<libc::c_ulong> = places.iter().map(|(offset, _)| *offset).collect();
-        let cookies: Vec<u64> = places.iter().map(|(_, site)| site.cookie).collect();
-        match self.link(path, &offsets, &cookies) {
+    fn attach(&self, path: &CStr, binary: &Path, places: &[Spot<'_>], attached: &mut Attached) {
+        match self.link(path, places) {
             Ok(link) => {
                 attached.attachments.push(Attachment::Link(link));
                 attached.sites += places.len();
@@ -77,12 +83,11 @@ impl Scope<'_> {
         }
     }
 
-    fn link(
-        &self,
-        path: &CStr,
-        offsets: &[libc::c_ulong],
-        cookies: &[u64],
-    ) -> std::io::Result<OwnedFd> {
+    fn link(&self, path: &CStr, places: &[Spot<'_>]) -> std::io::Result<OwnedFd> {
+        let list = |of: fn(&Spot<'_>) -> u64| places.iter().map(of).collect::<Vec<u64>>();
+        let offsets = list(|spot| spot.place.offset);
+        let cookies = list(|spot| spot.site.cookie);
+        let counters = list(|spot| spot.place.counter);
         let mut options = options();
         let multi = libbpf_sys::bpf_link_create_opts__bindgen_ty_1__bindgen_ty_3 {
             flags: if self.returns {
@@ -93,6 +98,7 @@ impl Scope<'_> {
             cnt: u32::try_from(offsets.len()).unwrap_or(u32::MAX),
             path: path.as_ptr(),
             offsets: offsets.as_ptr(),
+            ref_ctr_offsets: counters.as_ptr(),
             cookies: cookies.as_ptr(),
             pid: self.pid,
             ..Default::default()
@@ -112,9 +118,12 @@ fn is_of_a_place(error: &std::io::Error) -> bool {
     )
 }
 
-fn failure(binary: &Path, places: &[(u64, &Site)], error: std::io::Error) -> Error {
+fn failure(binary: &Path, places: &[Spot<'_>], error: std::io::Error) -> Error {
     let of = match places {
-        [(offset, site)] => format!("{} ({} at {offset:#x})", site.name, binary.display()),
+        [Spot { site, place }] => {
+            let (name, offset) = (&site.name, place.offset);
+            format!("{name} ({} at {offset:#x})", binary.display())
+        }
         _ => format!("{} places of {}", places.len(), binary.display()),
     };
     Error::with_source(format!("attach {of}"), error)

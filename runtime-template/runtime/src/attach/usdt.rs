@@ -5,18 +5,17 @@
 mod arguments;
 mod notes;
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use btc_abi::usdt::MOST_ARGUMENTS;
 use btc_abi::{Attach, Probe};
+use libbpf_rs::OpenProgramMut;
 
 use self::arguments::{Machine, Surroundings};
 use self::notes::Marker;
-use super::perf::{self, Scope};
-use super::{Attached, Attaching, Place, Provider, Site};
+use super::{Attached, Attaching, Place, Provider, Site, uprobe_multi, user};
 use crate::library::Found;
-use crate::target::{Target, c_string};
+use crate::target::Target;
 use crate::{Context, Error, elf, library, pattern, suggest};
 
 /// See [`Provider`].
@@ -77,37 +76,19 @@ impl Provider for Usdt {
         }
     }
 
+    fn prepare(
+        &self,
+        _: &Probe,
+        sites: &[Site],
+        program: &mut OpenProgramMut<'_>,
+        _: &Target,
+    ) -> Result<(), Error> {
+        uprobe_multi::prepare(sites, program);
+        Ok(())
+    }
+
     fn attach(&self, attaching: &Attaching<'_>, sites: &[Site]) -> Attached {
-        let plain = match perf::dynamic("uprobe", false) {
-            Ok(attribute) => attribute,
-            Err(error) => return Attached::nowhere(attaching.probe, error),
-        };
-        // An event of one process is of any CPU; one of all processes needs a CPU, and fires on all.
-        let scope = match attaching.target.pid {
-            Some(pid) => Scope { pid, cpu: -1 },
-            None => Scope { pid: -1, cpu: 0 },
-        };
-        Attached::each(sites, |site| {
-            let Place::Marker {
-                binary,
-                offset,
-                semaphore,
-                ..
-            } = &site.place
-            else {
-                return Ok(Vec::new());
-            };
-            let path = c_string(binary.as_os_str().as_bytes())?;
-            let mut attribute = plain;
-            attribute.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
-            attribute.__bindgen_anon_4.probe_offset = *offset;
-            attribute.config |= perf::reference_counter("uprobe", *semaphore)?;
-            let attachment = perf::attach(&mut attribute, scope, attaching.fd, site.cookie)
-                .context(|| {
-                    format!("attach {} ({} at {offset:#x})", site.name, binary.display())
-                })?;
-            Ok(vec![attachment])
-        })
+        user::attach(attaching, sites, false)
     }
 }
 
@@ -248,7 +229,7 @@ fn files(binary: &str, target: &Target) -> Result<Vec<Found>, Error> {
     match target.pid {
         Some(pid) => {
             let without = || format!("process {pid} maps no binary that matches `{binary}`");
-            of_process(binary, mapped(pid)?).ok_or_else(|| Error::new(without()))
+            of_process(binary, library::mapped(pid)?).ok_or_else(|| Error::new(without()))
         }
         None if binary.chars().all(|c| c == '*') => Err(Error::new(
             "all binaries are those of one process: choose it with -p or -c",
@@ -264,30 +245,6 @@ fn of_process(binary: &str, files: Vec<Found>) -> Option<Vec<Found>> {
     });
     let matching: Vec<_> = matching.collect();
     (!matching.is_empty()).then_some(matching)
-}
-
-/// The files whose code a process maps.
-fn mapped(pid: i32) -> Result<Vec<Found>, Error> {
-    let maps = format!("/proc/{pid}/maps");
-    let text = std::fs::read_to_string(&maps).context(|| format!("read {maps}"))?;
-    let mut files: Vec<Found> = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let executable = words
-            .nth(1)
-            .is_some_and(|permissions| permissions.contains('x'));
-        let Some(name) = line.find('/').map(|at| &line[at..]).filter(|_| executable) else {
-            continue;
-        };
-        if !files.iter().any(|file| file.name == name) {
-            let path = PathBuf::from(format!("/proc/{pid}/root{name}"));
-            let name = name.to_owned();
-            files.push(Found { path, name });
-        }
-    }
-    // A file whose name is gone is reached by its mapping, and without one not at all.
-    files.retain(|file| file.path.exists());
-    Ok(files)
 }
 
 /// Why there is no site.

@@ -1,0 +1,118 @@
+//! Parameters of attach points (`kprobe:$1`) → the texts that the executable was given, before anything is planned.
+
+use btc_abi::{Attach, Manifest, Probe, Text, UserPlace};
+
+use crate::parameters::Parameters;
+use crate::{Error, Tracer};
+
+/// The tracer with its attach points filled in; the same one where they have no parameters.
+pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'static Tracer, Error> {
+    if !tracer.manifest.probes.iter().any(|probe| probe.parameters) {
+        return Ok(tracer);
+    }
+    let probes = tracer.manifest.probes.iter().map(|probe| {
+        let mut probe = probe.clone();
+        if probe.parameters {
+            fill(&mut probe, parameters)?;
+        }
+        Ok(probe)
+    });
+    let manifest = Manifest {
+        probes: probes.collect::<Result<Vec<_>, Error>>()?.into(),
+        ..tracer.manifest.clone()
+    };
+    // One of each for the process's whole life, as the originals are.
+    Ok(Box::leak(Box::new(Tracer {
+        manifest: Box::leak(Box::new(manifest)),
+        providers: tracer.providers,
+        symbolizer: tracer.symbolizer,
+    })))
+}
+
+fn fill(probe: &mut Probe, parameters: &Parameters) -> Result<(), Error> {
+    let place = probe.place.clone();
+    for text in std::iter::once(&mut probe.name).chain(texts(&mut probe.attach)) {
+        *text = with_parameters(text, parameters)
+            .map_err(|missing| {
+                Error::usage(format!("{place}: the probe needs parameter {missing}"))
+            })?
+            .into();
+    }
+    Ok(())
+}
+
+/// The parts that a script may give as parameters.
+fn texts(attach: &mut Attach) -> Vec<&mut Text> {
+    match attach {
+        Attach::Kprobe {
+            module, function, ..
+        }
+        | Attach::Kretprobe { module, function } => module.iter_mut().chain([function]).collect(),
+        Attach::Tracepoint { category, event } => vec![category, event],
+        Attach::RawTracepoint { event, .. } => vec![event],
+        Attach::Uprobe { binary, place, .. } | Attach::Uretprobe { binary, place } => {
+            let inside = match place {
+                UserPlace::Function { symbol, .. } => Some(symbol),
+                UserPlace::Cpp { name } => Some(name),
+                UserPlace::Line { file, .. } => Some(file),
+                UserPlace::Address { .. } => None,
+            };
+            [binary].into_iter().chain(inside).collect()
+        }
+        Attach::Usdt {
+            binary,
+            namespace,
+            name,
+            ..
+        } => [binary, name].into_iter().chain(namespace).collect(),
+        _ => vec![],
+    }
+}
+
+/// `$1` becomes the parameter, `$$` a dollar. `Err`: the number of a parameter that was not given.
+fn with_parameters(text: &str, parameters: &Parameters) -> Result<String, u32> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        filled.push_str(before);
+        let digits = (after.find(|c: char| !c.is_ascii_digit())).unwrap_or(after.len());
+        let Ok(number) = after[..digits].parse() else {
+            filled.push('$');
+            rest = after.strip_prefix('$').unwrap_or(after);
+            continue;
+        };
+        match parameters.positional_text(number) {
+            "" => return Err(number),
+            given => filled.push_str(given),
+        }
+        rest = &after[digits..];
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::manifest;
+    use btc_abi::{Parameter, ParameterType};
+
+    #[test]
+    fn texts_are_filled() {
+        let mut manifest = manifest();
+        let parameter = |name: &'static str| Parameter {
+            name: name.into(),
+            ty: ParameterType::String { default: None },
+            description: "".into(),
+        };
+        manifest.positional = vec![parameter("1"), parameter("2")].into();
+        let mut parameters = Parameters::new(&manifest);
+        let given = vec!["vfs_read".into(), "x".into()];
+        parameters.set_positional(&manifest, given).unwrap();
+        let filled = |text| with_parameters(text, &parameters);
+        assert_eq!(filled("kprobe:$1").unwrap(), "kprobe:vfs_read");
+        assert_eq!(filled("a_$2_$$1$1").unwrap(), "a_x_$1vfs_read");
+        assert_eq!(filled("plain").unwrap(), "plain");
+        assert_eq!(filled("$3"), Err(3));
+    }
+}
