@@ -220,6 +220,9 @@ fn what_the_runtime_makes_up_for_is_a_fallback() {
     );
     assert_eq!(report.verdict(), Verdict::Fallback);
     assert_eq!(report.reasons.len(), 2, "{:#?}", report.reasons);
+    let open = "kprobe:$1, fentry:do_thing { @ = count(); }";
+    let report = judged(open, &[]);
+    assert_eq!(report.verdict(), Verdict::Runs, "{:#?}", report.reasons);
     let report = judged("uretprobe:/bin/sh:main { print(func); }", &[multi]);
     assert_eq!(report.verdict(), Verdict::Fails, "{:#?}", report.reasons);
     let lenient =
