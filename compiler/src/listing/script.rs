@@ -63,7 +63,8 @@ impl Listing<'_> {
         let Some(last) = parts.last_mut() else {
             return Ok(Found::Listed);
         };
-        if last.starts_with(|c: char| c.is_ascii_digit()) {
+        let parameter = point.parts.iter().any(|part| part.text.contains('$'));
+        if parameter || last.starts_with(|c: char| c.is_ascii_digit()) {
             self.entry(&spelled(point), Vec::new)?;
             return Ok(Found::Listed);
         }

@@ -121,8 +121,7 @@ fn events_that_are_the_same_everywhere() {
 #[test]
 fn a_script_lists_what_it_finds() {
     let machine = machine("script");
-    let text =
-        "begin { } kprobe:vfs_*, kprobe:nope, t:sched:sched_switch, uprobe:/none:f { } 1s { }";
+    let text = "begin { } kprobe:vfs_*, kprobe:nope, t:sched:sched_switch, uprobe:/none:f, kprobe:$1 { } 1s { }";
     let mut sources = crate::source::SourceMap::default();
     let file = sources.add(crate::source::Source::new("x.bt", text.to_owned()));
     let (program, _) = crate::parse(&sources, file);
@@ -133,7 +132,7 @@ fn a_script_lists_what_it_finds() {
         .unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "kprobe:vfs_read\nkprobe:vfs_write\ntracepoint:sched:sched_switch\ninterval:1s\n"
+        "kprobe:vfs_read\nkprobe:vfs_write\ntracepoint:sched:sched_switch\nkprobe:$1\ninterval:1s\n"
     );
     let names: Vec<_> = missing.iter().map(|m| m.probe.as_str()).collect();
     assert_eq!(names, ["kprobe:nope", "uprobe:/none:f"]);

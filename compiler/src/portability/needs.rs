@@ -12,12 +12,12 @@ use super::{Reason, Script, Verdict, probes};
 use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::host::reference;
+use crate::layout::GET_FUNC_IP;
 use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
 const LONGEST_OLD_KEY: u32 = 512;
-/// Numbers of helpers in linux/bpf.h.
-const GET_FUNC_IP: u32 = 173;
+/// bpf_get_attach_cookie of linux/bpf.h.
 const GET_ATTACH_COOKIE: u32 = 174;
 
 pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
@@ -49,7 +49,7 @@ fn is_answered(helper: u32, probe: Option<&Probe>) -> bool {
             Attach::Kretprobe { .. } | Attach::Fentry { .. } | Attach::Fexit { .. }
         )
     });
-    helper == GET_ATTACH_COOKIE || (helper == crate::layout::GET_FUNC_IP && knows_function)
+    helper == GET_ATTACH_COOKIE || (helper == GET_FUNC_IP && knows_function)
 }
 
 struct Judge<'a> {

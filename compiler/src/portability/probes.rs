@@ -14,6 +14,11 @@ fn fails(what: impl Into<String>) -> Vec<Finding> {
     vec![(Verdict::Fails, what.into())]
 }
 
+/// Whether a part of a probe is only known when the executable is called (`kprobe:$1`).
+fn is_open(part: &str) -> bool {
+    part.contains('$')
+}
+
 /// What keeps a probe from being attached, or makes it another kind of attachment.
 pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
     match &probe.attach {
@@ -41,7 +46,7 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
             found
         }
         Attach::Tracepoint { category, event } => tracepoint(kernel, probe, category, event),
-        Attach::RawTracepoint { event, .. } => match kernel.has_event(event) {
+        Attach::RawTracepoint { event, .. } => match is_open(event) || kernel.has_event(event) {
             true => vec![],
             false => fails(format!("no raw tracepoint `{event}`")),
         },
@@ -49,10 +54,12 @@ pub fn findings(probe: &Probe, kernel: &Kernel) -> Vec<Finding> {
             true => vec![],
             false => fails("this kernel has no hardware breakpoints (CONFIG_HAVE_HW_BREAKPOINT)"),
         },
-        Attach::Iter { name, .. } => match kernel.has_function(&format!("bpf_iter_{name}")) {
-            true => vec![],
-            false => fails(format!("no iterator `{name}`")),
-        },
+        Attach::Iter { name, .. } => {
+            match is_open(name) || kernel.has_function(&format!("bpf_iter_{name}")) {
+                true => vec![],
+                false => fails(format!("no iterator `{name}`")),
+            }
+        }
         Attach::Uprobe { .. } | Attach::Uretprobe { .. } => {
             uprobe(kernel, pattern::is_pattern(&probe.name))
         }
@@ -100,18 +107,18 @@ fn uprobe(kernel: &Kernel, several: bool) -> Vec<Finding> {
 
 /// A function, or a pattern of functions. A module's are not in the kernel's own BTF.
 fn traced(kernel: &Kernel, module: Option<&str>, function: &str) -> Vec<Finding> {
-    if module.is_some_and(|module| module != "vmlinux") {
+    if is_open(function) || module.is_some_and(|module| module != "vmlinux") {
         return vec![];
     }
     if pattern::is_pattern(function) {
         return match kernel.count(function) {
-            0 => fails(format!("no function matches `{function}`")),
+            0 => fails(format!("no function in its BTF matches `{function}`")),
             _ => vec![],
         };
     }
     match kernel.has_function(function) {
         true => vec![],
-        false => fails(format!("no function `{function}`")),
+        false => fails(format!("no function `{function}` in its BTF")),
     }
 }
 
@@ -143,6 +150,9 @@ fn parameters(kernel: &Kernel, probe: &Probe, function: &str) -> Vec<Finding> {
 
 fn tracepoint(kernel: &Kernel, probe: &Probe, category: &str, event: &str) -> Vec<Finding> {
     let missing = || fails(format!("no tracepoint `{category}:{event}`"));
+    if is_open(category) || is_open(event) {
+        return vec![];
+    }
     if category == "syscalls" {
         let call = ["sys_enter_", "sys_exit_"]
             .iter()
