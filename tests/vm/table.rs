@@ -54,7 +54,7 @@ pub fn markdown(runs: &[Run<'_>], verdicts: &BTreeMap<String, Verdict>) -> Strin
     }
     text.push('\n');
     for kind in &kinds {
-        for (why, kernels) in reasons(kind, runs) {
+        for (why, kernels) in reasons(kind, runs, verdicts) {
             let _ = writeln!(text, "- {kind} on {}: {why}", kernels.join(", "));
         }
     }
@@ -85,15 +85,20 @@ fn cell(
     cell
 }
 
-/// What the refusing cases of a kind are about, and where they run.
-fn reasons<'a>(wanted: &str, runs: &'a [Run<'_>]) -> BTreeMap<&'a str, Vec<String>> {
+/// What the cases are about that say why a kind can't be had, and the kernels.
+fn reasons<'a>(
+    wanted: &str,
+    runs: &'a [Run<'_>],
+    verdicts: &BTreeMap<String, Verdict>,
+) -> BTreeMap<&'a str, Vec<String>> {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for run in runs {
-        if kind(run) == Some(wanted) && run.case.is_refusal() {
-            reasons
-                .entry(&run.case.about)
-                .or_default()
-                .push(run.kernel.name());
+    let refusing = runs
+        .iter()
+        .filter(|run| kind(run) == Some(wanted) && run.case.is_refusal());
+    for run in refusing {
+        if cell(wanted, run.kernel, runs, verdicts) == Cell::Refuses {
+            let kernels = reasons.entry(&run.case.about).or_default();
+            kernels.push(run.kernel.name());
         }
     }
     reasons
