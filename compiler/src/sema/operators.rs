@@ -1,5 +1,7 @@
 //! Operators: arithmetic in 64 bits, comparisons, pointers, short circuits, choices.
 
+use btc_abi as abi;
+
 use super::convert;
 use super::lowering::Lowering;
 use crate::diagnostic::{Code, Diagnostic};
@@ -52,6 +54,17 @@ impl Lowering<'_> {
         match (&left.ty, &right.ty) {
             (Type::String { .. }, Type::String { .. }) if equality => {
                 Some(equal(left, right, op, span))
+            }
+            (Type::ProbeName, Type::ProbeName) if equality => {
+                Some(self.equal_numbers(left, right, op, span))
+            }
+            (Type::ProbeName, Type::String { .. }) if equality => {
+                let name = self.probe_number(&right)?;
+                Some(self.equal_numbers(left, name, op, span))
+            }
+            (Type::String { .. }, Type::ProbeName) if equality => {
+                let name = self.probe_number(&left)?;
+                Some(self.equal_numbers(name, right, op, span))
             }
             (
                 Type::Buffer { .. } | Type::Array { .. } | Type::Tuple(_) | Type::Record(_),
@@ -106,6 +119,26 @@ impl Lowering<'_> {
                 Some(self.binary(typed, left, right, Type::Int(ty), span))
             }
         }
+    }
+
+    fn equal_numbers(&self, left: Expr, right: Expr, op: ast::BinaryOp, span: Span) -> Expr {
+        self.binary(typed_op(op), left, right, Type::Int(IntType::U64), span)
+    }
+
+    /// The number that the target gives the probe of a name.
+    fn probe_number(&mut self, name: &Expr) -> Option<Expr> {
+        let text = match &name.kind {
+            ExprKind::String(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        let Some(text) = text else {
+            let message = "the name of a pattern's probe can only be compared with a literal";
+            return self.error(Code::InvalidOperand, name.span, message);
+        };
+        let number = abi::TargetValue::ProbeNumber {
+            name: text.to_owned().into(),
+        };
+        Some(self.slot(number, Type::Int(IntType::U64), name.span))
     }
 
     /// Unsigned when either operand is an unsigned integer of 64 bits, or both are unsigned; shifts go by the left.

@@ -260,8 +260,10 @@ fn same_names(bodies: &[Body], diagnostics: &mut Diagnostics) {
 /// probes of such a script have numbers.
 fn number_probes(bodies: &mut [Body]) {
     if bodies.iter().any(|body| body.context.wildcard) {
+        let mut numbers: HashMap<String, u32> = HashMap::new();
         for (number, body) in (0..).zip(bodies) {
-            body.context.number = Some(number);
+            let name = body.context.name.clone();
+            body.context.number = Some(*numbers.entry(name).or_insert(number));
         }
     }
 }

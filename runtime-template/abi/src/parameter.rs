@@ -48,6 +48,9 @@ describe! {
         CgroupId { path: Text, },
         /// 1 where the target's kernel knows the BPF helper of that number.
         HasHelper { number: u32, },
+        /// The number of a probe's name among those of the run (see [`crate::Value::ProbeName`]); all ones where no
+        /// probe has that name.
+        ProbeNumber { name: Text, },
     }
 }
 

@@ -76,9 +76,9 @@ pub fn make(
             .collect(),
         elements: Vec::new(),
     };
-    let mut numbers = Numbers::new();
+    let mut numbers = Numbers::of(&plan.names);
     let mut count = 0;
-    for (index, probe) in tracer.manifest.probes.iter().enumerate() {
+    for probe in tracer.manifest.probes.iter() {
         let provider = provider(tracer, probe)?;
         if !mode.wants(probe) {
             plan.probes.push(Planned::unwanted(probe, provider));
@@ -105,7 +105,7 @@ pub fn make(
             missing(config, warnings, error)?;
         }
         for site in &mut sites {
-            site.cookie = numbers.cookie(&mut plan, index, probe, provider, site);
+            site.cookie = numbers.cookie(&mut plan, provider, site);
         }
         count += sites.len();
         plan.probes.push(Planned {
@@ -131,26 +131,21 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new() -> Self {
+    /// Numbers of the manifest's own names: of those that are alike, the first.
+    fn of(names: &[String]) -> Self {
+        let mut known = HashMap::new();
+        for (number, name) in (0..).zip(names) {
+            known.entry(name.clone()).or_insert(number);
+        }
         Numbers {
-            names: HashMap::new(),
+            names: known,
             elements: HashMap::new(),
         }
     }
 
     /// A site's cookie: the number of its name, or of its element.
-    fn cookie(
-        &mut self,
-        plan: &mut Plan,
-        probe_index: usize,
-        probe: &Probe,
-        provider: &dyn Provider,
-        site: &Site,
-    ) -> u64 {
-        // The name is a constant of the program unless a pattern was matched.
-        let constant = site.name == probe.name;
+    fn cookie(&mut self, plan: &mut Plan, provider: &dyn Provider, site: &Site) -> u64 {
         let name = match self.names.get(&site.name) {
-            _ if constant => probe_index as u32,
             Some(known) => *known,
             None => {
                 let number = plan.names.len() as u32;

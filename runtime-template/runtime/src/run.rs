@@ -63,6 +63,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     phase::raise_file_limit(plan.sites());
     load::capture_log(options.verbose);
     let facts = Facts {
+        probe_names: &plan.names,
         parameters: &options.parameters,
         child: child_pid,
         pid_filter: options.pid,

@@ -17,6 +17,8 @@ pub const SECTION: &str = ".rodata.btc";
 /// What a run knows beside its parameters.
 pub struct Facts<'a> {
     pub parameters: &'a Parameters,
+    /// Of the plan.
+    pub probe_names: &'a [String],
     pub child: Option<i32>,
     pub pid_filter: Option<i32>,
     /// CLOCK_BOOTTIME in nanoseconds.
@@ -105,6 +107,9 @@ fn number(
             })?
         }
         TargetValue::CgroupId { path } => cgroup_id(path)?,
+        TargetValue::ProbeNumber { name } => (facts.probe_names.iter())
+            .position(|known| **known == **name)
+            .map_or(u64::MAX, |number| number as u64),
         TargetValue::HasHelper { number } => {
             // The type of the programs that ask: tracepoints have no function.
             u64::from(target::has_helper(ProgramType::Kprobe, *number))
@@ -232,6 +237,7 @@ mod tests {
             .set_positional(&manifest, vec!["0x20".into()])
             .unwrap();
         let facts = Facts {
+            probe_names: &[],
             parameters: &parameters,
             child: None,
             pid_filter: None,
@@ -249,6 +255,7 @@ mod tests {
             .set_positional(&manifest, vec!["longtext".into()])
             .unwrap();
         let facts = Facts {
+            probe_names: &[],
             parameters: &parameters,
             child: None,
             pid_filter: None,
