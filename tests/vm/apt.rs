@@ -35,9 +35,10 @@ pub enum Archive {
     Security,
 }
 
-/// An apt with lists of its own.
+/// An apt with lists of its own; nobody else uses them until it is dropped.
 pub struct Apt {
     configuration: PathBuf,
+    _lock: fs::File,
 }
 
 impl Apt {
@@ -49,11 +50,16 @@ impl Apt {
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(directory.join(part))?;
         }
+        let lock = fs::File::create(directory.join("lock"))?;
+        lock.lock()?;
         let configuration = directory.join("apt.conf");
         fs::write(directory.join("status"), "")?;
         fs::write(directory.join("sources.list"), sources(suites)?)?;
         fs::write(&configuration, configured(directory))?;
-        let apt = Apt { configuration };
+        let apt = Apt {
+            configuration,
+            _lock: lock,
+        };
         let fetched = directory.join("fetched");
         let age = fs::metadata(&fetched).and_then(|m| m.modified());
         let fresh = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < FRESH));

@@ -101,6 +101,10 @@ pub fn fetch(series: Series) -> Result<Kernel> {
         return Ok(kernel);
     }
     let apt = Apt::open(&kernels.join("apt"), apt::KERNELS)?;
+    // Another thread or process may have fetched it meanwhile.
+    if let Ok(kernel) = locate(series, &cache) {
+        return Ok(kernel);
+    }
     let packages = newest(&apt, series)?;
     let part = kernels.join(format!("{}.{}.part", series.name(), std::process::id()));
     apt.unpack(&packages, &part)?;
