@@ -218,6 +218,28 @@ fn every_stage_can_be_shown() {
 }
 
 #[test]
+fn a_project_is_built_by_plain_cargo() {
+    let within = directory("project");
+    is_good(&run(
+        &["-e", PROGRAM, "--emit", "project", "-o", "project"],
+        &within,
+    ));
+    let project = within.join("project");
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--quiet"])
+        .env_remove("CARGO_TARGET_DIR")
+        .current_dir(&project)
+        .output()
+        .unwrap();
+    is_good(&built);
+    let targets = std::fs::read_dir(project.join("target")).unwrap();
+    let made = targets
+        .map(|target| target.unwrap().path().join("release/tool"))
+        .find(|tool| tool.exists());
+    assert!(made.is_some_and(|tool| tool.metadata().unwrap().len() > 1_000_000));
+}
+
+#[test]
 fn wrong_usage_is_status_2() {
     for words in [
         &["run"][..],

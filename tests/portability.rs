@@ -305,6 +305,9 @@ scripts/a.bt
 /// Cases of kprobes on functions that BTF leaves out, for they have several prototypes: the report can't know of them.
 const NOT_IN_BTF: &[&str] = &["guest/kprobe-duplicate"];
 
+/// Cases whose scripts are compiled with the types of a binary, which this machine has for itself alone.
+const OF_A_BINARY: &[&str] = &["probe/uprobe/args"];
+
 /// What runs in the matrix is said to run: the cases with the kernels that they pass on, against these kernels' BTF.
 #[test]
 fn the_cases_of_the_matrix_run_by_the_report() {
@@ -329,6 +332,9 @@ fn the_cases_of_the_matrix_run_by_the_report() {
             continue;
         }
         for arch in [Arch::X86_64, Arch::Arm64] {
+            if arch == Arch::Arm64 && OF_A_BINARY.contains(&case.name.as_str()) {
+                continue;
+            }
             let chosen = kernels.iter().filter(|(series, kernel)| {
                 kernel.arch() == Some(arch) && case.kernels.contains(series)
             });

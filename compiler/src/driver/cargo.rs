@@ -67,10 +67,9 @@ fn compile(workspace: &Workspace, target: Arch, progress: &mut Progress) -> Resu
 /// A build host that lacks something.
 pub fn configuration(workspace: &Workspace, target: Arch) -> Result<File> {
     let linking = requirements::check(target)?;
-    let mut config = cargo_config(target, &linking, &cargo_home()?, &workspace.cache);
-    if !target.is_this_machine() {
-        config = format!("[build]\ntarget = \"{target}\"\n\n{config}");
-    }
+    let config = cargo_config(target, &linking, &cargo_home()?, &workspace.cache);
+    // Named for this machine too: else build scripts would be linked as executables are.
+    let config = format!("[build]\ntarget = \"{target}\"\n\n{config}");
     Ok(File::new(".cargo/config.toml", config))
 }
 
