@@ -26,6 +26,10 @@ const TOOLS: &[(&str, &str)] = &[
         "tracepoint:syscalls:sys_enter_openat { @n = count(); }",
     ),
     (
+        "ignored",
+        "config = { missing_probes = \"ignore\"; } tracepoint:syscalls:sys_enter_openat { @n = count(); }",
+    ),
+    (
         "calls",
         "tracepoint:syscalls:sys_enter_* { @[probe] = count(); }",
     ),
@@ -290,6 +294,13 @@ const ENDINGS: &[Ending] = &[
         1,
         "^$",
         "^hello: tracing needs root or CAP_BPF and CAP_PERFMON, which this process lacks\n$",
+    ),
+    (
+        "nothing-listed",
+        as_nobody!("-all", "./ignored --list"),
+        1,
+        "^$",
+        "^ignored: no probe of the script can be attached on this machine: .*tracefs.*\n$",
     ),
     (
         "only-bpf",

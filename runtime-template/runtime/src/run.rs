@@ -58,7 +58,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         return print(&plan.describe());
     }
     if plan.sites() == 0 {
-        return Err(plan::nothing_to_attach(manifest));
+        return Err(why_nothing(tracer, &options, config, &target));
     }
     phase::raise_file_limit(plan.sites());
     load::capture_log(options.verbose);
@@ -106,6 +106,16 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     })
 }
 
+/// Every probe is missing, and `missing_probes` may have had that ignored: why the first of them is.
+fn why_nothing(tracer: &Tracer, options: &Options, mut config: Config, target: &Target) -> Error {
+    config.missing_probes = MissingProbes::Error;
+    let nothing = plan::nothing_to_attach(tracer.manifest);
+    match plan::make(tracer, &config, target, options.mode, false) {
+        Err(first) => Error::with_source(nothing.to_string(), first),
+        Ok(_) => nothing,
+    }
+}
+
 /// The names of what would be attached; what is missing is said, and is a failure as it would be for a run.
 fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCode, Error> {
     let strict = config.missing_probes == MissingProbes::Error;
@@ -120,6 +130,9 @@ fn list(tracer: &Tracer, options: &Options, mut config: Config) -> Result<ExitCo
         options.mode,
         strict || !options.no_warnings,
     )?;
+    if plan.sites() == 0 {
+        return Err(why_nothing(tracer, options, config, &target));
+    }
     print(&plan.list(options.verbose))?;
     Ok(match strict && plan.is_incomplete() {
         true => ExitCode::FAILURE,
