@@ -60,6 +60,8 @@ pub struct Case {
     pub place: Place,
     /// The kernels of the matrix that it runs on, where it runs in guests.
     pub kernels: Vec<Series>,
+    /// CPUs of the guest.
+    pub cpus: u32,
     pub timeout_seconds: u64,
     pub expectations: Vec<Expectation>,
 }
@@ -89,6 +91,7 @@ impl Case {
             under: vec![],
             place: Place::Host,
             kernels: vec![],
+            cpus: 1,
             timeout_seconds: 20,
             expectations: vec![],
         };
@@ -155,6 +158,7 @@ impl Case {
                 }
             }
             "kernels" => self.kernels = kernels(value)?,
+            "cpus" => self.cpus = value.parse()?,
             "timeout" => self.timeout_seconds = value.parse()?,
             "exact" => match self.expectations.last_mut() {
                 Some(Expectation::Exact(lines)) => lines.push(value.into()),

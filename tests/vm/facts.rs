@@ -51,7 +51,7 @@ pub fn facts(series: Series) -> Result<Facts> {
         ),
         job("uname -r"),
     ];
-    let answers = guest::run(&kernel, &[], &jobs)?;
+    let answers = guest::run(&kernel, 1, &[], &jobs)?;
     let [btf, formats, name] = answers.as_slice() else {
         bail!("a guest answered {} of 3 questions", answers.len());
     };

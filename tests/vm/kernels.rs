@@ -61,16 +61,6 @@ impl Series {
         }
     }
 
-    /// How many CPUs its guest has: on one kernel more than one, for cases of CPUs that come and go.
-    #[must_use]
-    pub fn cpus(self) -> u32 {
-        if self == series(Arch::Amd64, 6, 12) {
-            2
-        } else {
-            1
-        }
-    }
-
     /// The kernel of the matrix that has this name.
     ///
     /// # Errors

@@ -1,14 +1,14 @@
 //! Cases × kernels → verdicts. Every script is compiled once; a kernel boots once and runs its batch; as many kernels
 //! run side by side as the host has cores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use anyhow::Result;
 
 use super::cross::Cross;
 use super::guest::{self, BIN, Job};
-use super::kernels::{self, Arch, MATRIX, Series};
+use super::kernels::{self, Arch, Series};
 use crate::case::{Case, Place};
 use crate::check::check;
 use crate::compile::{self, LOAD};
@@ -25,6 +25,10 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    fn boot(&self) -> Boot {
+        (self.kernel, self.case.cpus)
+    }
+
     /// `5.10/guest/kprobe-count`
     #[must_use]
     pub fn title(&self) -> String {
@@ -52,19 +56,16 @@ pub fn runs(cases: &[Case], only: Option<Series>) -> Vec<Run<'_>> {
 pub fn verdicts(runs: &[Run<'_>]) -> BTreeMap<String, Verdict> {
     let executables = Mutex::new(BTreeMap::new());
     let verdicts = Mutex::new(BTreeMap::new());
-    let waiting: Mutex<Vec<Series>> = Mutex::new(
-        (MATRIX.into_iter())
-            .filter(|kernel| runs.iter().any(|run| run.kernel == *kernel))
-            .collect(),
-    );
+    let boots: BTreeSet<Boot> = runs.iter().map(Run::boot).collect();
+    let waiting: Mutex<Vec<Boot>> = Mutex::new(boots.into_iter().collect());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                while let Some(kernel) = next(&waiting) {
-                    let batch = runs.iter().filter(|run| run.kernel == kernel);
+                while let Some(boot) = next(&waiting) {
+                    let batch = runs.iter().filter(|run| run.boot() == boot);
                     let batch: Vec<Run<'_>> = batch.copied().collect();
-                    let judged = run_batch(kernel, &batch, &executables);
+                    let judged = run_batch(boot, &batch, &executables);
                     if let Ok(mut verdicts) = verdicts.lock() {
                         verdicts.extend(judged);
                     }
@@ -75,16 +76,19 @@ pub fn verdicts(runs: &[Run<'_>]) -> BTreeMap<String, Verdict> {
     verdicts.into_inner().unwrap_or_default()
 }
 
-fn next(waiting: &Mutex<Vec<Series>>) -> Option<Series> {
+fn next(waiting: &Mutex<Vec<Boot>>) -> Option<Boot> {
     waiting.lock().ok()?.pop()
 }
 
 /// Bytes of an executable, or why there is none; by the case's name and the architecture.
 type Executables = Mutex<BTreeMap<(String, Arch), Result<Vec<u8>, String>>>;
 
+/// A kernel, and how many CPUs its guest has.
+type Boot = (Series, u32);
+
 /// Boots one kernel for all of its cases.
 fn run_batch(
-    kernel: Series,
+    (kernel, cpus): Boot,
     batch: &[Run<'_>],
     executables: &Executables,
 ) -> Vec<(String, Verdict)> {
@@ -103,7 +107,8 @@ fn run_batch(
     if ready.is_empty() {
         return judged;
     }
-    let outcomes = kernels::fetch(kernel).and_then(|kernel| guest::run(&kernel, &files, &jobs));
+    let outcomes =
+        kernels::fetch(kernel).and_then(|kernel| guest::run(&kernel, cpus, &files, &jobs));
     for (index, run) in ready.iter().enumerate() {
         let verdict = match &outcomes {
             Ok(outcomes) => check(run.case, &outcomes[index]),
