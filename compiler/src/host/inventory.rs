@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::btf::{Btf, Kind};
-use super::elf::{self, Marker};
+use btc_runtime::attach::usdt::notes::Marker;
+
+use super::elf;
 use super::live::LiveHost;
 use super::{libraries, matches, tracefs};
 

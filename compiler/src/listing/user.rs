@@ -96,11 +96,11 @@ pub fn markers(query: &Query, listing: &mut Listing) -> Result {
     let host = listing.host;
     for path in host.binaries(binary)? {
         for found in host.markers(&path)? {
-            if !matches(provider, &found.provider) || !matches(name, &found.name) {
+            if !matches(provider, &found.namespace) || !matches(name, &found.name) {
                 continue;
             }
             let path = path.display();
-            let shown = format!("usdt:{path}:{}:{}", found.provider, found.name);
+            let shown = format!("usdt:{path}:{}:{}", found.namespace, found.name);
             listing.entry(&shown, || {
                 let places = found.arguments.split_whitespace().enumerate();
                 places

@@ -5,6 +5,7 @@ mod inflated;
 mod kind;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -143,6 +144,23 @@ impl Binary {
         found.dedup_by_key(|function| function.address);
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
+    }
+
+    /// Every name that a function has, sorted: those that [`Binary::functions`] takes for another one's too.
+    ///
+    /// # Errors
+    /// Symbol tables that can't be read.
+    pub fn function_names(&self) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        self.symbols(|symbol| {
+            if symbol.function
+                && !symbol.name.is_empty()
+                && let Ok(name) = std::str::from_utf8(symbol.name)
+            {
+                names.insert(name.to_owned());
+            }
+        })?;
+        Ok(names)
     }
 
     /// The function that an address is in.

@@ -3,7 +3,7 @@
 //! in every process that the probe is of, and down again.
 
 mod arguments;
-mod notes;
+pub mod notes;
 
 use std::path::Path;
 
