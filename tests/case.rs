@@ -44,6 +44,8 @@ pub struct Case {
     pub name: String,
     /// What it is for.
     pub about: String,
+    /// The rows of the language that it shows at work.
+    pub covers: Vec<String>,
     /// The script; relative names are relative to the checkout.
     pub script: PathBuf,
     /// Further words for btc.
@@ -82,6 +84,7 @@ impl Case {
                 .display()
                 .to_string(),
             about: String::new(),
+            covers: vec![],
             script: path.to_path_buf(),
             flags: vec![],
             args: vec![],
@@ -139,6 +142,9 @@ impl Case {
     fn directive(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "about" => self.about = value.into(),
+            "covers" => self
+                .covers
+                .extend(value.split(',').map(|row| row.trim().to_owned())),
             "script" => self.script = crate::root().join(value),
             "btc" => self.flags.extend(words(value)?),
             "args" => self.args.extend(words(value)?),
