@@ -57,5 +57,7 @@ codes! {
     Macro = "macro",
     UnusedResult = "unused-result",
     SignMismatch = "sign-mismatch",
+    /// A constant that its type can't hold; text that can't be equal to a string that short.
+    Truncation = "truncation",
     UnreachableCode = "unreachable-code",
 }
