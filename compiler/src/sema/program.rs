@@ -89,11 +89,12 @@ fn items<'p>(
     diagnostics: &mut Diagnostics,
 ) -> HashMap<String, &'p ast::Macro> {
     let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
+    for foreign in &program.foreign {
+        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
+        diagnostics.push(what);
+    }
     for item in &program.items {
         match item {
-            ast::Item::Import { span, .. } => {
-                diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
-            }
             ast::Item::Subprogram(subprogram) => {
                 let span = subprogram.name.span;
                 diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
@@ -121,7 +122,11 @@ fn items<'p>(
                     macros.insert(found.name.text.clone(), found);
                 }
             }
-            ast::Item::Config(_) | ast::Item::MapDeclaration(_) | ast::Item::Probe(_) => {}
+            // What is imported is in the tree already.
+            ast::Item::Import(_)
+            | ast::Item::Config(_)
+            | ast::Item::MapDeclaration(_)
+            | ast::Item::Probe(_) => {}
         }
     }
     macros
