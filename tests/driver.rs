@@ -331,3 +331,42 @@ fn listing_ends_silently_and_says_what_is_not_there() {
     );
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn explains_its_codes() {
+    let within = directory("explain");
+    let entry = run(&["explain", "unset-variable"], &within);
+    is_good(&entry);
+    let text = String::from_utf8(entry.stdout).unwrap();
+    assert!(text.starts_with("## `unset-variable`"), "{text}");
+    assert!(text.contains("let $x = 0;"), "{text}");
+    let list = String::from_utf8(run(&["explain"], &within).stdout).unwrap();
+    let codes = btc::diagnostic::Code::ALL;
+    assert_eq!(list.lines().count(), codes.len());
+    for (line, code) in list.lines().zip(codes) {
+        assert!(line.starts_with(code.as_str()), "{line}");
+    }
+    let (code, said) = status(&["explain", "unset-variables"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("did you mean `unset-variable`?"), "{said}");
+}
+
+#[test]
+fn warnings_can_be_kept_back_and_errors_can_t() {
+    let program = "begin { pid; exit(); }";
+    let (code, said) = status(&["check", "-e", program]);
+    assert!(
+        code == 0 && said.contains("warning[unused-result]"),
+        "{said}"
+    );
+    assert_eq!(
+        status(&["check", "--no-warnings", "-e", program]),
+        (0, String::new())
+    );
+    let (code, said) = status(&["check", "--no-warnings", "-e", "begin { pid; print($x); }"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("error[unset-variable]") && !said.contains("warning"),
+        "{said}"
+    );
+}

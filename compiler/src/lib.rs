@@ -90,6 +90,9 @@ pub fn compile_tree(
             None => None,
         }
     };
+    if language.no_warnings {
+        diagnostics.keep_errors();
+    }
     Ok(Outcome {
         sources,
         diagnostics,

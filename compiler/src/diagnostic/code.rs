@@ -59,5 +59,7 @@ codes! {
     Import = "import",
     UnusedResult = "unused-result",
     SignMismatch = "sign-mismatch",
+    /// A constant that its type can't hold; text that can't be equal to a string that short.
+    Truncation = "truncation",
     UnreachableCode = "unreachable-code",
 }

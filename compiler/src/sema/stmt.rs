@@ -176,22 +176,7 @@ impl Lowering<'_> {
             _ => self.expr(expr),
         };
         let Some(value) = value else { return };
-        // A call, a block or a choice may be there for what it does.
-        let acts = matches!(
-            &expr.kind,
-            ast::ExprKind::Call { .. }
-                | ast::ExprKind::Step { .. }
-                | ast::ExprKind::Block(_)
-                | ast::ExprKind::If { .. }
-                | ast::ExprKind::Ternary { .. }
-        ) || matches!(&value.kind, ExprKind::Logical { .. })
-            || matches!(&expr.kind, ast::ExprKind::Identifier(name) if self.macros.has(name));
-        if !acts && value.ty != Type::Void {
-            self.report(
-                Diagnostic::warning(Code::UnusedResult, expr.span, "this value is not used")
-                    .with_help(format!("_ = {}", self.sources.text(expr.span))),
-            );
-        }
+        self.warn_unused(expr, &value);
         self.evaluate(value);
     }
 
