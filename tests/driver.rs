@@ -200,6 +200,35 @@ fn run_compiles_once_and_hands_parameters_on() {
 }
 
 #[test]
+fn a_change_of_an_imported_or_included_file_is_seen() {
+    let here = directory("imports");
+    let write = |name: &str, text: &str| fs::write(here.join(name), text).unwrap();
+    let ran = || {
+        let output = run(&["run", "tool.bt"], &here);
+        is_good(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let script = "#include \"size.h\"\nimport \"lib.bt\"\nbegin { printf(\"%d %d\\n\", answer(), SIZE); exit(); }";
+    write("tool.bt", script);
+    write("lib.bt", "macro answer() { 41 }");
+    write("size.h", "#define SIZE 1");
+    assert_eq!(ran().trim_end(), "41 1");
+    write("lib.bt", "macro answer() { 42 }");
+    assert_eq!(ran().trim_end(), "42 1");
+    write("size.h", "#define SIZE 2");
+    assert_eq!(ran().trim_end(), "42 2");
+    // The whole program is shown, and where an error is in it.
+    let shown = run(&["tool.bt", "--emit", "ast"], &here);
+    is_good(&shown);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("\"answer\""));
+    write("lib.bt", "macro answer() { 42 + }");
+    let broken = run(&["check", "tool.bt"], &here);
+    let said = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(said.contains("lib.bt:1:23"), "{said}");
+    assert!(said.contains("imported here"), "{said}");
+}
+
+#[test]
 fn check_makes_nothing() {
     let within = directory("check");
     is_good(&run(&["check", "-e", PROGRAM], &within));

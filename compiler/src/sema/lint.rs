@@ -28,8 +28,8 @@ impl Lowering<'_> {
             | ast::ExprKind::Block(_)
             | ast::ExprKind::If { .. }
             | ast::ExprKind::Ternary { .. } => true,
-            ast::ExprKind::Identifier(name) if self.macros.contains_key(name) => true,
-            ast::ExprKind::Call { name, .. } => self.macros.contains_key(&name.text) || acts(value),
+            ast::ExprKind::Identifier(name) if self.macros.has(name) => true,
+            ast::ExprKind::Call { name, .. } => self.macros.has(&name.text) || acts(value),
             _ => matches!(value.kind, ExprKind::Logical { .. }),
         }
     }

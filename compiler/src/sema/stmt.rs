@@ -2,7 +2,7 @@
 
 use super::convert;
 use super::lowering::Lowering;
-use super::scope::Binding;
+use super::scope::{Binding, written};
 use crate::builtin::{self, Lower};
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::{Aggregation, Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
@@ -190,7 +190,10 @@ impl Lowering<'_> {
         let value = value.map(|v| self.expr(v));
         let ty = ty.map(|t| self.type_expr(t));
         if self.scopes.in_this_block(&name.text) {
-            let message = format!("variable `${}` is declared twice in this block", name.text);
+            let message = format!(
+                "variable `${}` is declared twice in this block",
+                written(&name.text)
+            );
             self.name_taken(name, message);
             return;
         }
@@ -357,6 +360,7 @@ impl Lowering<'_> {
         value: &Expr,
         span: Span,
     ) -> Option<Type> {
+        let name = written(name);
         let known = self.scopes.variable(ordinal).cloned();
         let constant = convert::is_nonnegative_constant(value);
         let Some((ty, variable)) = known.and_then(|v| v.ty.clone().map(|t| (t, v))) else {
@@ -712,7 +716,7 @@ impl Lowering<'_> {
         body: &ast::Block,
     ) -> (Option<crate::ir::LocalId>, Vec<Stmt>) {
         if self.scopes.find(&variable.text).is_some() {
-            let message = format!("variable `${}` is in use already", variable.text);
+            let message = format!("variable `${}` is in use already", written(&variable.text));
             self.name_taken(variable, message);
         }
         self.scopes.enter();
