@@ -27,6 +27,19 @@ const DEFAULT_ENTRIES: u32 = 4096;
 /// Bytes of the ring buffer until the runtime sets them.
 const DEFAULT_RING: u32 = 256 * 1024;
 
+/// What only code generation knows that it has to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Reads that fail in a statement.
+    FailedRead {
+        span: Span,
+    },
+    CutLoop {
+        span: Span,
+        rounds: u32,
+    },
+}
+
 /// All that the programs of an object share.
 pub struct Unit<'a, 'ctx> {
     pub context: &'ctx Context,
@@ -46,8 +59,8 @@ pub struct Unit<'a, 'ctx> {
     pub i64: IntType<'ctx>,
     pub bool: IntType<'ctx>,
     sequence: Cell<u64>,
-    /// Statements that read memory which may not be there, in the order of their counters.
-    pub reads: RefCell<Vec<Span>>,
+    /// What programs count beyond the manifest's counters, in the order of their own.
+    pub counted: RefCell<Vec<Counted>>,
     /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
     pub stack_budget: u32,
 }
@@ -84,7 +97,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             i64: context.i64_type(),
             bool: context.bool_type(),
             sequence: Cell::new(0),
-            reads: RefCell::new(Vec::new()),
+            counted: RefCell::new(Vec::new()),
             stack_budget: attempt.stack_budget,
         };
         unit.license()?;
@@ -162,13 +175,13 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             .ok_or_else(|| Bug::new("a slot is read but the manifest has none"))
     }
 
-    /// The number of the counter of reads that fail in a statement.
-    pub fn read_counter(&self, statement: Span) -> u32 {
-        let mut reads = self.reads.borrow_mut();
-        let known = reads.iter().position(|span| *span == statement);
+    /// The number of a counter.
+    pub fn counter_of(&self, wanted: Counted) -> u32 {
+        let mut counted = self.counted.borrow_mut();
+        let known = counted.iter().position(|one| *one == wanted);
         let index = known.unwrap_or_else(|| {
-            reads.push(statement);
-            reads.len() - 1
+            counted.push(wanted);
+            counted.len() - 1
         });
         (self.manifest.counters.len() + index) as u32
     }
@@ -178,7 +191,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         for (map, global) in self.manifest.maps.iter().zip(&self.maps) {
             if map.role == abi::MapRole::Counters {
                 let mut map = map.clone();
-                map.max_entries += self.reads.borrow().len() as u32;
+                map.max_entries += self.counted.borrow().len() as u32;
                 self.define_map(&map, *global)?;
             }
         }

@@ -204,6 +204,10 @@ impl Lowering<'_> {
         if self.macros.contains_key(name) {
             return self.expand(name, &[], span);
         }
+        if self.is_subprogram(name) {
+            let message = format!("`{name}` is a function: it needs parentheses");
+            return self.error(Code::ArgumentCount, span, message);
+        }
         if let Some((of, value)) = self.host.enum_constant(name) {
             let id = self.types.enumeration(&of);
             return Some(Expr {
@@ -268,6 +272,9 @@ impl Lowering<'_> {
         if self.macros.contains_key(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
+        if self.is_subprogram(&name.text) {
+            return self.call_subprogram(&name.text, arguments, span);
+        }
         let Some(function) = builtin::lookup(&name.text) else {
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
@@ -276,6 +283,7 @@ impl Lowering<'_> {
             );
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.keys().map(String::as_str));
+            known.extend(self.subprograms.keys().map(String::as_str));
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);
             } else if let Some(near) = nearest(&name.text, known.into_iter()) {
@@ -364,12 +372,9 @@ impl Lowering<'_> {
     /// A macro's call.
     fn expand(&mut self, name: &str, arguments: &[ast::Expr], span: Span) -> Option<Expr> {
         let found = *self.macros.get(name)?;
-        let depth = self.expansions.len();
-        if self.expanded >= MAX_EXPANSIONS || depth >= MAX_EXPANSION_DEPTH {
-            self.expansion_ends(name, span);
+        if !self.may_expand(name, span) {
             return None;
         }
-        self.expanded += 1;
         let block = match super::macros::expand(found, arguments, span, self.expanded) {
             Ok(block) => block,
             Err(diagnostic) => {
@@ -381,6 +386,17 @@ impl Lowering<'_> {
         let value = self.block_or_void(&block, span);
         self.expansions.pop();
         value
+    }
+
+    /// Counts one expansion; what is too much is said.
+    pub(super) fn may_expand(&mut self, name: &str, span: Span) -> bool {
+        let depth = self.expansions.len();
+        if self.expanded >= MAX_EXPANSIONS || depth >= MAX_EXPANSION_DEPTH {
+            self.expansion_ends(name, span);
+            return false;
+        }
+        self.expanded += 1;
+        true
     }
 
     /// Says once, at the script's own call, that its macros never end or grow too much.

@@ -1,7 +1,7 @@
 //! The state of one walk over a program, and what builtins and statements lower with: constants, conversions,
 //! prelude statements, slots, records, locals.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use btc_abi as abi;
 
@@ -9,7 +9,9 @@ use super::Options;
 use super::config::Settings;
 use super::constants::Constants;
 use super::maps::MapTable;
+use super::program::Subprograms;
 use super::scope::Scopes;
+use super::subprograms::Inlined;
 use super::types::TypeTable;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
@@ -31,6 +33,7 @@ pub struct Lowering<'a> {
     pub probe: &'a ProbeContext,
     pub(super) constants: &'a Constants,
     pub(super) macros: &'a HashMap<String, &'a ast::Macro>,
+    pub(super) subprograms: &'a Subprograms<'a>,
     pub(super) types: TypeTable,
     pub(super) maps: MapTable,
     pub(super) scopes: Scopes,
@@ -54,6 +57,12 @@ pub struct Lowering<'a> {
     pub(super) expansions: Vec<(String, Span)>,
     /// Expansions made so far: each has its own names.
     pub(super) expanded: u32,
+    /// The script's function whose body is being lowered, the calls that led there, and all that were ever called.
+    pub(super) inlined: Option<Inlined>,
+    pub(super) calls: Vec<(String, Span)>,
+    pub(super) called: BTreeSet<String>,
+    /// The number of the next [`StmtKind::Scope`] of the probe.
+    pub(super) next_scope: u32,
 }
 
 impl Lowering<'_> {

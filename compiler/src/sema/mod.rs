@@ -14,6 +14,7 @@ mod places;
 mod program;
 mod scope;
 mod stmt;
+mod subprograms;
 pub mod suggest;
 mod types;
 mod user_functions;

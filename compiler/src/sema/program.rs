@@ -1,6 +1,6 @@
 //! The whole program: attach points resolved once, bodies lowered until types are stable, the parts put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use btc_abi as abi;
 
@@ -11,7 +11,7 @@ use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, user_functions};
+use super::{Options, config, constants, subprograms, user_functions};
 use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
@@ -32,7 +32,7 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    let mut macros = items(program, &mut diagnostics);
+    let (mut macros, subprograms) = items(program, &mut diagnostics);
     for (name, defined) in &constants.macros {
         macros.entry(name.clone()).or_insert(defined);
     }
@@ -56,6 +56,7 @@ pub(super) fn analyze(
         settings: &settings,
         constants: &constants,
         macros: &macros,
+        subprograms: &subprograms,
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
@@ -83,20 +84,30 @@ pub(super) fn analyze(
     (None, diagnostics)
 }
 
-/// Macros by name; other items that can't be compiled yet are said.
+/// The script's functions by name.
+pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
+
+/// Macros and functions by name; other items that can't be compiled yet are said.
 fn items<'p>(
     program: &'p ast::Program,
     diagnostics: &mut Diagnostics,
-) -> HashMap<String, &'p ast::Macro> {
+) -> (HashMap<String, &'p ast::Macro>, Subprograms<'p>) {
     let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
+    let mut functions = Subprograms::new();
     for item in &program.items {
         match item {
             ast::Item::Import { span, .. } => {
                 diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
             }
-            ast::Item::Subprogram(subprogram) => {
-                let span = subprogram.name.span;
-                diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
+            ast::Item::Subprogram(found) => {
+                let name = &found.name.text;
+                let taken = match builtin::lookup(name) {
+                    Some(_) => Some("builtin"),
+                    None => macros.contains_key(name).then_some("macro"),
+                };
+                if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
+                    diagnostics.push(wrong);
+                }
             }
             ast::Item::Macro(found) => {
                 if let Some(first) = macros.get(&found.name.text) {
@@ -124,7 +135,7 @@ fn items<'p>(
             ast::Item::Config(_) | ast::Item::MapDeclaration(_) | ast::Item::Probe(_) => {}
         }
     }
-    macros
+    (macros, functions)
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -275,6 +286,7 @@ struct Context<'a> {
     settings: &'a Settings,
     constants: &'a Constants,
     macros: &'a HashMap<String, &'a ast::Macro>,
+    subprograms: &'a Subprograms<'a>,
     about: String,
 }
 
@@ -340,6 +352,7 @@ impl Context<'_> {
             probe: &first.context,
             constants: self.constants,
             macros: self.macros,
+            subprograms: self.subprograms,
             types,
             maps,
             scopes,
@@ -356,6 +369,10 @@ impl Context<'_> {
             copies: 1,
             expansions: vec![],
             expanded: 0,
+            inlined: None,
+            calls: vec![],
+            called: BTreeSet::new(),
+            next_scope: 0,
         };
         let mut probes = vec![];
         let mut signatures = vec![];
@@ -364,6 +381,7 @@ impl Context<'_> {
             probes.push(lowered(&mut lowering, index, body));
             signatures.push(lowering.signature.take());
         }
+        self.check_uncalled(&mut lowering, bodies.len());
         user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
@@ -389,12 +407,32 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Functions that no probe calls are checked as if the last one did; what they would need is not kept.
+    fn check_uncalled(&self, lowering: &mut Lowering, index: usize) {
+        let mut uncalled: Vec<_> = self.subprograms.values().collect();
+        uncalled.retain(|found| !lowering.called.contains(&found.name.text));
+        uncalled.sort_by_key(|found| found.span.start);
+        let (records, slots) = (lowering.records.len(), lowering.slots.len());
+        let signature = lowering.signature.take();
+        lowering.scopes.start_probe(index);
+        lowering.locals = vec![];
+        for found in uncalled {
+            lowering.check_subprogram(found);
+        }
+        lowering.records.truncate(records);
+        lowering.slots.truncate(slots);
+        lowering.signature = signature;
+    }
+}
+
 /// A probe whose context is that of the lowering.
 fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
     lowering.scopes.start_probe(index);
     lowering.locals = vec![];
     lowering.status = None;
     lowering.expanded = 0;
+    lowering.next_scope = 0;
     for number in &body.context.attach_parameters {
         lowering.positional(*number, abi::ParameterType::String { default: None });
     }
