@@ -20,6 +20,7 @@ mod marker;
 mod module;
 mod place;
 mod program;
+mod reach;
 mod read;
 mod reading;
 mod record;
@@ -82,6 +83,9 @@ pub enum Refusal {
     /// A probe's values don't fit into BPF's stack, however many are kept elsewhere: the script's fault after all.
     #[error("the values of probe {probe} don't fit into BPF's stack")]
     Stack { probe: usize },
+    /// A probe has so many instructions that BPF's jumps don't reach.
+    #[error("probe {probe} has {instructions} instructions")]
+    Size { probe: usize, instructions: u64 },
 }
 
 /// What `--emit` prints of code generation.
@@ -174,7 +178,11 @@ fn attempt(
         let context = Context::create();
         let mut planned = manifest.clone();
         let made = translate(&context, program, &mut planned, options, attempt)?;
-        match module::assemble(&made.module, &machine, file_type) {
+        module::optimise(&made.module, &machine)?;
+        if let Some(large) = module::too_large(&made.module, &machine)? {
+            return Err(too_large(program, large));
+        }
+        match module::write(&made.module, &machine, file_type) {
             Ok(mut bytes) => {
                 match file_type {
                     FileType::Object => {
@@ -205,6 +213,20 @@ fn attempt(
     match program.probes.iter().position(named) {
         Some(probe) => Err(Refusal::Stack { probe }),
         None => Err(last.into()),
+    }
+}
+
+fn too_large(program: &ir::Program, large: reach::TooLarge) -> Refusal {
+    let owner = large.function.rsplit_once("_loop");
+    let owner = owner.map_or(&*large.function, |(owner, _)| owner);
+    let owner = owner.strip_suffix("_floor").unwrap_or(owner);
+    let probe = program.probes.iter().position(|p| p.program == owner);
+    match probe {
+        Some(probe) => Refusal::Size {
+            probe,
+            instructions: large.instructions,
+        },
+        None => Bug::new(format!("`{}` is too large", large.function)).into(),
     }
 }
 

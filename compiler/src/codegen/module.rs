@@ -302,18 +302,47 @@ pub fn machine() -> Result<TargetMachine, Bug> {
         .ok_or_else(|| Bug::new("LLVM made no target machine for BPF"))
 }
 
-/// Optimises and assembles a finished module.
-pub fn assemble(
-    module: &Module,
-    machine: &TargetMachine,
-    file_type: FileType,
-) -> Result<Vec<u8>, Bug> {
+/// Optimises a finished module.
+pub fn optimise(module: &Module, machine: &TargetMachine) -> Result<(), Bug> {
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let said = super::llvm_messages::Collected::install(module);
     module
         .run_passes("default<O2>", machine, PassBuilderOptions::create())
         .map_err(|error| Bug::new(format!("LLVM passes: {error}")))?;
-    overlooked_accesses(module)?;
+    said.check()?;
+    overlooked_accesses(module)
+}
+
+/// LLVM's instructions of a function from which on its BPF instructions are counted.
+const LARGE: usize = 8000;
+
+/// A function that is too large for BPF.
+pub fn too_large(
+    module: &Module,
+    machine: &TargetMachine,
+) -> Result<Option<super::reach::TooLarge>, Bug> {
+    let size = |function: inkwell::values::FunctionValue| {
+        let blocks = function.get_basic_block_iter();
+        blocks.map(|block| block.get_instructions().count()).sum()
+    };
+    let large = module.get_functions().any(|f| {
+        let instructions: usize = size(f);
+        instructions >= LARGE
+    });
+    if !large {
+        return Ok(None);
+    }
+    let text = write(module, machine, FileType::Assembly)?;
+    Ok(super::reach::check(&String::from_utf8_lossy(&text)).err())
+}
+
+/// Assembles an optimised module.
+pub fn write(
+    module: &Module,
+    machine: &TargetMachine,
+    file_type: FileType,
+) -> Result<Vec<u8>, Bug> {
+    let said = super::llvm_messages::Collected::install(module);
     let buffer = machine
         .write_to_memory_buffer(module, file_type)
         .map_err(|error| Bug::new(format!("LLVM code generation: {error}")))?;

@@ -45,6 +45,8 @@ codes! {
     TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",
+    /// More instructions than BPF's jumps reach, or calls of functions without end in sight.
+    ProgramTooLarge = "program-too-large",
     UnsafeFunction = "unsafe-function",
     WrongProbe = "wrong-probe",
     InvalidProbe = "invalid-probe",
@@ -55,7 +57,11 @@ codes! {
     InvalidControlFlow = "invalid-control-flow",
     CPreamble = "c-preamble",
     Macro = "macro",
+    /// A file that can't be imported.
+    Import = "import",
     UnusedResult = "unused-result",
     SignMismatch = "sign-mismatch",
+    /// A constant that its type can't hold; text that can't be equal to a string that short.
+    Truncation = "truncation",
     UnreachableCode = "unreachable-code",
 }

@@ -59,7 +59,7 @@ macro_rules! table {
 
 table! {
     Declarations {
-        Import = "`import`",
+        ImportC = "`import` of a `.bpf.c` file",
     }
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",

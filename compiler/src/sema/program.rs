@@ -7,6 +7,7 @@ use btc_abi as abi;
 use super::config::Settings;
 use super::constants::Constants;
 use super::lowering::Lowering;
+use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
@@ -32,10 +33,8 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    let (mut macros, subprograms) = items(program, &mut diagnostics);
-    for (name, defined) in &constants.macros {
-        macros.entry(name.clone()).or_insert(defined);
-    }
+    let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
+    let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -87,55 +86,31 @@ pub(super) fn analyze(
 /// The script's functions by name.
 pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
 
-/// Macros and functions by name; other items that can't be compiled yet are said.
-fn items<'p>(
+/// Functions by name; items that can't be compiled yet are said.
+fn subprograms<'p>(
     program: &'p ast::Program,
+    macros: &Macros,
     diagnostics: &mut Diagnostics,
-) -> (HashMap<String, &'p ast::Macro>, Subprograms<'p>) {
-    let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
+) -> Subprograms<'p> {
+    for foreign in &program.foreign {
+        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
+        diagnostics.push(what);
+    }
     let mut functions = Subprograms::new();
     for item in &program.items {
-        match item {
-            ast::Item::Import { span, .. } => {
-                diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
-            }
-            ast::Item::Subprogram(found) => {
-                let name = &found.name.text;
-                let taken = match builtin::lookup(name) {
-                    Some(_) => Some("builtin"),
-                    None => macros.contains_key(name).then_some("macro"),
-                };
-                if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
-                    diagnostics.push(wrong);
-                }
-            }
-            ast::Item::Macro(found) => {
-                if let Some(first) = macros.get(&found.name.text) {
-                    diagnostics.push(
-                        Diagnostic::error(
-                            Code::DuplicateName,
-                            found.name.span,
-                            format!("macro `{}` is defined twice", found.name.text),
-                        )
-                        .with_label(first.name.span, "first defined here"),
-                    );
-                } else if builtin::lookup(&found.name.text).is_some() {
-                    diagnostics.push(Diagnostic::error(
-                        Code::DuplicateName,
-                        found.name.span,
-                        format!(
-                            "`{}` is a builtin: a macro can't have its name",
-                            found.name.text
-                        ),
-                    ));
-                } else {
-                    macros.insert(found.name.text.clone(), found);
-                }
-            }
-            ast::Item::Config(_) | ast::Item::MapDeclaration(_) | ast::Item::Probe(_) => {}
+        let ast::Item::Subprogram(found) = item else {
+            continue;
+        };
+        let name = &found.name.text;
+        let taken = match builtin::lookup(name) {
+            Some(_) => Some("builtin"),
+            None => macros.has(name).then_some("macro"),
+        };
+        if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
+            diagnostics.push(wrong);
         }
     }
-    (macros, functions)
+    functions
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -285,7 +260,7 @@ struct Context<'a> {
     options: &'a Options,
     settings: &'a Settings,
     constants: &'a Constants,
-    macros: &'a HashMap<String, &'a ast::Macro>,
+    macros: &'a Macros<'a>,
     subprograms: &'a Subprograms<'a>,
     about: String,
 }

@@ -8,6 +8,9 @@ use crate::ir::{Expr, ExprKind, LocalId, StmtKind, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, Block, StatementKind};
 
+/// Calls in one probe: each is a copy of the function.
+const MAX_CALLS: u32 = 10_000;
+
 /// The function whose body is being lowered.
 pub(super) struct Inlined {
     name: ast::Name,
@@ -54,9 +57,14 @@ impl Lowering<'_> {
             self.report(recursion);
             return None;
         }
-        if !self.may_expand(name, span) {
+        if self.expanded >= MAX_CALLS {
+            if std::mem::replace(&mut self.expanded, u32::MAX) != u32::MAX {
+                let message = format!("this probe calls functions more than {MAX_CALLS} times");
+                self.error::<()>(Code::ProgramTooLarge, span, message);
+            }
             return None;
         }
+        self.expanded += 1;
         let mut values = vec![];
         for argument in arguments {
             let value = self.expr(argument);
