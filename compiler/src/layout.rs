@@ -329,6 +329,7 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
         parameters: probe.attach_parameters,
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
+        floor: None,
     }
 }
 
@@ -425,8 +426,12 @@ fn counters(program: &ir::Program, needs: &Needs) -> Vec<abi::Counter> {
         counters.push(abi::Counter::LostStacks);
     }
     for (i, map) in program.maps.iter().enumerate() {
+        let map_index = i as u32;
         if matches!(map.kind, abi::MapKind::Hash | abi::MapKind::PerCpuHash) {
-            counters.push(abi::Counter::MapFull { map: i as u32 });
+            counters.push(abi::Counter::MapFull { map: map_index });
+        }
+        if map.kind != abi::MapKind::PerCpuArray {
+            counters.push(abi::Counter::LostUpdates { map: map_index });
         }
     }
     counters

@@ -187,6 +187,12 @@ impl Printer<'_> {
             StmtKind::Break => self.line("break"),
             StmtKind::Continue => self.line("continue"),
             StmtKind::Return => self.line("return"),
+            StmtKind::Scope { scope, body } => {
+                self.line(format!("scope {scope} {{"));
+                self.nested(body);
+                self.line("}");
+            }
+            StmtKind::Leave(scope) => self.line(format!("leave {scope}")),
         }
     }
 

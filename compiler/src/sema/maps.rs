@@ -378,6 +378,26 @@ pub(super) fn reading(of: &Aggregation) -> Option<IntType> {
     }
 }
 
+/// What a loop over a map of aggregations has as an element's value: of stats their parts, of histograms the number of
+/// values that they took in.
+pub(super) fn element_reading(of: &Aggregation) -> Type {
+    if let Some(int) = reading(of) {
+        return Type::Int(int);
+    }
+    let Aggregation::Stats { signed } = of else {
+        return Type::Int(IntType::I64);
+    };
+    let value = Type::Int(IntType {
+        bits: 64,
+        signed: *signed,
+    });
+    Type::Record(vec![
+        ("count".to_owned(), Type::Int(IntType::I64)),
+        ("average".to_owned(), value.clone()),
+        ("total".to_owned(), value),
+    ])
+}
+
 fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
     use Aggregation as A;
     if a == b {

@@ -15,6 +15,7 @@ mod places;
 mod program;
 mod scope;
 mod stmt;
+mod subprograms;
 pub mod suggest;
 mod types;
 mod user_functions;

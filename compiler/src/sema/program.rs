@@ -1,6 +1,6 @@
 //! The whole program: attach points resolved once, bodies lowered until types are stable, the parts put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use btc_abi as abi;
 
@@ -12,7 +12,8 @@ use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, user_functions};
+use super::{Options, config, constants, subprograms, user_functions};
+use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
@@ -32,8 +33,8 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    unsupported(program, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
+    let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -54,6 +55,7 @@ pub(super) fn analyze(
         settings: &settings,
         constants: &constants,
         macros: &macros,
+        subprograms: &subprograms,
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
@@ -81,18 +83,34 @@ pub(super) fn analyze(
     (None, diagnostics)
 }
 
-/// Says which items can't be compiled yet.
-fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
+/// The script's functions by name.
+pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
+
+/// Functions by name; items that can't be compiled yet are said.
+fn subprograms<'p>(
+    program: &'p ast::Program,
+    macros: &Macros,
+    diagnostics: &mut Diagnostics,
+) -> Subprograms<'p> {
     for foreign in &program.foreign {
         let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
         diagnostics.push(what);
     }
+    let mut functions = Subprograms::new();
     for item in &program.items {
-        if let ast::Item::Subprogram(subprogram) = item {
-            let span = subprogram.name.span;
-            diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
+        let ast::Item::Subprogram(found) = item else {
+            continue;
+        };
+        let name = &found.name.text;
+        let taken = match builtin::lookup(name) {
+            Some(_) => Some("builtin"),
+            None => macros.has(name).then_some("macro"),
+        };
+        if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
+            diagnostics.push(wrong);
         }
     }
+    functions
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -243,6 +261,7 @@ struct Context<'a> {
     settings: &'a Settings,
     constants: &'a Constants,
     macros: &'a Macros<'a>,
+    subprograms: &'a Subprograms<'a>,
     about: String,
 }
 
@@ -308,6 +327,7 @@ impl Context<'_> {
             probe: &first.context,
             constants: self.constants,
             macros: self.macros,
+            subprograms: self.subprograms,
             types,
             maps,
             scopes,
@@ -324,6 +344,10 @@ impl Context<'_> {
             copies: 1,
             expansions: vec![],
             expanded: 0,
+            inlined: None,
+            calls: vec![],
+            called: BTreeSet::new(),
+            next_scope: 0,
         };
         let mut probes = vec![];
         let mut signatures = vec![];
@@ -332,6 +356,7 @@ impl Context<'_> {
             probes.push(lowered(&mut lowering, index, body));
             signatures.push(lowering.signature.take());
         }
+        self.check_uncalled(&mut lowering, bodies.len());
         user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
@@ -357,12 +382,32 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Functions that no probe calls are checked as if the last one did; what they would need is not kept.
+    fn check_uncalled(&self, lowering: &mut Lowering, index: usize) {
+        let mut uncalled: Vec<_> = self.subprograms.values().collect();
+        uncalled.retain(|found| !lowering.called.contains(&found.name.text));
+        uncalled.sort_by_key(|found| found.span.start);
+        let (records, slots) = (lowering.records.len(), lowering.slots.len());
+        let signature = lowering.signature.take();
+        lowering.scopes.start_probe(index);
+        lowering.locals = vec![];
+        for found in uncalled {
+            lowering.check_subprogram(found);
+        }
+        lowering.records.truncate(records);
+        lowering.slots.truncate(slots);
+        lowering.signature = signature;
+    }
+}
+
 /// A probe whose context is that of the lowering.
 fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
     lowering.scopes.start_probe(index);
     lowering.locals = vec![];
     lowering.status = None;
     lowering.expanded = 0;
+    lowering.next_scope = 0;
     for number in &body.context.attach_parameters {
         lowering.positional(*number, abi::ParameterType::String { default: None });
     }

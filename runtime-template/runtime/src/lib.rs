@@ -38,6 +38,7 @@ mod detach;
 pub mod dwarf;
 pub mod elf;
 pub mod error;
+mod floor;
 pub mod format;
 mod iterate;
 mod ld_cache;
