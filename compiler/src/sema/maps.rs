@@ -395,10 +395,15 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
 
 /// The kind of BPF map that holds these values.
 pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
-    if let Some((kind, _)) = &state.declared {
-        return kind.clone();
-    }
     let aggregation = matches!(value, Type::Aggregation(_));
+    if let Some((kind, _)) = &state.declared {
+        // What is counted on one CPU another one must not count away.
+        return match kind {
+            abi::MapKind::Hash if aggregation => abi::MapKind::PerCpuHash,
+            abi::MapKind::LruHash if aggregation => abi::MapKind::LruPerCpuHash,
+            kind => kind.clone(),
+        };
+    }
     match (matches!(state.key, Some(Some(_))), aggregation) {
         (false, false) => abi::MapKind::Array,
         (false, true) => abi::MapKind::PerCpuArray,
