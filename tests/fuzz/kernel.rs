@@ -3,9 +3,10 @@
 
 use btc::codegen::{self, Refusal};
 use btc::host::COptions;
+use btc::host::files::NoFiles;
 use btc::host::live::{LiveHost, LiveOptions};
 use btc::source::{Source, SourceMap};
-use btc::{arch::Arch, layout, sema};
+use btc::{arch::Arch, import, layout, sema, syntax};
 use btc_abi::Manifest;
 use btc_runtime::attach::{self, Provider};
 use btc_runtime::{Tracer, rehearsal};
@@ -72,7 +73,13 @@ impl Machine {
     pub fn compile(&self, text: &str) -> Result<Result<Compiled, String>, String> {
         let mut sources = SourceMap::default();
         let script = sources.add(Source::new("fuzz.bt", text));
-        let (tree, mut diagnostics) = btc::parse(&sources, script);
+        let (tree, mut diagnostics) = syntax::parse(script, text);
+        let search = import::Search {
+            files: &NoFiles,
+            directories: &[],
+        };
+        let (tree, found) = import::resolve(tree, &mut sources, &search);
+        diagnostics.extend(found);
         let options = sema::Options {
             name: "fuzz".into(),
             unsafe_mode: true,

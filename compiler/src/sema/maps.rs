@@ -396,7 +396,8 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
 /// The kind of BPF map that holds these values.
 pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
     let aggregation = matches!(value, Type::Aggregation(_));
-    if let Some((kind, _)) = &state.declared {
+    let keyed = matches!(state.key, Some(Some(_)));
+    if let (Some((kind, _)), true) = (&state.declared, keyed) {
         // What is counted on one CPU another one must not count away.
         return match kind {
             abi::MapKind::Hash if aggregation => abi::MapKind::PerCpuHash,
@@ -404,7 +405,7 @@ pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
             kind => kind.clone(),
         };
     }
-    match (matches!(state.key, Some(Some(_))), aggregation) {
+    match (keyed, aggregation) {
         (false, false) => abi::MapKind::Array,
         (false, true) => abi::MapKind::PerCpuArray,
         (true, false) => abi::MapKind::Hash,

@@ -67,7 +67,13 @@ pub const PROBES: &[Probe] = &[
     with(
         "fentry:vfs_read",
         &["func", "user", "path"],
-        &["args.count", "args.file->f_flags", "args.pos"],
+        &[
+            "args.count",
+            "args.file->f_flags",
+            "(uint64)args.pos",
+            "((uint64)args.file >> 4)",
+            "(arg0 * 3)",
+        ],
         &["str(args.buf)", "str(args.buf, args.count)"],
     ),
     with(
@@ -113,6 +119,8 @@ pub const PROBES: &[Probe] = &[
             "args.prev->pid",
             "args.next->tgid",
             "args.next->real_parent->pid",
+            "((uint64)args.prev & 15)",
+            "(arg1 * 5)",
         ],
         &["args.prev->comm"],
     ),
@@ -145,7 +153,7 @@ pub const PROBES: &[Probe] = &[
     with(
         "iter:task",
         &["ctx"],
-        &["ctx.task->pid", "ctx.meta->seq_num"],
+        &["ctx.task->pid", "ctx.meta->seq_num", "((uint64)ctx >> 4)"],
         &["ctx.task->comm"],
     ),
     live(with(
