@@ -415,11 +415,17 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
 
 /// The kind of BPF map that holds these values.
 pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
-    if let Some((kind, _)) = &state.declared {
-        return kind.clone();
-    }
     let aggregation = matches!(value, Type::Aggregation(_));
-    match (matches!(state.key, Some(Some(_))), aggregation) {
+    let keyed = matches!(state.key, Some(Some(_)));
+    if let (Some((kind, _)), true) = (&state.declared, keyed) {
+        // What is counted on one CPU another one must not count away.
+        return match kind {
+            abi::MapKind::Hash if aggregation => abi::MapKind::PerCpuHash,
+            abi::MapKind::LruHash if aggregation => abi::MapKind::LruPerCpuHash,
+            kind => kind.clone(),
+        };
+    }
+    match (keyed, aggregation) {
         (false, false) => abi::MapKind::Array,
         (false, true) => abi::MapKind::PerCpuArray,
         (true, false) => abi::MapKind::Hash,

@@ -52,6 +52,7 @@ pub mod parameters;
 mod phase;
 pub mod plan;
 mod poll;
+pub mod rehearsal;
 pub mod report;
 mod run;
 mod signal;
