@@ -9,6 +9,7 @@ mod core_reloc;
 mod debug_info;
 mod expr;
 mod flavor;
+mod foreign;
 mod helper;
 mod iterator;
 mod llvm_messages;
@@ -206,6 +207,7 @@ fn translate<'ctx>(
     // Another attempt may have added its own.
     set_read_counters(manifest, &[], options);
     let mut unit = Unit::new(context, program, manifest, options, attempt)?;
+    foreign::link(&unit)?;
     let mut markers = Vec::new();
     let mut scratch = 0;
     let mut scratch_entries = 0;
@@ -220,6 +222,7 @@ fn translate<'ctx>(
     }
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
+    foreign::without_library(&unit);
     unit.di.builder.finalize();
     unit.module
         .verify()

@@ -62,7 +62,6 @@ macro_rules! table {
 
 table! {
     Declarations {
-        ImportC = "`import` of a `.bpf.c` file",
         Subprogram = "an `fn` subprogram",
     }
     Probes {

@@ -6,13 +6,14 @@ use btc_abi as abi;
 
 use super::config::Settings;
 use super::constants::Constants;
+use super::foreign::Foreign;
 use super::lowering::Lowering;
 use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, user_functions};
+use super::{Options, config, constants, foreign, user_functions};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
@@ -33,6 +34,7 @@ pub(super) fn analyze(
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
     unsupported(program, &mut diagnostics);
+    let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
@@ -54,6 +56,7 @@ pub(super) fn analyze(
         settings: &settings,
         constants: &constants,
         macros: &macros,
+        foreign: &foreign,
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
@@ -83,10 +86,6 @@ pub(super) fn analyze(
 
 /// Says which items can't be compiled yet.
 fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
-    for foreign in &program.foreign {
-        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
-        diagnostics.push(what);
-    }
     for item in &program.items {
         if let ast::Item::Subprogram(subprogram) = item {
             let span = subprogram.name.span;
@@ -243,6 +242,7 @@ struct Context<'a> {
     settings: &'a Settings,
     constants: &'a Constants,
     macros: &'a Macros<'a>,
+    foreign: &'a Foreign,
     about: String,
 }
 
@@ -308,6 +308,7 @@ impl Context<'_> {
             probe: &first.context,
             constants: self.constants,
             macros: self.macros,
+            foreign: self.foreign,
             types,
             maps,
             scopes,
@@ -349,6 +350,7 @@ impl Context<'_> {
             positional: positional(lowering.positional),
             named: lowering.named,
             probes,
+            foreign: self.foreign.modules.clone(),
             config: self.settings.target.clone(),
             limits: self.settings.limits,
         };
