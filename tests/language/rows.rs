@@ -197,6 +197,9 @@ const WRITTEN: &[(&str, &[Written])] = &[
             ("tuple", r"= \([^)\n]+, "),
             ("record", r"\(\w+ = [^)\n]+\)"),
             ("positional", r"\$[1-9#]"),
+            ("typeof", r"\btypeof\("),
+            ("sizeof", r"\bsizeof\("),
+            ("offsetof", r"\boffsetof\("),
         ],
     ),
     (
