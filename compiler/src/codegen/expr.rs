@@ -288,6 +288,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
                 Val::Int(self.resize(value, self.scalar_type(&expr.ty), false)?)
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => return self.foreign(function, arguments, &expr.ty),
             ExprKind::Unary { op, operand } => {
                 let value = self.int(operand)?;
                 Val::Int(match op {

@@ -11,6 +11,7 @@ mod debug_info;
 mod depth;
 mod expr;
 mod flavor;
+mod foreign;
 mod helper;
 mod iterator;
 mod llvm_messages;
@@ -257,6 +258,7 @@ fn translate<'ctx>(
     // Another attempt may have added its own.
     set_counters(manifest, &[], options);
     let mut unit = Unit::new(context, program, manifest, options, attempt)?;
+    foreign::link(&unit)?;
     let mut markers = Vec::new();
     let mut floors = Vec::new();
     let mut callbacks = Vec::new();
@@ -293,6 +295,7 @@ fn translate<'ctx>(
     let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
+    foreign::without_library(&unit);
     unit.di.builder.finalize();
     unit.module
         .verify()

@@ -59,7 +59,6 @@ macro_rules! table {
 
 table! {
     Declarations {
-        ImportC = "`import` of a `.bpf.c` file",
     }
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",

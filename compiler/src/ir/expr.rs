@@ -33,6 +33,11 @@ pub enum ExprKind {
         helper: Helper,
         arguments: Vec<Expr>,
     },
+    /// A function of imported C. Values in memory are passed by their address.
+    Foreign {
+        function: String,
+        arguments: Vec<Expr>,
+    },
     Unary {
         op: UnaryOp,
         operand: Box<Expr>,

@@ -254,6 +254,10 @@ impl Printer<'_> {
             ExprKind::Helper { helper, arguments } => {
                 format!("{}({})", helper_name(*helper), self.list(arguments))
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => format!("c {function}({})", self.list(arguments)),
             ExprKind::Unary { op, operand } => {
                 let op = match op {
                     UnaryOp::Negate => "-",

@@ -187,7 +187,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Stack
         | ExprKind::MapLen { .. }
         | ExprKind::TypeSize(_) => {}
-        ExprKind::Helper { arguments, .. } => arguments.iter().for_each(|a| expression(a, visit)),
+        ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
+            arguments.iter().for_each(|a| expression(a, visit))
+        }
         ExprKind::Unary { operand, .. } => expression(operand, visit),
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }

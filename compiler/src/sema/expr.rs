@@ -8,6 +8,7 @@ use super::scope::written;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::host::headers;
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -229,6 +230,8 @@ impl Lowering<'_> {
         known.extend(constants.integers.keys().map(String::as_str));
         if constants.unusable.contains(name) {
             unknown = unknown.with_help(NO_EXPRESSION);
+        } else if let Some(header) = headers::of_constant(name) {
+            unknown = unknown.with_help(format!("#include <{header}>"));
         } else if let Some(near) = nearest(name, known.into_iter()) {
             unknown = unknown.with_help(format!("did you mean `{near}`?"));
         }
@@ -274,6 +277,9 @@ impl Lowering<'_> {
         if self.is_subprogram(&name.text) {
             return self.call_subprogram(&name.text, arguments, span);
         }
+        if self.foreign.has(&name.text) {
+            return self.foreign_call(&name.text, arguments, span);
+        }
         let Some(function) = builtin::lookup(&name.text) else {
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
@@ -283,6 +289,7 @@ impl Lowering<'_> {
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.names());
             known.extend(self.subprograms.keys().map(String::as_str));
+            known.extend(self.foreign.names());
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);
             } else if let Some(near) = nearest(&name.text, known.into_iter()) {

@@ -8,6 +8,7 @@ use btc_abi as abi;
 use super::Options;
 use super::config::Settings;
 use super::constants::Constants;
+use super::foreign::Foreign;
 use super::macros::{Frame, Macros};
 use super::maps::MapTable;
 use super::program::Subprograms;
@@ -34,6 +35,7 @@ pub struct Lowering<'a> {
     pub(super) constants: &'a Constants,
     pub(super) macros: &'a Macros<'a>,
     pub(super) subprograms: &'a Subprograms<'a>,
+    pub(super) foreign: &'a Foreign,
     pub(super) types: TypeTable,
     pub(super) maps: MapTable,
     pub(super) scopes: Scopes,

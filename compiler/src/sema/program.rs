@@ -6,15 +6,16 @@ use btc_abi as abi;
 
 use super::config::Settings;
 use super::constants::Constants;
+use super::foreign::Foreign;
 use super::lowering::Lowering;
 use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, subprograms, user_functions};
+use super::{Options, config, constants, foreign, subprograms, user_functions};
 use crate::builtin;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
@@ -33,6 +34,7 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
+    let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
     let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
@@ -56,6 +58,7 @@ pub(super) fn analyze(
         constants: &constants,
         macros: &macros,
         subprograms: &subprograms,
+        foreign: &foreign,
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
@@ -86,16 +89,12 @@ pub(super) fn analyze(
 /// The script's functions by name.
 pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
 
-/// Functions by name; items that can't be compiled yet are said.
+/// Functions by name.
 fn subprograms<'p>(
     program: &'p ast::Program,
     macros: &Macros,
     diagnostics: &mut Diagnostics,
 ) -> Subprograms<'p> {
-    for foreign in &program.foreign {
-        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
-        diagnostics.push(what);
-    }
     let mut functions = Subprograms::new();
     for item in &program.items {
         let ast::Item::Subprogram(found) = item else {
@@ -262,6 +261,7 @@ struct Context<'a> {
     constants: &'a Constants,
     macros: &'a Macros<'a>,
     subprograms: &'a Subprograms<'a>,
+    foreign: &'a Foreign,
     about: String,
 }
 
@@ -328,6 +328,7 @@ impl Context<'_> {
             constants: self.constants,
             macros: self.macros,
             subprograms: self.subprograms,
+            foreign: self.foreign,
             types,
             maps,
             scopes,
@@ -374,6 +375,7 @@ impl Context<'_> {
             positional: positional(lowering.positional),
             named: lowering.named,
             probes,
+            foreign: self.foreign.modules.clone(),
             config: self.settings.target.clone(),
             limits: self.settings.limits,
         };
