@@ -170,6 +170,11 @@ const ENTRIES: &[(&str, Set)] = &[
     }),
 ];
 
+/// The variables of a `config` block, by their current names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|(name, _)| *name)
+}
+
 /// Names of earlier versions, and `no_` names that say the opposite.
 fn current_name(name: &str) -> &str {
     match name {
