@@ -11,6 +11,7 @@ mod expr;
 mod flavor;
 mod helper;
 mod iterator;
+mod kernel_object;
 mod llvm_messages;
 mod loops;
 mod maps;
