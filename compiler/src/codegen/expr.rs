@@ -144,6 +144,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             ExprKind::Bytes { of, length } => self.bytes_of(of, length, to, size - 4)?,
             ExprKind::Concat { left, right } => self.concat(left, right, to, size)?,
             ExprKind::Head { of, length } => self.head(of, length, to, size)?,
+            ExprKind::ObjectPath { of } => self.object_path(of, to, size)?,
             ExprKind::Helper {
                 helper: Helper::CurrentComm,
                 ..
@@ -372,6 +373,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             }
             ExprKind::Find { haystack, needle } => Val::Int(self.find(haystack, needle)?),
             ExprKind::StringLength(of) => Val::Int(self.string_length(of)?),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => Val::Int(self.send_packet(*record, packet, length, values)?),
             ExprKind::Block { body, value } if scalar || matches!(expr.ty, Type::Void) => {
                 self.body(body)?;
                 return self.expr(value);

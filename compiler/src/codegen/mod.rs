@@ -14,6 +14,7 @@ mod flavor;
 mod foreign;
 mod helper;
 mod iterator;
+mod kernel_object;
 mod llvm_messages;
 mod loops;
 mod maps;

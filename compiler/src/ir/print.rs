@@ -367,6 +367,19 @@ impl Printer<'_> {
                 self.expr(of),
                 self.expr(length)
             ),
+            ExprKind::ObjectPath { of } => format!("{} path({})", self.ty(&expr.ty), self.expr(of)),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => format!(
+                "packet {}({}, {}, {})",
+                record.index(),
+                self.expr(packet),
+                self.expr(length),
+                self.list(values)
+            ),
             ExprKind::Find { haystack, needle } => {
                 format!("find({}, {})", self.expr(haystack), self.expr(needle))
             }

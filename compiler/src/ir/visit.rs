@@ -216,7 +216,18 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::StringLength(of)
         | ExprKind::ByteSwap(of)
         | ExprKind::UserSymbol { address: of }
+        | ExprKind::ObjectPath { of }
         | ExprKind::Inet { source: of } => expression(of, visit),
+        ExprKind::SendPacket {
+            packet,
+            length,
+            values,
+            ..
+        } => {
+            expression(packet, visit);
+            expression(length, visit);
+            values.iter().for_each(|v| expression(v, visit));
+        }
         ExprKind::Load(at) | ExprKind::Address(at) => place(at, visit),
         ExprKind::Part { of, steps: list } => {
             expression(of, visit);

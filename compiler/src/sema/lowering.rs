@@ -8,6 +8,7 @@ use btc_abi as abi;
 use super::Options;
 use super::config::Settings;
 use super::constants::Constants;
+use super::followed::Held;
 use super::foreign::Foreign;
 use super::macros::{Frame, Macros};
 use super::maps::MapTable;
@@ -45,6 +46,7 @@ pub struct Lowering<'a> {
     pub(super) positional: Vec<Option<abi::ParameterType>>,
     pub(super) named: Vec<abi::Parameter>,
     pub(super) locals: Vec<ir::Local>,
+    pub(super) held: Held,
     /// Where the probe's return value is, once it returns one.
     pub(super) status: Option<LocalId>,
     /// Of the user function whose arguments the current probe reads by name, and its binary's number.

@@ -6,6 +6,7 @@ mod config;
 mod constants;
 mod convert;
 mod expr;
+mod followed;
 mod foreign;
 mod lint;
 mod lowering;

@@ -338,6 +338,7 @@ impl Context<'_> {
             positional: vec![],
             named: vec![],
             locals: vec![],
+            held: super::followed::Held::default(),
             status: None,
             signature: None,
             blocks: vec![],
@@ -408,17 +409,24 @@ fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
     lowering.scopes.start_probe(index);
     lowering.locals = vec![];
     lowering.status = None;
+    lowering.held = super::followed::Held::default();
     lowering.expanded = 0;
     lowering.next_scope = 0;
     for number in &body.context.attach_parameters {
         lowering.positional(*number, abi::ParameterType::String { default: None });
     }
     let statements = probe_body(lowering, body);
+    let mut kind = body.context.kind;
+    let mut attach = body.context.attach.clone();
+    if let (true, abi::Attach::RawTracepoint { btf, .. }) = (lowering.held.typed, &mut attach) {
+        kind = ProgramKind::BtfTracepoint;
+        *btf = true;
+    }
     ir::Probe {
         program: program_name(&body.context, index),
         name: body.context.name.clone(),
-        kind: body.context.kind,
-        attach: body.context.attach.clone(),
+        kind,
+        attach,
         attach_parameters: !body.context.attach_parameters.is_empty(),
         parameters: parameters(&body.context),
         locals: std::mem::take(&mut lowering.locals),

@@ -359,6 +359,7 @@ impl Lowering<'_> {
             }
         };
         let value = self.convert(value, ty);
+        self.hold(local, &value, span);
         self.push(StmtKind::SetLocal { local, value }, span);
     }
 

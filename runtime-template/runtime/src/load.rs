@@ -318,6 +318,11 @@ fn lacking(log: &str) -> Option<String> {
                 .into(),
         );
     }
+    if log.contains("helper call is not allowed in probe") {
+        return Some(
+            "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
+        );
+    }
     let (_, rest) = log.split_once("unknown#").or_else(|| {
         let (_, rest) = log.split_once("unknown func ")?;
         rest.split_once('#')
@@ -330,7 +335,8 @@ fn lacking(log: &str) -> Option<String> {
 }
 
 /// Helpers newer than the oldest kernel that executables run on: number in linux/bpf.h, name, Linux version.
-const HELPERS: [(u32, &str, &str); 12] = [
+const HELPERS: [(u32, &str, &str); 13] = [
+    (46, "bpf_get_socket_cookie for tracing programs", "5.12"),
     (120, "bpf_get_ns_current_pid_tgid", "5.7"),
     (125, "bpf_ktime_get_boot_ns", "5.8"),
     (147, "bpf_d_path", "5.10"),
