@@ -4,8 +4,12 @@
 mod address;
 mod aggregate;
 mod argument;
+mod check;
+pub mod configuration;
 mod context;
 pub mod control;
+mod effect;
+mod kernel;
 mod map;
 mod network;
 mod output;
@@ -18,7 +22,9 @@ mod stack;
 mod string;
 mod symbol;
 mod system;
+mod task;
 mod time;
+mod tseries;
 mod types;
 mod unsupported;
 
@@ -141,6 +147,7 @@ impl Function {
 
 const FAMILIES: &[&[Function]] = &[
     process::FUNCTIONS,
+    task::FUNCTIONS,
     context::FUNCTIONS,
     time::FUNCTIONS,
     system::FUNCTIONS,
@@ -155,7 +162,12 @@ const FAMILIES: &[&[Function]] = &[
     print::FUNCTIONS,
     map::FUNCTIONS,
     aggregate::FUNCTIONS,
+    tseries::FUNCTIONS,
     control::FUNCTIONS,
+    check::FUNCTIONS,
+    effect::FUNCTIONS,
+    kernel::FUNCTIONS,
+    configuration::FUNCTIONS,
     types::FUNCTIONS,
     unsupported::FUNCTIONS,
 ];

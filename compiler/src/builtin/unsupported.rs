@@ -18,26 +18,12 @@ const fn later_word(name: &'static str) -> Function {
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    later("tseries"),
     later("path"),
     later("str_concat"),
     later("strcap"),
-    later("find"),
-    later("container_of"),
-    later("is_err"),
-    later("percpu_kaddr"),
-    later("override").guarded(),
-    later("write_user").guarded(),
     later("socket_cookie"),
     later("skboutput"),
-    later("assert"),
-    later("assert_str"),
-    later("fail"),
-    later("unwatch"),
-    later("kfunc_exist"),
-    later("kfunc_allowed"),
     later_word("dw_ustack"),
-    later_word("usermode"),
 ];
 
 #[cfg(test)]

@@ -10,13 +10,10 @@ use super::expr::Val;
 use super::helper::number;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{Aggregation, BinaryOp, Expr, MapId, Type};
+use crate::ir::{BinaryOp, Expr, LocalId, MapId, Type};
 
 /// BPF_NOEXIST of linux/bpf.h.
 pub const NO_EXIST: u64 = 1;
-/// No machine has more; the verifier wants a bound that isn't a variable.
-const MOST_CPUS: u64 = 4096;
-
 /// Bytes of a map's value as the kernel is told. Per-CPU values are rounded to 8 by the kernel itself.
 pub fn value_size(map: &abi::Map) -> u32 {
     map.value.size().max(1)
@@ -271,6 +268,34 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(self.builder.build_is_not_null(at, "")?)
     }
 
+    /// Looks an element up once: whether it is there, and its value in a local.
+    pub fn map_find(
+        &mut self,
+        map: MapId,
+        key: &Expr,
+        local: LocalId,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let key = self.key(map, Some(key))?;
+        let at = self.lookup(map.0, key)?;
+        let there = self.builder.build_is_not_null(at, "")?;
+        let found = self.block("found");
+        let end = self.block("find");
+        self.branch(there, found, end)?;
+        self.enter(found);
+        let (to, ty) = self.local(local)?;
+        let size = self.unit.shapes.size(ty);
+        if let Type::Aggregation(of) = &self.unit.program.maps[map.index()].value {
+            let value = self.read_aggregation(map, key, of)?;
+            self.store_int(to, value)?;
+        } else {
+            self.copy(to, Mem { at, align: 8 }, size)?;
+        }
+        self.forget_in_callback(local, to)?;
+        self.jump(end)?;
+        self.enter(end);
+        Ok(there)
+    }
+
     pub fn map_delete(&mut self, map: MapId, key: Option<&Expr>) -> Result<IntValue<'ctx>, Bug> {
         let key_at = self.key(map, key)?;
         if !is_array(&self.map_kind(map)) {
@@ -344,109 +369,5 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.enter(end);
         let zero = result.get_type().const_zero();
         self.phi((result, stepped), (zero, nothing))
-    }
-
-    /// One number of a per-CPU aggregation: sums are added up, averages divided, extremes compared.
-    pub fn read_aggregation(
-        &mut self,
-        map: MapId,
-        key: PointerValue<'ctx>,
-        of: &Aggregation,
-    ) -> Result<IntValue<'ctx>, Bug> {
-        let cpus = self
-            .slot_of(&abi::TargetValue::CpuCount)?
-            .ok_or_else(|| Bug::new("no slot holds the number of CPUs"))?;
-        let i64 = self.unit.i64;
-        let before = self.current()?;
-        let head = self.block("cpu");
-        let body = self.block("cpu_body");
-        let found = self.block("cpu_found");
-        let next = self.block("cpu_next");
-        let end = self.block("cpu_end");
-        self.jump(head)?;
-        self.enter(head);
-        let cpu = self.builder.build_phi(i64, "cpu")?;
-        let total = self.builder.build_phi(i64, "total")?;
-        let count = self.builder.build_phi(i64, "count")?;
-        let (cpu_now, total_now, count_now) = (
-            cpu.as_basic_value().into_int_value(),
-            total.as_basic_value().into_int_value(),
-            count.as_basic_value().into_int_value(),
-        );
-        let some = self.compare(IntPredicate::ULT, cpu_now, cpus)?;
-        let sane = self.compare(IntPredicate::ULT, cpu_now, self.i64(MOST_CPUS))?;
-        let go = self.builder.build_and(some, sane, "")?;
-        self.branch(go, body, end)?;
-        self.enter(body);
-        let map = self.map_pointer(map.0)?;
-        let at = self.helper_pointer(
-            number::LOOKUP_PERCPU,
-            &[map.into(), key.into(), cpu_now.into()],
-        )?;
-        let null = self.is_null(at)?;
-        self.branch(null, next, found)?;
-        self.enter(found);
-        let slot = Mem { at, align: 8 };
-        let value = self.load_int(i64, slot)?;
-        let (new_total, new_count) = self.merge(of, slot, value, total_now, count_now)?;
-        let merged = self.current()?;
-        self.jump(next)?;
-        self.enter(next);
-        let total_next = self.phi((new_total, merged), (total_now, body))?;
-        let count_next = self.phi((new_count, merged), (count_now, body))?;
-        let cpu_next = self.add(cpu_now, self.i64(1))?;
-        self.jump(head)?;
-        let zero = self.i64(0);
-        cpu.add_incoming(&[(&zero, before), (&cpu_next, next)]);
-        total.add_incoming(&[(&zero, before), (&total_next, next)]);
-        count.add_incoming(&[(&zero, before), (&count_next, next)]);
-        self.enter(end);
-        match of {
-            Aggregation::Avg { signed } | Aggregation::Stats { signed } => {
-                self.arithmetic(BinaryOp::Divide, total_now, count_now, *signed)
-            }
-            _ => Ok(total_now),
-        }
-    }
-
-    fn merge(
-        &mut self,
-        of: &Aggregation,
-        slot: Mem<'ctx>,
-        value: IntValue<'ctx>,
-        total: IntValue<'ctx>,
-        count: IntValue<'ctx>,
-    ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
-        let (signed, smallest) = match of {
-            Aggregation::Min { signed } => (*signed, true),
-            Aggregation::Max { signed } => (*signed, false),
-            Aggregation::Avg { .. } | Aggregation::Stats { .. } => {
-                let second = self.offset(slot, 8)?;
-                let second = self.load_int(self.unit.i64, second)?;
-                return Ok((self.add(total, value)?, self.add(count, second)?));
-            }
-            Aggregation::Count | Aggregation::Sum { .. } => {
-                return Ok((self.add(total, value)?, count));
-            }
-            Aggregation::Hist { .. } | Aggregation::Lhist { .. } => {
-                return Err(Bug::new("a histogram has no integer reading"));
-            }
-        };
-        let predicate = match (signed, smallest) {
-            (true, true) => IntPredicate::SLT,
-            (true, false) => IntPredicate::SGT,
-            (false, true) => IntPredicate::ULT,
-            (false, false) => IntPredicate::UGT,
-        };
-        let flag = self.offset(slot, 8)?;
-        let set = self.load_int(self.unit.i64, flag)?;
-        let is_set = self.compare(IntPredicate::NE, set, self.i64(0))?;
-        let first = self.compare(IntPredicate::EQ, count, self.i64(0))?;
-        let better = self.compare(predicate, value, total)?;
-        let better = self.builder.build_or(first, better, "")?;
-        let take = self.builder.build_and(is_set, better, "")?;
-        let total = self.select(take, value, total)?;
-        let count = self.builder.build_or(count, set, "")?;
-        Ok((total, count))
     }
 }

@@ -19,12 +19,15 @@ mod module;
 mod place;
 mod program;
 mod read;
+mod reading;
 mod record;
+mod series;
 mod stack;
 mod strip;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod write;
 
 use std::borrow::Cow;
 

@@ -5,7 +5,6 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
     Declarations,
-    Probes,
     /// Builtins and functions that can't be used in any form; their rows are their names in backticks.
     Names,
     Statements,
@@ -17,7 +16,6 @@ pub enum Area {
 impl Area {
     pub const ALL: &'static [Area] = &[
         Area::Declarations,
-        Area::Probes,
         Area::Names,
         Area::Statements,
         Area::Values,
@@ -28,7 +26,6 @@ impl Area {
     pub fn title(self) -> &'static str {
         match self {
             Area::Declarations => "Declarations",
-            Area::Probes => "Probes",
             Area::Names => "Builtins and functions",
             Area::Statements => "Statements",
             Area::Values => "Expressions and types",
@@ -65,32 +62,13 @@ table! {
         Import = "`import`",
         Subprogram = "an `fn` subprogram",
     }
-    Probes {
-        WatchpointArgument = "a `watchpoint` on a function's argument",
-        AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        AttachParameter = "a positional parameter in an attach point whose parts are needed when compiling (`fentry`, `interval` and others)",
-    }
     Names {
-        Assert = "`assert`",
-        AssertStr = "`assert_str`",
-        ContainerOf = "`container_of`",
         DwUstack = "`dw_ustack`",
-        Fail = "`fail`",
-        Find = "`find`",
-        IsErr = "`is_err`",
-        KfuncAllowed = "`kfunc_allowed`",
-        KfuncExist = "`kfunc_exist`",
-        Override = "`override`",
         Path = "`path`",
-        PercpuKaddr = "`percpu_kaddr`",
         Skboutput = "`skboutput`",
         SocketCookie = "`socket_cookie`",
         StrConcat = "`str_concat`",
         Strcap = "`strcap`",
-        Tseries = "`tseries`",
-        Unwatch = "`unwatch`",
-        Usermode = "`usermode`",
-        WriteUser = "`write_user`",
     }
     Statements {
         ReturnValue = "a value that a probe other than `test` and `bench` returns",
@@ -105,9 +83,7 @@ table! {
         TypeofValue = "a type as a value",
     }
     Functions {
-        CommOf = "`comm`, `pcomm` or `ppid` of another process",
         BuildIdStack = "the stack mode `build_id`",
-        StackLength = "`len` of a stack",
         DynamicNeedle = "a search for a string that is only known at run time",
         DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",
         StrOfValue = "`str` of an array that is not in memory",

@@ -227,6 +227,10 @@ impl Expansion {
             ExprKind::Sizeof(of) | ExprKind::Typeof(of) | ExprKind::Offsetof { of, .. } => {
                 self.type_or_expr(of);
             }
+            ExprKind::ContainerOf { pointer, ty, .. } => {
+                self.expr(pointer);
+                self.ty(ty);
+            }
             ExprKind::Unary { operand, .. } | ExprKind::Step { operand, .. } => {
                 self.expr(operand);
             }
