@@ -19,8 +19,6 @@ const fn later_word(name: &'static str) -> Function {
 
 pub(super) const FUNCTIONS: &[Function] = &[
     later("path"),
-    later("str_concat"),
-    later("strcap"),
     later("socket_cookie"),
     later("skboutput"),
     later_word("dw_ustack"),

@@ -22,10 +22,12 @@ mod read;
 mod reading;
 mod record;
 mod series;
+mod shared;
 mod stack;
 mod strip;
 #[cfg(test)]
 mod tests;
+mod text;
 mod verify;
 mod write;
 
@@ -221,6 +223,7 @@ fn translate<'ctx>(
         }
         markers.push(finished.markers);
     }
+    let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
     unit.di.builder.finalize();

@@ -59,7 +59,7 @@ macro_rules! table {
 
 table! {
     Declarations {
-        Import = "`import`",
+        ImportC = "`import` of a `.bpf.c` file",
         Subprogram = "an `fn` subprogram",
     }
     Names {
@@ -67,8 +67,6 @@ table! {
         Path = "`path`",
         Skboutput = "`skboutput`",
         SocketCookie = "`socket_cookie`",
-        StrConcat = "`str_concat`",
-        Strcap = "`strcap`",
     }
     Statements {
         ReturnValue = "a value that a probe other than `test` and `bench` returns",
@@ -84,8 +82,6 @@ table! {
     }
     Functions {
         BuildIdStack = "the stack mode `build_id`",
-        DynamicNeedle = "a search for a string that is only known at run time",
-        DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",
         StrOfValue = "`str` of an array that is not in memory",
         MemcmpArray = "`memcmp` of an array of anything but integers",
         MemcmpPointer = "`memcmp` of a pointer",

@@ -57,7 +57,7 @@ impl Lowering<'_> {
             return self.argument(base.span, name);
         }
         if base.kind == ast::ExprKind::Identifier("config".into())
-            && !self.macros.contains_key("config")
+            && !self.macros.has("config")
         {
             return configuration::named(self, name, base.span.to(name.span));
         }

@@ -39,7 +39,7 @@ fn is_record(tokens: &[Lexeme<'_>], open: usize) -> bool {
         && matches!(token(tokens, open + 2), Some(Token::Punct("=")))
 }
 
-/// Whether the second of three arguments is a type. (Scripts from before there was a `container_of` have macros of that name.)
+/// Whether the second of three arguments is a type.
 fn takes_a_type(tokens: &[Lexeme<'_>], open: usize) -> bool {
     let Some(end) = closing(tokens, open) else {
         return false;
