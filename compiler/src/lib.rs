@@ -178,6 +178,7 @@ fn sema_options(name: &str, source: &Source, language: &Language) -> sema::Optio
             includes: language.includes.clone(),
         },
         arch: language.target,
+        overrides: language.overrides.clone(),
     }
 }
 

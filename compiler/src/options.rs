@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::arch::Arch;
+use crate::sema::Overrides;
 
 /// Compile bpftrace scripts into standalone executables.
 ///
@@ -61,6 +62,9 @@ pub struct Language {
         hide_default_value = true
     )]
     pub target: Arch,
+    /// What the environment configures.
+    #[arg(skip)]
+    pub overrides: Overrides,
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +189,9 @@ pub struct Run {
     /// Keep warnings back
     #[arg(long)]
     pub no_warnings: bool,
+    /// Leave control characters in traced text as they are, on a terminal too
+    #[arg(long)]
+    pub raw_output: bool,
     /// Say what would be attached, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -217,6 +224,7 @@ impl Run {
         for (option, given) in [
             ("-k", self.failed_reads),
             ("--no-warnings", self.no_warnings),
+            ("--raw-output", self.raw_output),
             ("--dry-run", self.dry_run),
             ("--list", self.list),
         ] {

@@ -25,7 +25,7 @@ use crate::ir;
 use crate::source::SourceMap;
 use crate::syntax::ast;
 
-pub use config::Settings;
+pub use config::{Overrides, Reader, Settings};
 pub use lowering::Lowering;
 pub use maps::MapArgument;
 
@@ -38,6 +38,8 @@ pub struct Options {
     pub c: COptions,
     /// Decides the calling convention and the names of registers.
     pub arch: Arch,
+    /// Configuration of btc's environment; it wins over the script's.
+    pub overrides: Overrides,
 }
 
 /// Analyzes a script. There is no program when there were errors.

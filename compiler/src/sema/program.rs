@@ -30,9 +30,9 @@ pub(super) fn analyze(
     options: &Options,
 ) -> (Option<ir::Program>, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
-    let settings = config::read(program, &mut diagnostics);
+    let settings = config::read(program, &options.overrides, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    let mut macros = items(program, &mut diagnostics);
+    let mut macros = items(program, &settings, &mut diagnostics);
     for (name, defined) in &constants.macros {
         macros.entry(name.clone()).or_insert(defined);
     }
@@ -86,12 +86,15 @@ pub(super) fn analyze(
 /// Macros by name; other items that can't be compiled yet are said.
 fn items<'p>(
     program: &'p ast::Program,
+    settings: &Settings,
     diagnostics: &mut Diagnostics,
 ) -> HashMap<String, &'p ast::Macro> {
     let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
     for item in &program.items {
         match item {
             ast::Item::Import { span, .. } => {
+                let used = settings.unstable.import().used("`import`", *span);
+                used.into_iter().for_each(|said| diagnostics.push(said));
                 diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
             }
             ast::Item::Subprogram(subprogram) => {
@@ -238,6 +241,16 @@ fn resolve<'p>(
     }
     number_probes(&mut bodies);
     same_names(&bodies, diagnostics);
+    let most = settings.max_bpf_progs.0;
+    if bodies.len() as u64 > most {
+        let span = bodies[usize::try_from(most).unwrap_or(0)].context.span;
+        let message = format!(
+            "{} attach points need a program each: more than `max_bpf_progs` ({most})",
+            bodies.len()
+        );
+        let help = format!("config = {{ max_bpf_progs = {} }}", bodies.len());
+        diagnostics.push(Diagnostic::error(Code::TooManyPrograms, span, message).with_help(help));
+    }
     bodies
 }
 
@@ -372,7 +385,7 @@ impl Context<'_> {
         let program = ir::Program {
             name: self.options.name.clone(),
             about: self.about.clone(),
-            license: self.settings.license.clone(),
+            license: self.settings.license.0.to_owned(),
             unsafe_mode: self.options.unsafe_mode,
             types: lowering.types.types.clone(),
             maps,
@@ -383,6 +396,7 @@ impl Context<'_> {
             probes,
             config: self.settings.target.clone(),
             limits: self.settings.limits,
+            fixed: self.settings.fixed(),
         };
         let tables = (lowering.types, lowering.maps, lowering.scopes);
         (Some(program), lowering.diagnostics, tables)
