@@ -104,7 +104,8 @@ fn values_over_the_stack_limit_lie_in_scratch_memory() {
 #[test]
 fn the_license_is_the_objects() {
     let object = |license: &str| -> Vec<u8> {
-        let path: PathBuf = std::env::temp_dir().join(format!("btc-license-{}", std::process::id()));
+        let path: PathBuf =
+            std::env::temp_dir().join(format!("btc-license-{}", std::process::id()));
         let name = path.display().to_string();
         let words = ["-e", "begin { exit(); }", "--emit", "object", "-o", &name];
         let output = run(&words, &[("BTC_LICENSE", license)]);
@@ -129,24 +130,40 @@ fn max_bpf_progs_counts_attach_points() {
     let output = run(&["check", "-e", script], &[("BPFTRACE_MAX_BPF_PROGS", "2")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("error[too-many-programs]: 3 attach points need a program each"), "{said}");
-    assert!(run(&["check", "-e", script], &[("BPFTRACE_MAX_BPF_PROGS", "3")]).status.success());
+    assert!(
+        said.contains("error[too-many-programs]: 3 attach points need a program each"),
+        "{said}"
+    );
+    assert!(
+        run(&["check", "-e", script], &[("BPFTRACE_MAX_BPF_PROGS", "3")])
+            .status
+            .success()
+    );
 }
 
 #[test]
 fn the_environment_decides_what_unstable_features_are() {
     let script = "begin { let $x: typeof(5) = 1; print($x); exit(); }";
     let said = |level| {
-        let output = run(&["check", "-e", script], &[("BTC_UNSTABLE_TYPEINFO", level)]);
+        let output = run(
+            &["check", "-e", script],
+            &[("BTC_UNSTABLE_TYPEINFO", level)],
+        );
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), said)
     };
     let (status, warned) = said("warn");
     assert_eq!(status, Some(0));
-    assert!(warned.contains("warning[unstable-feature]: `typeof` is unstable"), "{warned}");
+    assert!(
+        warned.contains("warning[unstable-feature]: `typeof` is unstable"),
+        "{warned}"
+    );
     let (status, refused) = said("error");
     assert_eq!(status, Some(1));
-    assert!(refused.contains("error[unstable-feature]: `typeof` is refused"), "{refused}");
+    assert!(
+        refused.contains("error[unstable-feature]: `typeof` is refused"),
+        "{refused}"
+    );
     assert_eq!(said("enable"), (Some(0), String::new()));
 }
 

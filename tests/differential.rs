@@ -137,7 +137,8 @@ fn stdout(what: &str, output: Output) -> Result<String> {
 }
 
 /// It mounts nothing by itself, and now and then goes on after its end: then it is killed.
-const MOUNTED: &str = "[ -e /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing
+const MOUNTED: &str =
+    "[ -e /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing
     [ -e /sys/kernel/debug/tracing ] || mount -t debugfs none /sys/kernel/debug
     exec timeout -s KILL 60 bpftrace \"$@\"";
 
@@ -170,7 +171,10 @@ fn ours(name: &str, script: &Script<'_>, child: &[String]) -> Result<String> {
 fn changed(name: &str, text: &str) -> Result<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     // Both say it; 0.26 to standard error.
-    if lines.first().is_some_and(|line| line.starts_with("Attaching ")) {
+    if lines
+        .first()
+        .is_some_and(|line| line.starts_with("Attaching "))
+    {
         lines.remove(0);
     }
     for change in CHANGES {
@@ -197,7 +201,8 @@ fn normal(text: &str) -> Vec<String> {
     let value = |line: &String| {
         let (key, value) = line.rsplit_once("]: ")?;
         let (map, _) = key.split_once('[')?;
-        map.starts_with('@').then(|| (map.to_owned(), value.to_owned()))
+        map.starts_with('@')
+            .then(|| (map.to_owned(), value.to_owned()))
     };
     let alike = |a: &String, b: &String| value(a).is_some_and(|of_a| value(b) == Some(of_a));
     lines.chunk_by_mut(alike).for_each(<[String]>::sort);

@@ -96,7 +96,8 @@ fn opens(name: &str) -> String {
     format!("{} open 1 '{name}'", compile::LOAD)
 }
 
-const OPENED: &str = "tracepoint:syscalls:sys_enter_openat /pid == cpid && str(args.filename, 1) == \"e\"/";
+const OPENED: &str =
+    "tracepoint:syscalls:sys_enter_openat /pid == cpid && str(args.filename, 1) == \"e\"/";
 
 #[test]
 fn every_way_to_print_a_string() {
@@ -125,21 +126,30 @@ fn every_way_to_print_a_string() {
         "own \x1b[1mbold\x1b[0m".to_owned(),
         "system \x1b[1m\x1b[0m".to_owned(),
     ] {
-        assert!(text.lines().any(|shown| shown == line), "{line:?} in {text:?}");
+        assert!(
+            text.lines().any(|shown| shown == line),
+            "{line:?} in {text:?}"
+        );
     }
     for end in [
         format!("ERROR: errorf {SHOWN}"),
         format!("WARNING: warnf {SHOWN}"),
         format!("cat: /nowhere/{SHOWN}: No such file or directory (os error 2)"),
     ] {
-        assert!(text.lines().any(|shown| shown.ends_with(&end)), "{end:?} in {text:?}");
+        assert!(
+            text.lines().any(|shown| shown.ends_with(&end)),
+            "{end:?} in {text:?}"
+        );
     }
     harmless(&text.replace("\x1b[1mbold\x1b[0m", ""), "\x1b[1m\x1b[0m");
 }
 
 #[test]
 fn whoever_asks_gets_them_as_they_are() {
-    let tool = tool("raw", &format!("{OPENED} {{ @value = str(args.filename); }}"));
+    let tool = tool(
+        "raw",
+        &format!("{OPENED} {{ @value = str(args.filename); }}"),
+    );
     let command = opens(EVIL);
     let words = ["-c", &command];
     let wanted = format!("@value: {EVIL}\n");
@@ -179,7 +189,15 @@ fn files_and_functions() {
     std::fs::write(directory().join("named.rs"), source).unwrap();
     let mut rustc = Command::new("rustc");
     rustc
-        .args(["--edition", "2024", "-C", "opt-level=1", "-C", "force-frame-pointers=yes", "-o"])
+        .args([
+            "--edition",
+            "2024",
+            "-C",
+            "opt-level=1",
+            "-C",
+            "force-frame-pointers=yes",
+            "-o",
+        ])
         .arg(&program)
         .arg(directory().join("named.rs"));
     assert!(rustc.status().unwrap().success());
@@ -205,9 +223,15 @@ fn files_and_functions() {
 
 #[test]
 fn json_is_harmless_everywhere() {
-    let tool = tool("json", &format!("{OPENED} {{ @value = str(args.filename); }}"));
+    let tool = tool(
+        "json",
+        &format!("{OPENED} {{ @value = str(args.filename); }}"),
+    );
     let command = opens(EVIL);
     let text = on_terminal(&tool, &["-f", "json", "--raw-output", "-c", &command]);
-    assert!(text.contains(r#"{"@value": "e\u001b[31m\u001b]0;t\u0007\u009b1m\rx"}"#), "{text:?}");
+    assert!(
+        text.contains(r#"{"@value": "e\u001b[31m\u001b]0;t\u0007\u009b1m\rx"}"#),
+        "{text:?}"
+    );
     harmless(&text, "");
 }

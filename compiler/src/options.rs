@@ -32,6 +32,8 @@ pub enum Command {
     Check(Check),
     /// Compile a script into the cache and run it, with bpftrace's own command line
     Run(Run),
+    /// Say what the code of a diagnostic means, with an example; without a code, list them
+    Explain(Explain),
     /// Say on which kernels scripts run, by the kernels' BTF and without booting them
     Portability(Portability),
 }
@@ -48,6 +50,9 @@ pub struct Language {
     /// Include this C header before the script
     #[arg(long = "include", value_name = "FILE")]
     pub includes: Vec<String>,
+    /// Say errors only
+    #[arg(long)]
+    pub no_warnings: bool,
     /// Take kernel types from this BTF file instead of the running kernel
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
@@ -105,6 +110,13 @@ pub struct Check {
     pub program: Option<String>,
     #[command(flatten)]
     pub language: Language,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// As a diagnostic shows it in brackets: `unset-variable`
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -186,9 +198,6 @@ pub struct Run {
     /// Say where reads of memory failed
     #[arg(short = 'k')]
     pub failed_reads: bool,
-    /// Keep warnings back
-    #[arg(long)]
-    pub no_warnings: bool,
     /// Leave control characters in traced text as they are, on a terminal too
     #[arg(long)]
     pub raw_output: bool,
@@ -223,7 +232,7 @@ impl Run {
         words.extend((0..self.verbose).map(|_| "-v".to_string()));
         for (option, given) in [
             ("-k", self.failed_reads),
-            ("--no-warnings", self.no_warnings),
+            ("--no-warnings", self.language.no_warnings),
             ("--raw-output", self.raw_output),
             ("--dry-run", self.dry_run),
             ("--list", self.list),

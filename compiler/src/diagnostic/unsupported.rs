@@ -62,7 +62,7 @@ macro_rules! table {
 
 table! {
     Declarations {
-        Import = "`import`",
+        ImportC = "`import` of a `.bpf.c` file",
         Subprogram = "an `fn` subprogram",
     }
     Probes {

@@ -2,6 +2,7 @@
 
 mod cargo;
 mod emit;
+mod explain;
 mod hash;
 mod input;
 mod kept;
@@ -44,6 +45,7 @@ pub fn main(mut options: Options) -> ExitCode {
     }
     match &options.command {
         Some(Command::Check(check)) => all(check_all(check)),
+        Some(Command::Explain(asked)) => explain::explain(asked.code.as_deref()),
         Some(Command::Portability(asked)) => portability::portability(asked),
         Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
         None if options.build.list => list::list(&options.build),
@@ -56,7 +58,7 @@ fn configure(options: &mut Options) -> Result<()> {
     let (language, reader) = match &mut options.command {
         Some(Command::Check(check)) => (&mut check.language, Reader::Executable),
         Some(Command::Run(run)) => (&mut run.language, Reader::Executable),
-        Some(Command::Portability(_)) => return Ok(()),
+        Some(Command::Portability(_) | Command::Explain(_)) => return Ok(()),
         None if options.build.list => return Ok(()),
         None => (&mut options.build.language, Reader::Nobody),
     };

@@ -223,7 +223,8 @@ const FIXED: &[Fixed] = &[
     },
 ];
 
-fn names() -> impl Iterator<Item = &'static str> + Clone {
+/// All variables, by their current names.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
     let target = VARIABLES.iter().map(|variable| variable.name);
     target.chain(FIXED.iter().map(|variable| variable.name))
 }
@@ -364,7 +365,8 @@ fn unknown(entry: &ConfigEntry, name: &str) -> Diagnostic {
         format!("unknown config variable `{}`", entry.name.text),
     );
     if OF_BPFTRACE.contains(&name) {
-        return unknown.with_help("btc takes the kernel's types and headers from --btf FILE and -I DIR");
+        return unknown
+            .with_help("btc takes the kernel's types and headers from --btf FILE and -I DIR");
     }
     match nearest(name, names()) {
         Some(near) => unknown.with_help(format!("did you mean `{near}`?")),

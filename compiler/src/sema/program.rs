@@ -7,17 +7,17 @@ use btc_abi as abi;
 use super::config::Settings;
 use super::constants::Constants;
 use super::lowering::Lowering;
+use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
 use super::{Options, config, constants, user_functions};
-use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
 
 /// Types only grow, and a type has few sizes; a program that needs more walks than this has a bug of ours.
@@ -32,10 +32,9 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &options.overrides, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    let mut macros = items(program, &settings, &mut diagnostics);
-    for (name, defined) in &constants.macros {
-        macros.entry(name.clone()).or_insert(defined);
-    }
+    unsupported(program, &mut diagnostics);
+    unstable(program, &settings, &mut diagnostics);
+    let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -83,51 +82,25 @@ pub(super) fn analyze(
     (None, diagnostics)
 }
 
-/// Macros by name; other items that can't be compiled yet are said.
-fn items<'p>(
-    program: &'p ast::Program,
-    settings: &Settings,
-    diagnostics: &mut Diagnostics,
-) -> HashMap<String, &'p ast::Macro> {
-    let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
+/// Says where files are imported, if the configuration wants to know.
+fn unstable(program: &ast::Program, settings: &Settings, diagnostics: &mut Diagnostics) {
+    let import = settings.unstable.import();
+    let said = |span: &Span| import.used("`import`", *span);
+    (program.imports.iter().filter_map(said)).for_each(|said| diagnostics.push(said));
+}
+
+/// Says which items can't be compiled yet.
+fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
+    for foreign in &program.foreign {
+        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
+        diagnostics.push(what);
+    }
     for item in &program.items {
-        match item {
-            ast::Item::Import { span, .. } => {
-                let used = settings.unstable.import().used("`import`", *span);
-                used.into_iter().for_each(|said| diagnostics.push(said));
-                diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
-            }
-            ast::Item::Subprogram(subprogram) => {
-                let span = subprogram.name.span;
-                diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
-            }
-            ast::Item::Macro(found) => {
-                if let Some(first) = macros.get(&found.name.text) {
-                    diagnostics.push(
-                        Diagnostic::error(
-                            Code::DuplicateName,
-                            found.name.span,
-                            format!("macro `{}` is defined twice", found.name.text),
-                        )
-                        .with_label(first.name.span, "first defined here"),
-                    );
-                } else if builtin::lookup(&found.name.text).is_some() {
-                    diagnostics.push(Diagnostic::error(
-                        Code::DuplicateName,
-                        found.name.span,
-                        format!(
-                            "`{}` is a builtin: a macro can't have its name",
-                            found.name.text
-                        ),
-                    ));
-                } else {
-                    macros.insert(found.name.text.clone(), found);
-                }
-            }
-            ast::Item::Config(_) | ast::Item::MapDeclaration(_) | ast::Item::Probe(_) => {}
+        if let ast::Item::Subprogram(subprogram) = item {
+            let span = subprogram.name.span;
+            diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
         }
     }
-    macros
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -287,7 +260,7 @@ struct Context<'a> {
     options: &'a Options,
     settings: &'a Settings,
     constants: &'a Constants,
-    macros: &'a HashMap<String, &'a ast::Macro>,
+    macros: &'a Macros<'a>,
     about: String,
 }
 
