@@ -24,7 +24,7 @@ struct Change {
 
 const CHANGES: &[Change] = &[
     Change {
-        why: "statistics are a record since 0.27, and btc prints what 0.26 and 0.27 share with it",
+        why: "statistics are printed as a record",
         only: &[],
         from: r"^(@.*): count (-?\d+), average (-?\d+), total (-?\d+)$",
         to: "$1: { .count = $2, .average = $3, .total = $4 }",
@@ -52,6 +52,30 @@ const CHANGES: &[Change] = &[
         only: &["opens"],
         from: r"^(@\w+)\[0\]",
         to: "$1[false]",
+    },
+    Change {
+        why: "a map without keys is an array: what was deleted or cleared is 0, and printed",
+        only: &["map-scalar-deleted"],
+        from: "^deleted$",
+        to: "deleted\n@d: 0",
+    },
+    Change {
+        why: "a map without keys is an array: what was deleted or cleared is 0, and printed",
+        only: &["end"],
+        from: "^1$",
+        to: "1\n@a: 0",
+    },
+    Change {
+        why: "conversions without a length print the whole number",
+        only: &["bitwise"],
+        from: "^fffffff3$",
+        to: "fffffffffffffff3",
+    },
+    Change {
+        why: "functions of processes that have ended have names",
+        only: &["func"],
+        from: r"^@\[0x[0-9a-f]+\]",
+        to: "@[load_inner]",
     },
     Change {
         why: "`%%` is one sign where there are no arguments too",
