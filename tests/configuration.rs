@@ -34,12 +34,12 @@ fn bad_values_are_wrong_usage() {
     refused(
         NOTHING,
         &[("BTC_MAX_STRLEN", "0")],
-        "btc: BTC_MAX_STRLEN=0: expected a positive integer",
+        "btc: BTC_MAX_STRLEN=0: expected a length of 1 to 65536 bytes",
     );
     refused(
         NOTHING,
         &[("BPFTRACE_STRLEN", "long")],
-        "btc: BPFTRACE_STRLEN=long: expected a positive integer",
+        "btc: BPFTRACE_STRLEN=long: expected a length of 1 to 65536 bytes",
     );
     refused(
         NOTHING,

@@ -153,6 +153,9 @@ fn length(value: &str) -> Result<u32, Expected> {
     u32::try_from(positive(value)?).map_err(|_| "a length below 4 GiB")
 }
 
+/// What `max_strlen` may be at most: searching and comparing are bounded by it (codegen/shared.rs).
+const LONGEST_STRING: u32 = 65536;
+
 const FIXED: &[Fixed] = &[
     Fixed {
         name: "license",
@@ -176,7 +179,8 @@ const FIXED: &[Fixed] = &[
     Fixed {
         name: "max_strlen",
         set: |s, v| {
-            s.limits.max_strlen = length(v)?;
+            let usable = length(v).ok().filter(|n| (1..=LONGEST_STRING).contains(n));
+            s.limits.max_strlen = usable.ok_or("a length of 1 to 65536 bytes")?;
             Ok(())
         },
         shown: |s| s.limits.max_strlen.to_string(),
