@@ -321,6 +321,9 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
         enums: program.types.enums.iter().map(enumeration).collect(),
         needs_btf: program.probes.iter().any(|p| is_btf_typed(p.kind)),
         config: program.config.clone(),
+        fixed: (program.fixed.iter())
+            .map(|(name, value)| (name.clone().into(), value.clone().into()))
+            .collect(),
     }
 }
 

@@ -58,6 +58,10 @@ codes! {
     UnknownSymbol = "unknown-symbol",
     DuplicateName = "duplicate-name",
     InvalidConfig = "invalid-config",
+    /// A feature that `unstable_NAME` warns of or refuses.
+    UnstableFeature = "unstable-feature",
+    /// More attach points than `max_bpf_progs` allows.
+    TooManyPrograms = "too-many-programs",
     InvalidControlFlow = "invalid-control-flow",
     CPreamble = "c-preamble",
     Macro = "macro",

@@ -112,6 +112,7 @@ impl Resolver<'_> {
                     while let Some(c) = preamble.next_if(before) {
                         self.c_text(c);
                     }
+                    self.made.imports.push(import.span);
                     self.import(&import, directory);
                 }
                 other => self.made.items.push(other),

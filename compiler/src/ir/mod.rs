@@ -71,6 +71,8 @@ pub struct Program {
     pub foreign: Vec<ForeignModule>,
     pub config: abi::Config,
     pub limits: Limits,
+    /// Names and values of the configuration that an executable can't change.
+    pub fixed: Vec<(String, String)>,
 }
 
 /// An imported C file as clang compiled it.
@@ -89,6 +91,15 @@ pub struct Limits {
     pub max_strlen: u32,
     /// `on_stack_limit`: larger values live in scratch memory.
     pub on_stack_limit: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_strlen: 1024,
+            on_stack_limit: 32,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -135,7 +135,10 @@ impl Lowering<'_> {
                 }
                 Some(Type::Record(made))
             }
-            TypeExprKind::Typeof(of) => self.type_of(of),
+            TypeExprKind::Typeof(of) => {
+                self.unstable(self.settings.unstable.typeinfo(), "`typeof`", ty.span)?;
+                self.type_of(of)
+            }
         }
     }
 

@@ -336,6 +336,9 @@ impl Lowering<'_> {
         span: Span,
         statement: bool,
     ) -> Option<Call<'c>> {
+        if let Some(feature) = self.settings.unstable.function(name) {
+            self.unstable(feature, &format!("`{name}`"), span)?;
+        }
         let (least, most) = function.arguments;
         let count = arguments.len();
         if count < least || count > most {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use btc_abi as abi;
 
 use super::Options;
-use super::config::Settings;
+use super::config::{Feature, Level, Settings};
 use super::constants::Constants;
 use super::followed::Held;
 use super::foreign::Foreign;
@@ -109,6 +109,13 @@ impl Lowering<'_> {
 
     pub fn warn(&mut self, code: Code, span: Span, message: impl Into<String>) {
         self.report(Diagnostic::warning(code, span, message));
+    }
+
+    /// Says that a feature is used, where the configuration wants that; `None` where it refuses it.
+    pub fn unstable(&mut self, feature: Feature, what: &str, span: Span) -> Option<()> {
+        let said = feature.used(what, span);
+        said.into_iter().for_each(|said| self.report(said));
+        (feature.level != Level::Error).then_some(())
     }
 
     pub fn not_supported_yet<T>(&mut self, span: Span, what: Unsupported) -> Option<T> {

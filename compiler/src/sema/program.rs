@@ -19,7 +19,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
 
 /// Types only grow, and a type has few sizes; a program that needs more walks than this has a bug of ours.
@@ -32,9 +32,10 @@ pub(super) fn analyze(
     options: &Options,
 ) -> (Option<ir::Program>, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
-    let settings = config::read(program, &mut diagnostics);
+    let settings = config::read(program, &options.overrides, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
     let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
+    unstable(program, &settings, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
     let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
@@ -84,6 +85,13 @@ pub(super) fn analyze(
         }
     }
     (None, diagnostics)
+}
+
+/// Says where files are imported, if the configuration wants to know.
+fn unstable(program: &ast::Program, settings: &Settings, diagnostics: &mut Diagnostics) {
+    let import = settings.unstable.import();
+    let said = |span: &Span| import.used("`import`", *span);
+    (program.imports.iter().filter_map(said)).for_each(|said| diagnostics.push(said));
 }
 
 /// The script's functions by name.
@@ -223,6 +231,16 @@ fn resolve<'p>(
     }
     number_probes(&mut bodies);
     same_names(&bodies, diagnostics);
+    let most = settings.max_bpf_progs.0;
+    if bodies.len() as u64 > most {
+        let span = bodies[usize::try_from(most).unwrap_or(0)].context.span;
+        let message = format!(
+            "{} attach points need a program each: more than `max_bpf_progs` ({most})",
+            bodies.len()
+        );
+        let help = format!("config = {{ max_bpf_progs = {} }}", bodies.len());
+        diagnostics.push(Diagnostic::error(Code::TooManyPrograms, span, message).with_help(help));
+    }
     bodies
 }
 
@@ -368,7 +386,7 @@ impl Context<'_> {
         let program = ir::Program {
             name: self.options.name.clone(),
             about: self.about.clone(),
-            license: self.settings.license.clone(),
+            license: self.settings.license.0.to_owned(),
             unsafe_mode: self.options.unsafe_mode,
             types: lowering.types.types.clone(),
             maps,
@@ -380,6 +398,7 @@ impl Context<'_> {
             foreign: self.foreign.modules.clone(),
             config: self.settings.target.clone(),
             limits: self.settings.limits,
+            fixed: self.settings.fixed(),
         };
         let tables = (lowering.types, lowering.maps, lowering.scopes);
         (Some(program), lowering.diagnostics, tables)

@@ -11,6 +11,7 @@ use libbpf_rs::Object;
 use crate::Error;
 use crate::aggregate::{self, Merged, integer, wide};
 use crate::datum::Datum;
+use crate::format::controls::Controls;
 use crate::format::time;
 use crate::names::{self, Names};
 use crate::series;
@@ -28,6 +29,8 @@ pub struct Decoder<'o> {
     stacks: Stacks<'o>,
     probe_names: &'o [String],
     symbols: Option<Box<dyn Symbols>>,
+    /// Of text in what is decoded next.
+    pub controls: Controls,
 }
 
 /// What follows the fixed part of a record.
@@ -58,6 +61,7 @@ impl<'o> Decoder<'o> {
             stacks: Stacks::find(manifest, object)?,
             probe_names,
             symbols: symbolizer.map(|symbolizer| symbolizer.open(config)),
+            controls: Controls::Raw,
         })
     }
 
@@ -98,7 +102,7 @@ impl<'o> Decoder<'o> {
             Value::TailString => {
                 let word = integer(bytes, 0, 4, false) as u32;
                 let text = tail.take((word & !CUT) as usize);
-                self.string(text, word & CUT != 0)
+                self.printable(&field.value, self.string(text, word & CUT != 0))
             }
             Value::TailBuffer => {
                 let length = integer(bytes, 0, 4, false) as usize;
@@ -142,6 +146,27 @@ impl<'o> Decoder<'o> {
 
     /// A value in place.
     pub fn value<'b>(&mut self, value: &'static Value, bytes: &'b [u8]) -> Datum<'b> {
+        let datum = self.as_it_is(value, bytes);
+        self.printable(value, datum)
+    }
+
+    /// Text as it may be printed.
+    fn printable<'b>(&self, value: &Value, datum: Datum<'b>) -> Datum<'b> {
+        match datum {
+            Datum::Text(text) if matches!(value, Value::Stack { .. }) => {
+                Datum::Text(self.controls.lines(text))
+            }
+            Datum::Text(text) => Datum::Text(self.controls.value(text)),
+            Datum::Named { text, number } => {
+                let text = self.controls.value(Cow::Owned(text.into_bytes()));
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Datum::Named { text, number }
+            }
+            other => other,
+        }
+    }
+
+    fn as_it_is<'b>(&mut self, value: &'static Value, bytes: &'b [u8]) -> Datum<'b> {
         let word = || integer(bytes, 0, 8, false);
         let small = || integer(bytes, 0, 4, true) as i32;
         match value {

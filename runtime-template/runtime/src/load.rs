@@ -414,7 +414,7 @@ pub fn privileges() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lacking;
+    use super::{excerpt, lacking};
 
     #[test]
     fn helpers_that_a_kernel_lacks_have_names() {
@@ -430,5 +430,13 @@ mod tests {
             })
         );
         assert_eq!(lacking("R1 invalid mem access 'inv'"), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_the_logs_end() {
+        assert_eq!(excerpt("first\nsecond\nthird", 8), "nd\nthird");
+        assert_eq!(excerpt("é\nb", 3), "\nb");
+        let long: String = (0..30).map(|line| format!("{line}\n")).collect();
+        assert!(excerpt(&long, 1000).starts_with("10\n"));
     }
 }

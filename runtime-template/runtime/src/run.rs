@@ -10,6 +10,7 @@ use libbpf_rs::{MapCore, Object, ProgramMut};
 use crate::attach::{Attachment, Trial};
 use crate::child::{self, Child};
 use crate::cpus::Cpus;
+use crate::format::controls::Controls;
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
 use crate::packets::Packets;
@@ -31,7 +32,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         Request::Print(text) => return print(&text),
     };
     let mut tracer = attach_parameters::filled(tracer, &options.parameters)?;
-    let config = config::from_environment(&tracer.manifest.config)?;
+    let config = config::from_environment(tracer.manifest)?;
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;
     }
@@ -318,12 +319,15 @@ fn setup<'a>(
         quiet: options.quiet,
         warn_failed_reads: options.warn_failed_reads,
         no_warnings: options.no_warnings,
+        raw_output: options.raw_output,
     })
 }
 
+/// Names of functions and files are in it, which may be called anything.
 fn print(text: &str) -> Result<ExitCode, Error> {
     let mut out = std::io::stdout();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let text = Controls::of(libc::STDOUT_FILENO).lines(text.as_bytes().into());
+    let written = out.write_all(&text).and_then(|()| out.flush());
     written.map_err(|error| Error::output("write to standard output", error))?;
     Ok(ExitCode::SUCCESS)
 }
