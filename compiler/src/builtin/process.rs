@@ -117,7 +117,7 @@ fn comm(l: &mut Lowering, call: &Call) -> Option<Expr> {
     ))
 }
 
-fn curtask(l: &mut Lowering, call: &Call) -> Option<Expr> {
+pub(super) fn curtask(l: &mut Lowering, call: &Call) -> Option<Expr> {
     // Without BTF the task is still an address; only its members need the type.
     let to = match l.host.record("task_struct", false) {
         Some(record) => l.ctype(&CType::Record(record)),

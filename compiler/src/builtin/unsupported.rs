@@ -36,7 +36,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     later("unwatch"),
     later("kfunc_exist"),
     later("kfunc_allowed"),
-    later_word("dw_ustack"),
     later_word("usermode"),
 ];
 

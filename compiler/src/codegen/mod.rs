@@ -24,6 +24,7 @@ mod stack;
 mod strip;
 #[cfg(test)]
 mod tests;
+mod unwind;
 mod verify;
 
 use std::borrow::Cow;

@@ -74,7 +74,6 @@ table! {
         Assert = "`assert`",
         AssertStr = "`assert_str`",
         ContainerOf = "`container_of`",
-        DwUstack = "`dw_ustack`",
         Fail = "`fail`",
         Find = "`find`",
         IsErr = "`is_err`",
@@ -106,7 +105,6 @@ table! {
     }
     Functions {
         CommOf = "`comm`, `pcomm` or `ppid` of another process",
-        BuildIdStack = "the stack mode `build_id`",
         StackLength = "`len` of a stack",
         DynamicNeedle = "a search for a string that is only known at run time",
         DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",

@@ -18,6 +18,7 @@ pub mod pattern;
 pub mod probe;
 pub mod record;
 pub mod registers;
+pub mod unwind;
 pub mod usdt;
 pub mod user;
 pub mod value;

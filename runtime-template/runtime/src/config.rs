@@ -79,6 +79,17 @@ fn overridden(script: &Config, variable: impl Fn(&str) -> Option<String>) -> Res
                 )));
             }
         };
+        // The one is captured as addresses, the other is not.
+        let of_build_ids = |mode: &StackMode| *mode == StackMode::BuildId;
+        if of_build_ids(&config.stack_mode) != of_build_ids(&script.stack_mode) {
+            let it = match of_build_ids(&script.stack_mode) {
+                true => "captures build IDs",
+                false => "captures no build IDs",
+            };
+            return Err(Error::usage(format!(
+                "{name}={value}: the script {it}; that can be chosen there alone: config = {{ stack_mode = build_id }}"
+            )));
+        }
     }
     if let Some((name, value)) = look(&["MISSING_PROBES"]) {
         config.missing_probes = match value.as_str() {

@@ -51,7 +51,11 @@ impl<'o> Counters<'o> {
                 }
                 _ if !telling.warnings => continue,
                 Counter::MapFull { map } => self.map_full(*map, count),
-                Counter::LostStacks => format!("{} lost", counted(count, "stack")),
+                Counter::LostStacks => self.stacks_lost(count),
+                Counter::ShortStacks => format!(
+                    "{} of dw_ustack ended early: code without unwind rows, or rows that were not loaded yet",
+                    counted(count, "stack")
+                ),
                 Counter::FailedRead { place } if telling.failed_reads => {
                     format!("{place}: {} of memory failed", counted(count, "read"))
                 }
@@ -68,6 +72,14 @@ impl<'o> Counters<'o> {
             output.trouble(&Trouble::Warning(&text))?;
         }
         Ok(())
+    }
+
+    fn stacks_lost(&self, count: u64) -> String {
+        let maps = self.manifest.maps.iter();
+        let kept = maps.filter(|map| matches!(map.role, MapRole::Stacks { .. }));
+        let kept = kept.map(|map| map.max_entries).max().unwrap_or(0);
+        let stacks = counted(count, "stack");
+        format!("{stacks} lost: a run keeps {kept} different ones")
     }
 
     fn map_full(&self, map: u32, count: u64) -> String {

@@ -10,6 +10,8 @@
 //!     providers: &[&btc_runtime::attach::begin_end::BeginEnd, &btc_runtime::attach::tracepoint::Tracepoint],
 //!     // With the feature `symbolize`, where the script prints stacks or symbols: `Some(&…)`.
 //!     symbolizer: None,
+//!     // With the feature `dwarf`, where the script has `dw_ustack`: `Some(&…)`.
+//!     unwinder: None,
 //! };
 //!
 //! fn main() -> std::process::ExitCode {
@@ -65,6 +67,7 @@ pub mod target;
 pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
+pub mod unwind;
 mod usage;
 mod variant;
 
@@ -85,6 +88,8 @@ pub struct Tracer {
     pub providers: &'static [&'static dyn attach::Provider],
     /// Turns addresses into names; `None` prints addresses in hex.
     pub symbolizer: Option<&'static dyn symbolize::Symbolizer>,
+    /// Makes the rows by which programs walk user stacks (`dw_ustack`).
+    pub unwinder: Option<&'static dyn unwind::Unwinder>,
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.

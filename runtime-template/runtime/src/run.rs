@@ -76,6 +76,9 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     // From here on a signal ends the run in order.
     let signals = Signals::block(&plan.traced_signals())?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
+    if let Some(pid) = options.pid {
+        session.load_unwind_rows(pid.unsigned_abs());
+    }
     attach.attach(&plan, &mut splits, Phase::Begin)?;
     attach.attach(&plan, &mut splits, Phase::Trace)?;
     session.attached(attach.sites + plan.sites_of_later_phases())?;
@@ -228,6 +231,7 @@ fn watched(
             let fd = session.follow(process)?;
             Some(Followed { process, fd })
         }),
+        unwound: pid.and_then(|pid| session.follow_unwinding(pid.unsigned_abs())),
         pipe: match options.output {
             Some(_) => None,
             None => poll::piped_output(),
@@ -297,6 +301,7 @@ fn setup<'a>(
         object,
         probe_names: &plan.names,
         symbolizer: tracer.symbolizer,
+        unwinder: tracer.unwinder,
         format: options.format,
         buffering: options.buffering,
         out,

@@ -13,7 +13,7 @@ use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
 use btc_abi::Config;
 
 use super::binaries::BinaryId;
-use super::follow::Follow;
+use super::follow::{Follow, Wake};
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
 use super::{Frame, Symbolizer, Symbols};
@@ -95,7 +95,7 @@ impl Symbols for Opened {
 
     fn follow(&mut self, process: u32) -> Option<RawFd> {
         // Before the snapshot, so that nothing is mapped between the two.
-        self.follow = Follow::start(process).ok();
+        self.follow = Follow::start(process, Wake::HalfFull).ok();
         self.processes.remember(process);
         self.follow.as_ref().map(Follow::fd)
     }
