@@ -62,7 +62,7 @@ macro_rules! table {
 
 table! {
     Declarations {
-        Import = "`import`",
+        ImportC = "`import` of a `.bpf.c` file",
         Subprogram = "an `fn` subprogram",
     }
     Probes {
@@ -84,8 +84,6 @@ table! {
         PercpuKaddr = "`percpu_kaddr`",
         Skboutput = "`skboutput`",
         SocketCookie = "`socket_cookie`",
-        StrConcat = "`str_concat`",
-        Strcap = "`strcap`",
         Tseries = "`tseries`",
         Unwatch = "`unwatch`",
         Usermode = "`usermode`",
@@ -106,8 +104,6 @@ table! {
     Functions {
         CommOf = "`comm`, `pcomm` or `ppid` of another process",
         StackLength = "`len` of a stack",
-        DynamicNeedle = "a search for a string that is only known at run time",
-        DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",
         StrOfValue = "`str` of an array that is not in memory",
         MemcmpArray = "`memcmp` of an array of anything but integers",
         MemcmpPointer = "`memcmp` of a pointer",
