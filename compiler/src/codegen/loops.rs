@@ -9,7 +9,7 @@ use inkwell::values::{FunctionValue, IntValue, PointerValue};
 use inkwell::{AtomicOrdering, AtomicRMWBinOp, IntPredicate};
 
 use super::builder::Mem;
-use super::expr::Val;
+use super::expr::{Val, parameter_addend};
 use super::helper::number;
 use super::program::{Emitter, LoopExits, Stack};
 use crate::bug::Bug;
@@ -145,7 +145,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::Cookie | Context::MarkerArgument(_) => Some(Hoisted::Cookie),
             _ => Some(Hoisted::Event(EventRead {
                 field: self.parameter(context).ok()??,
-                addend: 0,
+                addend: parameter_addend(context),
                 size: Some(8),
             })),
         }

@@ -12,6 +12,7 @@ use super::helper::number;
 use super::loops::Frame;
 use super::maps::Yields;
 use super::module::Unit;
+use super::place::Copy;
 use crate::bug::Bug;
 use crate::ir::{self, Expr, ExprKind, LocalId, ProgramKind, Stmt, StmtKind, Type};
 use crate::source::Span;
@@ -41,6 +42,8 @@ pub struct Emitter<'u, 'a, 'ctx> {
     pub frame: Option<Frame<'ctx>>,
     pub loops: Vec<LoopExits<'ctx>>,
     pub markers: Vec<Marker>,
+    /// The copy of a record that is being made.
+    pub copy: Option<Copy<'ctx>>,
     pub callbacks: u32,
     /// The statement that is being emitted.
     pub here: Span,
@@ -155,6 +158,7 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
         frame: None,
         loops: Vec::new(),
         markers: Vec::new(),
+        copy: None,
         callbacks: 0,
         here: probe.span,
     };

@@ -42,6 +42,8 @@ codes! {
     FormatString = "format-string",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
+    /// A struct or array that no program could copy.
+    ValueTooLarge = "value-too-large",
     TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",

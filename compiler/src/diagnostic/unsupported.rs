@@ -9,7 +9,6 @@ pub enum Area {
     /// Builtins and functions that can't be used in any form; their rows are their names in backticks.
     Names,
     Statements,
-    Values,
     /// Forms of functions that otherwise work.
     Functions,
 }
@@ -20,7 +19,6 @@ impl Area {
         Area::Probes,
         Area::Names,
         Area::Statements,
-        Area::Values,
         Area::Functions,
     ];
 
@@ -31,7 +29,6 @@ impl Area {
             Area::Probes => "Probes",
             Area::Names => "Builtins and functions",
             Area::Statements => "Statements",
-            Area::Values => "Expressions and types",
             Area::Functions => "Forms of functions",
         }
     }
@@ -96,23 +93,12 @@ table! {
         ReturnValue = "a value that a probe other than `test` and `bench` returns",
         LoopOverAggregation = "a loop over a map of histograms or stats",
     }
-    Values {
-        AllArguments = "`args` as a whole",
-        StructArgument = "a struct or array that is passed by value",
-        BitfieldOfCopy = "a bitfield of a copied struct",
-        KernelStructCopy = "a copy of a kernel struct",
-        VariableAddress = "the address of a variable or map",
-        TypeofValue = "a type as a value",
-    }
     Functions {
         CommOf = "`comm`, `pcomm` or `ppid` of another process",
         BuildIdStack = "the stack mode `build_id`",
         StackLength = "`len` of a stack",
         DynamicNeedle = "a search for a string that is only known at run time",
         DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",
-        StrOfValue = "`str` of an array that is not in memory",
-        MemcmpArray = "`memcmp` of an array of anything but integers",
-        MemcmpPointer = "`memcmp` of a pointer",
     }
 }
 
@@ -133,6 +119,9 @@ pub fn markdown() -> String {
     for area in Area::ALL {
         let rows = Unsupported::ALL.iter().filter(|row| row.area() == *area);
         let rows: Vec<_> = rows.map(|row| row.what()).collect();
+        if rows.is_empty() {
+            continue;
+        }
         let separator = if *area == Area::Names { ", " } else { "; " };
         text += &format!("| {} | {} |\n", area.title(), rows.join(separator));
     }

@@ -41,6 +41,8 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
                 ExprKind::MapGet { map, .. }
                 | ExprKind::MapHas { map, .. }
                 | ExprKind::MapLen { map }
+                | ExprKind::ElementAddress { map, .. }
+                | ExprKind::MapAddress(map)
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
                 _ => return,
@@ -132,6 +134,8 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Context(_)
         | ExprKind::Stack
         | ExprKind::MapLen { .. }
+        | ExprKind::LocalAddress(_)
+        | ExprKind::MapAddress(_)
         | ExprKind::TypeSize(_) => {}
         ExprKind::Helper { arguments, .. } => arguments.iter().for_each(|a| expression(a, visit)),
         ExprKind::Unary { operand, .. } => expression(operand, visit),
@@ -178,7 +182,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
             expression(of, visit);
             expression(length, visit);
         }
-        ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
+        ExprKind::MapGet { key, .. }
+        | ExprKind::MapDelete { key, .. }
+        | ExprKind::ElementAddress { key, .. } => {
             optional(key.as_deref(), visit);
         }
         ExprKind::MapHas { key, .. } => expression(key, visit),

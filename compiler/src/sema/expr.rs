@@ -6,7 +6,7 @@ use super::convert;
 use super::lowering::Lowering;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -27,6 +27,16 @@ const NO_EXPRESSION: &str = "its `#define` is no expression of a script: `macro`
 const MAX_EXPANSIONS: u32 = 10_000;
 /// Expansions within expansions. An argument may call the macro that it is given to, so only depth tells recursion.
 const MAX_EXPANSION_DEPTH: usize = 32;
+
+/// What scripts of 2018 call a builtin, where nothing else has that name.
+fn old_spelling(name: &str) -> Option<&'static str> {
+    match name {
+        "stack" => Some("kstack"),
+        "sym" => Some("ksym"),
+        "name" => Some("probe"),
+        _ => None,
+    }
+}
 
 impl Lowering<'_> {
     /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
@@ -67,7 +77,12 @@ impl Lowering<'_> {
             E::Call { name, arguments } => self.call(name, arguments, span, false),
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
-            E::Typeof(_) => self.not_supported_yet(span, Unsupported::TypeofValue),
+            E::Typeof(of) => {
+                // A type as a value is its name: it can be printed and compared.
+                let ty = self.type_of(of)?;
+                let name = self.type_name(&ty);
+                Some(self.string(name.as_bytes(), span))
+            }
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Step {
                 decrement,
@@ -126,7 +141,8 @@ impl Lowering<'_> {
     /// A member of a tuple or record: anything with a value.
     fn part(&mut self, expr: &ast::Expr) -> Option<Expr> {
         let value = self.expr(expr)?;
-        self.with_value(value)
+        self.can_hold(&value.ty, value.span)?;
+        Some(value)
     }
 
     /// Refuses what has no value.
@@ -216,6 +232,9 @@ impl Lowering<'_> {
                 span,
             });
         }
+        if let Some(function) = old_spelling(name).and_then(builtin::lookup) {
+            return self.run(function, function.name, &[], span, false);
+        }
         if self.constants.broken {
             return None;
         }
@@ -268,7 +287,8 @@ impl Lowering<'_> {
         if self.macros.contains_key(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
-        let Some(function) = builtin::lookup(&name.text) else {
+        let known = builtin::lookup(&name.text);
+        let Some(function) = known.or_else(|| builtin::lookup(old_spelling(&name.text)?)) else {
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
                 name.span,
@@ -381,6 +401,30 @@ impl Lowering<'_> {
         let value = self.block_or_void(&block, span);
         self.expansions.pop();
         value
+    }
+
+    /// The expression that the text of a `#define` is, or an element of the map that it is.
+    pub(super) fn defined(&self, expr: &ast::Expr) -> Option<ast::Expr> {
+        let (name, arguments) = match &expr.kind {
+            ast::ExprKind::Identifier(name) => (name, &[][..]),
+            ast::ExprKind::Call { name, arguments } => (&name.text, arguments.as_slice()),
+            ast::ExprKind::Index { base, index } => {
+                let base = self.defined(base)?;
+                let ast::ExprKind::Map { name, key: None } = base.kind else {
+                    return None;
+                };
+                let key = Some(vec![(**index).clone()]);
+                let kind = ast::ExprKind::Map { name, key };
+                let span = expr.span;
+                return Some(ast::Expr { kind, span });
+            }
+            _ => return None,
+        };
+        let found = self.macros.get(name).filter(|found| !found.hygienic)?;
+        let block = super::macros::expand(found, arguments, expr.span, 0).ok()?;
+        let value = block.value.filter(|_| block.statements.is_empty())?;
+        let (kind, span) = (value.kind, expr.span);
+        Some(ast::Expr { kind, span })
     }
 
     /// Says once, at the script's own call, that its macros never end or grow too much.
