@@ -200,6 +200,35 @@ fn run_compiles_once_and_hands_parameters_on() {
 }
 
 #[test]
+fn a_change_of_an_imported_or_included_file_is_seen() {
+    let here = directory("imports");
+    let write = |name: &str, text: &str| fs::write(here.join(name), text).unwrap();
+    let ran = || {
+        let output = run(&["run", "tool.bt"], &here);
+        is_good(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let script = "#include \"size.h\"\nimport \"lib.bt\"\nbegin { printf(\"%d %d\\n\", answer(), SIZE); exit(); }";
+    write("tool.bt", script);
+    write("lib.bt", "macro answer() { 41 }");
+    write("size.h", "#define SIZE 1");
+    assert_eq!(ran().trim_end(), "41 1");
+    write("lib.bt", "macro answer() { 42 }");
+    assert_eq!(ran().trim_end(), "42 1");
+    write("size.h", "#define SIZE 2");
+    assert_eq!(ran().trim_end(), "42 2");
+    // The whole program is shown, and where an error is in it.
+    let shown = run(&["tool.bt", "--emit", "ast"], &here);
+    is_good(&shown);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("\"answer\""));
+    write("lib.bt", "macro answer() { 42 + }");
+    let broken = run(&["check", "tool.bt"], &here);
+    let said = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(said.contains("lib.bt:1:23"), "{said}");
+    assert!(said.contains("imported here"), "{said}");
+}
+
+#[test]
 fn check_makes_nothing() {
     let within = directory("check");
     is_good(&run(&["check", "-e", PROGRAM], &within));
@@ -301,4 +330,43 @@ fn listing_ends_silently_and_says_what_is_not_there() {
         "{said}"
     );
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn explains_its_codes() {
+    let within = directory("explain");
+    let entry = run(&["explain", "unset-variable"], &within);
+    is_good(&entry);
+    let text = String::from_utf8(entry.stdout).unwrap();
+    assert!(text.starts_with("## `unset-variable`"), "{text}");
+    assert!(text.contains("let $x = 0;"), "{text}");
+    let list = String::from_utf8(run(&["explain"], &within).stdout).unwrap();
+    let codes = btc::diagnostic::Code::ALL;
+    assert_eq!(list.lines().count(), codes.len());
+    for (line, code) in list.lines().zip(codes) {
+        assert!(line.starts_with(code.as_str()), "{line}");
+    }
+    let (code, said) = status(&["explain", "unset-variables"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("did you mean `unset-variable`?"), "{said}");
+}
+
+#[test]
+fn warnings_can_be_kept_back_and_errors_can_t() {
+    let program = "begin { pid; exit(); }";
+    let (code, said) = status(&["check", "-e", program]);
+    assert!(
+        code == 0 && said.contains("warning[unused-result]"),
+        "{said}"
+    );
+    assert_eq!(
+        status(&["check", "--no-warnings", "-e", program]),
+        (0, String::new())
+    );
+    let (code, said) = status(&["check", "--no-warnings", "-e", "begin { pid; print($x); }"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("error[unset-variable]") && !said.contains("warning"),
+        "{said}"
+    );
 }

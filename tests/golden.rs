@@ -7,14 +7,16 @@ use anyhow::{Context, Result, anyhow};
 use btc::arch::Arch;
 use btc::codegen::{self, Text};
 use btc::diagnostic::{self, Diagnostics};
+use btc::host::files::{Disk, Files, Found, NoFiles};
 use btc::host::{COptions, fixture::FixtureHost};
 use btc::options::{Language, Options};
 use btc::source::{Source, SourceMap};
-use btc::{ir, layout, sema};
+use btc::{import, ir, layout, sema, syntax};
 use clap::Parser;
 use codespan_reporting::term::termcolor::NoColor;
 
 use crate::case::{files, words};
+use crate::root;
 
 /// What the stages up to the typed tree make of a script.
 pub struct Analyzed {
@@ -25,12 +27,31 @@ pub struct Analyzed {
     arch: Arch,
 }
 
-/// Parses and analyzes against the fixture kernel.
+/// Files below a directory, by names that don't tell where it is.
+struct Below(PathBuf);
+
+impl Files for Below {
+    fn find(&self, path: &Path) -> Result<Option<Found>, String> {
+        Disk.find(&self.0.join(path))
+    }
+}
+
+/// Parses and analyzes against the fixture kernel; nothing can be imported but the standard library.
 #[must_use]
 pub fn analyze(name: &str, text: &str, language: &Language) -> Analyzed {
+    analyze_with(&NoFiles, name, text, language)
+}
+
+fn analyze_with(files: &dyn Files, name: &str, text: &str, language: &Language) -> Analyzed {
     let mut sources = SourceMap::default();
     let script = sources.add(Source::new(format!("{name}.bt"), text));
-    let (tree, mut diagnostics) = btc::parse(&sources, script);
+    let (tree, mut diagnostics) = syntax::parse(script, text);
+    let search = import::Search {
+        files,
+        directories: &language.include_directories,
+    };
+    let (tree, found) = import::resolve(tree, &mut sources, &search);
+    diagnostics.extend(found);
     let mut program = None;
     if !diagnostics.has_errors() {
         let (made, found) = sema::analyze(&tree, &sources, &FixtureHost, &options(name, language));
@@ -50,7 +71,7 @@ fn options(name: &str, language: &Language) -> sema::Options {
         name: name.to_owned(),
         unsafe_mode: language.r#unsafe,
         c: COptions {
-            directory: None,
+            directories: vec![],
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },
@@ -135,7 +156,13 @@ impl Golden {
     #[must_use]
     pub fn analyze(&self) -> Analyzed {
         let stem = self.path.file_stem().unwrap_or_default();
-        analyze(&stem.display().to_string(), &self.text, &self.language)
+        let files = Below(root().join("tests/fixtures/import"));
+        analyze_with(
+            &files,
+            &stem.display().to_string(),
+            &self.text,
+            &self.language,
+        )
     }
 
     /// Holds `made` against the file with this extension beside the script.

@@ -1,8 +1,9 @@
 //! `tests/ui`, `tests/ir` and `tests/codegen`: what btc says about a script, makes of it and emits for it.
 
 use anyhow::{Context, Result, ensure};
-use btc::diagnostic::{Code, Unsupported, unsupported};
+use btc::diagnostic::{Code, Unsupported, explain, unsupported};
 use btc::ir;
+use btc::options::Language;
 use btc_tests::golden::{self, Golden};
 use btc_tests::root;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -12,6 +13,13 @@ const WITHOUT_CASE: &[(Code, &str)] = &[(
     Code::StackTooLarge,
     "only code generation can tell: tests/core_relocations.rs has its case",
 )];
+
+/// Codes whose entry shows no script: it would be too long, or there may be none.
+const WITHOUT_EXAMPLE: &[Code] = &[
+    Code::NotSupportedYet,
+    Code::TooManyMaps,
+    Code::StackTooLarge,
+];
 
 fn main() -> Result<()> {
     let mut trials = vec![];
@@ -29,6 +37,9 @@ fn main() -> Result<()> {
     }
     trials.push(Trial::test("ui/every_code_has_a_case", || {
         every_code_has_a_case().map_err(|e| Failed::from(format!("{e:#}")))
+    }));
+    trials.push(Trial::test("docs/diagnostics_explains_every_code", || {
+        diagnostics_page().map_err(|e| Failed::from(format!("{e:#}")))
     }));
     trials.push(Trial::test(
         "docs/language_lists_what_is_not_supported",
@@ -123,19 +134,71 @@ fn every_code_has_a_case() -> Result<()> {
     Ok(())
 }
 
-/// The last section of docs/language.md is the compiler's own table.
+/// docs/diagnostics.md has an entry for every code and no other; of its examples the first gets the code, and the second
+/// compiles without it.
+fn diagnostics_page() -> Result<()> {
+    let known: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    for entry in explain::entries() {
+        ensure!(known.contains(&entry), "`{entry}` is no code");
+    }
+    let wrong: Vec<_> = Code::ALL
+        .iter()
+        .filter_map(|code| entry_holds(*code).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+fn entry_holds(code: Code) -> Result<()> {
+    let name = code.as_str();
+    ensure!(
+        !explain::explain(code).is_empty(),
+        "`{name}` has no entry in docs/diagnostics.md"
+    );
+    let analyzed = |script: &str| golden::analyze("example", script, &Language::default());
+    match explain::examples(code)[..] {
+        [] => ensure!(
+            WITHOUT_EXAMPLE.contains(&code),
+            "the entry of `{name}` has no example"
+        ),
+        [wrong, right] => {
+            let wrong = analyzed(wrong);
+            ensure!(
+                wrong.diagnostics.iter().any(|d| d.code == code),
+                "the example does not get `{name}`:\n{}",
+                wrong.rendered()?
+            );
+            let right = analyzed(right);
+            ensure!(
+                !right.diagnostics.has_errors() && right.diagnostics.iter().all(|d| d.code != code),
+                "the mended example of `{name}` is still wrong:\n{}",
+                right.rendered()?
+            );
+        }
+        _ => anyhow::bail!("the entry of `{name}` needs one example and its mended form"),
+    }
+    Ok(())
+}
+
+/// The section of docs/language.md on what is not supported is the compiler's own table.
 fn language_page() -> Result<()> {
     const HEADING: &str = "## Not supported yet\n\n";
+    const NEXT: &str = "\n## What shows it at work\n";
     let path = root().join("docs/language.md");
     let page = std::fs::read_to_string(&path)?;
-    let (before, _) = page
+    let (before, rest) = page
         .split_once(HEADING)
         .context("docs/language.md has no section `Not supported yet`")?;
+    let after = rest
+        .find(NEXT)
+        .map(|at| &rest[at..])
+        .context("docs/language.md has no section `What shows it at work`")?;
     let section = unsupported::markdown();
     golden::compare(
         &path,
         &format!(
-            "{before}{HEADING}btc reads all of these and refuses them with the diagnostic `not-supported-yet`, at the place.\n\n{section}"
+            "{before}{HEADING}btc reads all of these and refuses them with the diagnostic `not-supported-yet`, at the place.\n\n{section}{after}"
         ),
     )
 }

@@ -41,6 +41,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "driver",
         ],
     ),
+    (
+        "import",
+        &[
+            "provider", "builtin", "ir", "layout", "codegen", "skeleton", "driver",
+        ],
+    ),
     ("portability", &["builtin", "skeleton", "driver"]),
     (
         "listing",

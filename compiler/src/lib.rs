@@ -1,7 +1,7 @@
 //! btc: an ahead-of-time compiler for the bpftrace language.
 //!
 //! The whole pipeline, each stage a function from one type to the next:
-//! `syntax::parse` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
+//! `syntax::parse` → `import::resolve` → `sema::analyze` → `layout::plan` → `codegen::emit` → `skeleton::render` → `driver`.
 
 pub mod arch;
 pub mod bug;
@@ -10,6 +10,7 @@ pub mod codegen;
 pub mod diagnostic;
 pub mod driver;
 pub mod host;
+pub mod import;
 pub mod ir;
 pub mod layout;
 pub mod listing;
@@ -27,6 +28,7 @@ use arch::Arch;
 use codegen::{Refusal, Text};
 use diagnostic::{Code, Diagnostic, Diagnostics};
 use host::COptions;
+use host::files::Disk;
 use host::live::{LiveHost, LiveOptions};
 use options::Language;
 use source::{FileId, Source, SourceMap};
@@ -61,7 +63,7 @@ pub struct Outcome {
 pub fn compile(source: Source, name: &str, language: &Language) -> anyhow::Result<Outcome> {
     let mut sources = SourceMap::default();
     let script = sources.add(source);
-    let (tree, diagnostics) = parse(&sources, script);
+    let (tree, diagnostics) = parse(&mut sources, script, language);
     compile_tree(&tree, sources, diagnostics, name, language)
 }
 
@@ -80,7 +82,7 @@ pub fn compile_tree(
     let compiled = if diagnostics.has_errors() {
         None
     } else {
-        let options = sema_options(name, sources.script(), language);
+        let options = sema_options(name, &sources, language);
         let (program, found) = sema::analyze(tree, &sources, &host, &options);
         diagnostics.extend(found);
         match program.filter(|_| !diagnostics.has_errors()) {
@@ -88,6 +90,9 @@ pub fn compile_tree(
             None => None,
         }
     };
+    if language.no_warnings {
+        diagnostics.keep_errors();
+    }
     Ok(Outcome {
         sources,
         diagnostics,
@@ -129,10 +134,21 @@ fn stack_too_large(probe: &ir::Probe) -> Diagnostic {
     .with_help("keep some of them in maps, or split the probe")
 }
 
-/// Source text → the untyped tree.
+/// Source text → the untyped tree, with all that the script imports.
 #[must_use]
-pub fn parse(sources: &SourceMap, script: FileId) -> (ast::Program, Diagnostics) {
-    syntax::parse(script, &sources.get(script).text)
+pub fn parse(
+    sources: &mut SourceMap,
+    script: FileId,
+    language: &Language,
+) -> (ast::Program, Diagnostics) {
+    let (tree, mut diagnostics) = syntax::parse(script, &sources.get(script).text);
+    let search = import::Search {
+        files: &Disk,
+        directories: &language.include_directories,
+    };
+    let (tree, found) = import::resolve(tree, sources, &search);
+    diagnostics.extend(found);
+    (tree, diagnostics)
 }
 
 impl Compiled {
@@ -168,12 +184,12 @@ pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     Ok(host)
 }
 
-fn sema_options(name: &str, source: &Source, language: &Language) -> sema::Options {
+fn sema_options(name: &str, sources: &SourceMap, language: &Language) -> sema::Options {
     sema::Options {
         name: name.to_string(),
         unsafe_mode: language.r#unsafe,
         c: COptions {
-            directory: source.directory.clone(),
+            directories: sources.directories(),
             include_directories: language.include_directories.clone(),
             includes: language.includes.clone(),
         },

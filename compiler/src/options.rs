@@ -31,6 +31,8 @@ pub enum Command {
     Check(Check),
     /// Compile a script into the cache and run it, with bpftrace's own command line
     Run(Run),
+    /// Say what the code of a diagnostic means, with an example; without a code, list them
+    Explain(Explain),
     /// Say on which kernels scripts run, by the kernels' BTF and without booting them
     Portability(Portability),
 }
@@ -47,6 +49,9 @@ pub struct Language {
     /// Include this C header before the script
     #[arg(long = "include", value_name = "FILE")]
     pub includes: Vec<String>,
+    /// Say errors only
+    #[arg(long)]
+    pub no_warnings: bool,
     /// Take kernel types from this BTF file instead of the running kernel
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
@@ -101,6 +106,13 @@ pub struct Check {
     pub program: Option<String>,
     #[command(flatten)]
     pub language: Language,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// As a diagnostic shows it in brackets: `unset-variable`
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -182,9 +194,6 @@ pub struct Run {
     /// Say where reads of memory failed
     #[arg(short = 'k')]
     pub failed_reads: bool,
-    /// Keep warnings back
-    #[arg(long)]
-    pub no_warnings: bool,
     /// Say what would be attached, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -216,7 +225,7 @@ impl Run {
         words.extend((0..self.verbose).map(|_| "-v".to_string()));
         for (option, given) in [
             ("-k", self.failed_reads),
-            ("--no-warnings", self.no_warnings),
+            ("--no-warnings", self.language.no_warnings),
             ("--dry-run", self.dry_run),
             ("--list", self.list),
         ] {

@@ -142,6 +142,18 @@ impl SourceMap {
         format!("{}:{line}:{column}", source.name)
     }
 
+    /// Where the files are, each directory once.
+    #[must_use]
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = vec![];
+        for directory in self.files.iter().filter_map(|f| f.directory.as_ref()) {
+            if !found.contains(directory) {
+                found.push(directory.clone());
+            }
+        }
+        found
+    }
+
     pub fn files(&self) -> impl Iterator<Item = (FileId, &Source)> {
         self.files
             .iter()

@@ -20,10 +20,12 @@ mod place;
 mod program;
 mod read;
 mod record;
+mod shared;
 mod stack;
 mod strip;
 #[cfg(test)]
 mod tests;
+mod text;
 mod verify;
 
 use std::borrow::Cow;
@@ -218,6 +220,7 @@ fn translate<'ctx>(
         }
         markers.push(finished.markers);
     }
+    let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
     unit.di.builder.finalize();

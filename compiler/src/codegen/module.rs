@@ -16,6 +16,7 @@ use inkwell::values::{BasicValue as _, GlobalValue};
 use super::Options;
 use super::core_reloc::CoreTypes;
 use super::debug_info::{DebugInfo, DiMember, UNSIGNED};
+use super::shared::Declared;
 use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::ir;
@@ -48,6 +49,8 @@ pub struct Unit<'a, 'ctx> {
     sequence: Cell<u64>,
     /// Statements that read memory which may not be there, in the order of their counters.
     pub reads: RefCell<Vec<Span>>,
+    /// Functions that programs call.
+    pub shared: RefCell<Vec<Declared<'ctx>>>,
     /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
     pub stack_budget: u32,
 }
@@ -85,6 +88,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             bool: context.bool_type(),
             sequence: Cell::new(0),
             reads: RefCell::new(Vec::new()),
+            shared: RefCell::new(Vec::new()),
             stack_budget: attempt.stack_budget,
         };
         unit.license()?;

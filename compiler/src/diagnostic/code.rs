@@ -57,7 +57,11 @@ codes! {
     InvalidControlFlow = "invalid-control-flow",
     CPreamble = "c-preamble",
     Macro = "macro",
+    /// A file that can't be imported.
+    Import = "import",
     UnusedResult = "unused-result",
     SignMismatch = "sign-mismatch",
+    /// A constant that its type can't hold; text that can't be equal to a string that short.
+    Truncation = "truncation",
     UnreachableCode = "unreachable-code",
 }

@@ -4,6 +4,7 @@
 //! `help`, which can be typed in. Codes are kebab words and live in [`Code`] alone.
 
 mod code;
+pub mod explain;
 mod render;
 pub mod unsupported;
 
@@ -98,6 +99,11 @@ impl Diagnostics {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Drops what is no error.
+    pub fn keep_errors(&mut self) {
+        self.list.retain(|d| d.severity == Severity::Error);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {

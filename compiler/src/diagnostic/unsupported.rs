@@ -59,7 +59,7 @@ macro_rules! table {
 
 table! {
     Declarations {
-        Import = "`import`",
+        ImportC = "`import` of a `.bpf.c` file",
         Subprogram = "an `fn` subprogram",
     }
     Probes {
@@ -82,8 +82,6 @@ table! {
         PercpuKaddr = "`percpu_kaddr`",
         Skboutput = "`skboutput`",
         SocketCookie = "`socket_cookie`",
-        StrConcat = "`str_concat`",
-        Strcap = "`strcap`",
         Tseries = "`tseries`",
         Unwatch = "`unwatch`",
         Usermode = "`usermode`",
@@ -97,8 +95,6 @@ table! {
         CommOf = "`comm`, `pcomm` or `ppid` of another process",
         BuildIdStack = "the stack mode `build_id`",
         StackLength = "`len` of a stack",
-        DynamicNeedle = "a search for a string that is only known at run time",
-        DynamicStringLength = "`str` of a string or parameter with a length that is only known at run time",
     }
 }
 

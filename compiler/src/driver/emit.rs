@@ -10,7 +10,7 @@ use super::input::Script;
 use super::workspace::{self, Workspace};
 use super::{cargo, compile, output, project};
 use crate::codegen::Text;
-use crate::options::{Build, Stage};
+use crate::options::{Build, Language, Stage};
 use crate::skeleton::{self, File};
 use crate::source::SourceMap;
 use crate::{Compiled, ir};
@@ -21,7 +21,7 @@ use crate::{Compiled, ir};
 /// This machine's fault.
 pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
     if stage == Stage::Ast {
-        return emit_ast(script, build.output.as_deref());
+        return emit_ast(script, &build.language, build.output.as_deref());
     }
     let Some((compiled, sources)) = compile(script, &build.language)? else {
         return Ok(false);
@@ -49,10 +49,10 @@ pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
 }
 
 /// The tree is shown as far as it could be read, beside what is wrong with the text.
-fn emit_ast(script: &Script, output: Option<&Path>) -> Result<bool> {
+fn emit_ast(script: &Script, language: &Language, output: Option<&Path>) -> Result<bool> {
     let mut sources = SourceMap::default();
     let file = sources.add(script.source.clone());
-    let (tree, diagnostics) = crate::parse(&sources, file);
+    let (tree, diagnostics) = crate::parse(&mut sources, file, language);
     super::print_diagnostics(&diagnostics, &sources)?;
     write_text(&format!("{tree:#?}"), output)?;
     Ok(!diagnostics.has_errors())

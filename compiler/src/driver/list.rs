@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::input::{self, Script};
 use super::{USAGE, all, failed, say};
 use crate::listing::{Listing, Refusal};
-use crate::options::Build;
+use crate::options::{Build, Language};
 use crate::source::SourceMap;
 
 /// Lists what the words mean; all of it without words. Exit status 1 where a word means nothing here.
@@ -46,12 +46,12 @@ fn words(build: &Build, listing: &mut Listing) -> Result<bool, Refusal> {
     };
     let mut good = true;
     for script in input::scripts(&[], build.program.as_deref()) {
-        good &= script_listed(script, listing)?;
+        good &= script_listed(script, &build.language, listing)?;
     }
     for word in words {
         if word.is_file() || word.as_os_str() == "-" {
             for script in input::scripts(std::slice::from_ref(word), None) {
-                good &= script_listed(script, listing)?;
+                good &= script_listed(script, &build.language, listing)?;
             }
             continue;
         }
@@ -69,11 +69,15 @@ fn words(build: &Build, listing: &mut Listing) -> Result<bool, Refusal> {
 }
 
 /// `false` where the script has errors, or attaches to what this machine lacks.
-fn script_listed(script: Result<Script>, listing: &mut Listing) -> Result<bool, Refusal> {
+fn script_listed(
+    script: Result<Script>,
+    language: &Language,
+    listing: &mut Listing,
+) -> Result<bool, Refusal> {
     let script = script.map_err(|error| Refusal::Unknown(format!("{error:#}")))?;
     let mut sources = SourceMap::default();
     let file = sources.add(script.source);
-    let (tree, diagnostics) = crate::parse(&sources, file);
+    let (tree, diagnostics) = crate::parse(&mut sources, file, language);
     super::print_diagnostics(&diagnostics, &sources)
         .map_err(|error| Refusal::Unknown(format!("{error:#}")))?;
     let missing = listing.script(&tree)?;

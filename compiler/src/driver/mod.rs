@@ -2,6 +2,7 @@
 
 mod cargo;
 mod emit;
+mod explain;
 mod hash;
 mod input;
 mod kept;
@@ -38,6 +39,7 @@ const USAGE: u8 = 2;
 pub fn main(options: &Options) -> ExitCode {
     match &options.command {
         Some(Command::Check(check)) => all(check_all(check)),
+        Some(Command::Explain(asked)) => explain::explain(asked.code.as_deref()),
         Some(Command::Portability(asked)) => portability::portability(asked),
         Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
         None if options.build.list => list::list(&options.build),

@@ -4,7 +4,6 @@ use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostMember, HostRecord,
     HostRecordBody, RecordOrigin, TracepointFormat, UserFunction, UserParameter, tracefs,
 };
-use std::path::Path;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FixtureHost;
@@ -324,9 +323,5 @@ impl Host for FixtureHost {
             offset += line.len();
         }
         Ok((definitions, errors))
-    }
-
-    fn read(&self, path: &Path) -> Result<String, String> {
-        Err(format!("{}: no such file", path.display()))
     }
 }

@@ -351,10 +351,6 @@ impl Host for LiveHost {
         self.script.borrow_mut().extend(made.bodies);
         Ok((made.definitions, made.errors))
     }
-
-    fn read(&self, path: &Path) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
-    }
 }
 
 fn directories(path: &Path) -> impl Iterator<Item = String> + use<> {

@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod clang;
 mod elf;
+pub mod files;
 pub mod fixture;
 pub mod inventory;
 mod libraries;
@@ -179,8 +180,8 @@ pub struct CError {
 /// How the C preamble is read.
 #[derive(Clone, Debug, Default)]
 pub struct COptions {
-    /// Of the script, where `#include "…"` looks first; `None` for a program that is no file.
-    pub directory: Option<PathBuf>,
+    /// Of the script and of what it imports, where `#include "…"` looks first.
+    pub directories: Vec<PathBuf>,
     /// `-I`
     pub include_directories: Vec<PathBuf>,
     /// `--include`
@@ -219,6 +220,4 @@ pub trait Host {
         text: &str,
         options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String>;
-    /// Text of an imported file.
-    fn read(&self, path: &std::path::Path) -> Result<String, String>;
 }

@@ -124,7 +124,7 @@ fn a_script_lists_what_it_finds() {
     let text = "begin { } kprobe:vfs_*, kprobe:nope, t:sched:sched_switch, uprobe:/none:f, kprobe:$1 { } 1s { }";
     let mut sources = crate::source::SourceMap::default();
     let file = sources.add(crate::source::Source::new("x.bt", text.to_owned()));
-    let (program, _) = crate::parse(&sources, file);
+    let (program, _) = crate::syntax::parse(file, text);
     let mut out = vec![];
     let host = machine.host();
     let missing = Listing::new(&host, false, &mut out)

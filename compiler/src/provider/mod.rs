@@ -228,6 +228,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     PROVIDERS.iter().map(|p| p.name)
 }
 
+/// Their other spellings.
+pub fn aliases() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().flat_map(|p| p.aliases.iter().copied())
+}
+
 /// All names and aliases that are words, for suggestions.
 pub fn spellings() -> impl Iterator<Item = &'static str> {
     PROVIDERS

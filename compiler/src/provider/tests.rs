@@ -101,9 +101,6 @@ impl Host for Small {
     fn c_definitions(&self, _: &str, _: &COptions) -> Result<(CDefinitions, Vec<CError>), String> {
         Err("no libclang".into())
     }
-    fn read(&self, _: &std::path::Path) -> Result<String, String> {
-        Err("no files".into())
-    }
 }
 
 fn resolve_on(host: &Small, text: &str) -> Result<ProbeContext, Diagnostic> {

@@ -267,6 +267,9 @@ impl Lowering<'_> {
                     Type::Int(_) => value,
                     _ => self.convert(value, Type::Int(wide)),
                 };
+                if let Type::Int(to) = &ty {
+                    self.warn_cut_constant(&value, *to, span);
+                }
                 Some(self.convert(value, ty))
             }
             (Type::String { .. }, Type::String { .. })

@@ -4,6 +4,7 @@ use btc_abi as abi;
 
 use super::convert;
 use super::lowering::Lowering;
+use super::scope::written;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
 use crate::diagnostic::{Code, Diagnostic};
@@ -22,11 +23,6 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
 
 /// What is said of a C macro that doesn't parse as a part of a script.
 const NO_EXPRESSION: &str = "its `#define` is no expression of a script: `macro` makes one";
-
-/// Macro expansions in one probe: an argument that is used twice doubles what is in it.
-const MAX_EXPANSIONS: u32 = 10_000;
-/// Expansions within expansions. An argument may call the macro that it is given to, so only depth tells recursion.
-const MAX_EXPANSION_DEPTH: usize = 32;
 
 /// What scripts of 2018 call a builtin, where nothing else has that name.
 fn old_spelling(name: &str) -> Option<&'static str> {
@@ -183,7 +179,7 @@ impl Lowering<'_> {
             || self.constants.enumerators.contains_key(name)
             || name == "args"
             || builtin::lookup(name).is_some()
-            || self.macros.contains_key(name)
+            || self.macros.has(name)
     }
 
     /// A bare name: a constant of the preamble, a builtin, or a kernel enum's constant.
@@ -217,7 +213,7 @@ impl Lowering<'_> {
             }
             return self.run(function, name, &[], span, false);
         }
-        if self.macros.contains_key(name) {
+        if self.macros.has(name) {
             return self.expand(name, &[], span);
         }
         if let Some((of, value)) = self.host.enum_constant(name) {
@@ -263,14 +259,17 @@ impl Lowering<'_> {
         let mut unset = Diagnostic::error(
             Code::UnsetVariable,
             span,
-            format!("variable `${name}` is used before it is set"),
+            format!("variable `${}` is used before it is set", written(name)),
         );
-        if let Some(near) = nearest(name, self.scopes.names()) {
+        if let Some(near) = nearest(written(name), self.scopes.names()) {
             unset = unset.with_help(format!("did you mean `${near}`?"));
         } else if let Some(inner) = self.scopes.ended(name) {
             unset = unset
                 .with_label(inner, "set here, in a block that has ended")
-                .with_help(format!("declare it before that block: `let ${name};`"));
+                .with_help(format!(
+                    "declare it before that block: `let ${};`",
+                    written(name)
+                ));
         }
         self.report(unset);
         None
@@ -284,7 +283,7 @@ impl Lowering<'_> {
         span: Span,
         statement: bool,
     ) -> Option<Expr> {
-        if self.macros.contains_key(&name.text) {
+        if self.macros.has(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
         let known = builtin::lookup(&name.text);
@@ -295,7 +294,7 @@ impl Lowering<'_> {
                 format!("unknown function `{}`", name.text),
             );
             let mut known: Vec<&str> = builtin::names().collect();
-            known.extend(self.macros.keys().map(String::as_str));
+            known.extend(self.macros.names());
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);
             } else if let Some(near) = nearest(&name.text, known.into_iter()) {
@@ -379,70 +378,6 @@ impl Lowering<'_> {
             span,
             statement,
         })
-    }
-
-    /// A macro's call.
-    fn expand(&mut self, name: &str, arguments: &[ast::Expr], span: Span) -> Option<Expr> {
-        let found = *self.macros.get(name)?;
-        let depth = self.expansions.len();
-        if self.expanded >= MAX_EXPANSIONS || depth >= MAX_EXPANSION_DEPTH {
-            self.expansion_ends(name, span);
-            return None;
-        }
-        self.expanded += 1;
-        let block = match super::macros::expand(found, arguments, span, self.expanded) {
-            Ok(block) => block,
-            Err(diagnostic) => {
-                self.report(diagnostic);
-                return None;
-            }
-        };
-        self.expansions.push((name.to_owned(), span));
-        let value = self.block_or_void(&block, span);
-        self.expansions.pop();
-        value
-    }
-
-    /// The expression that the text of a `#define` is, or an element of the map that it is.
-    pub(super) fn defined(&self, expr: &ast::Expr) -> Option<ast::Expr> {
-        let (name, arguments) = match &expr.kind {
-            ast::ExprKind::Identifier(name) => (name, &[][..]),
-            ast::ExprKind::Call { name, arguments } => (&name.text, arguments.as_slice()),
-            ast::ExprKind::Index { base, index } => {
-                let base = self.defined(base)?;
-                let ast::ExprKind::Map { name, key: None } = base.kind else {
-                    return None;
-                };
-                let key = Some(vec![(**index).clone()]);
-                let kind = ast::ExprKind::Map { name, key };
-                let span = expr.span;
-                return Some(ast::Expr { kind, span });
-            }
-            _ => return None,
-        };
-        let found = self.macros.get(name).filter(|found| !found.hygienic)?;
-        let block = super::macros::expand(found, arguments, expr.span, 0).ok()?;
-        let value = block.value.filter(|_| block.statements.is_empty())?;
-        let (kind, span) = (value.kind, expr.span);
-        Some(ast::Expr { kind, span })
-    }
-
-    /// Says once, at the script's own call, that its macros never end or grow too much.
-    fn expansion_ends(&mut self, name: &str, span: Span) {
-        if std::mem::replace(&mut self.expanded, u32::MAX) == u32::MAX {
-            return;
-        }
-        let deep = self.expansions.len() >= MAX_EXPANSION_DEPTH;
-        let message = match deep {
-            true => format!("macro `{name}` expands to itself"),
-            false => format!("this expands to more than {MAX_EXPANSIONS} macros"),
-        };
-        let outermost = self.expansions.first().map_or(span, |(_, at)| *at);
-        let mut diagnostic = Diagnostic::error(Code::Macro, outermost, message);
-        if span != outermost && deep {
-            diagnostic = diagnostic.with_label(span, "by this call");
-        }
-        self.report(diagnostic);
     }
 
     /// A condition: anything that has a truth, as Bool.

@@ -1,13 +1,12 @@
 //! The state of one walk over a program, and what builtins and statements lower with: constants, conversions,
 //! prelude statements, slots, records, locals.
 
-use std::collections::HashMap;
-
 use btc_abi as abi;
 
 use super::Options;
 use super::config::Settings;
 use super::constants::Constants;
+use super::macros::{Frame, Macros};
 use super::maps::MapTable;
 use super::scope::Scopes;
 use super::types::TypeTable;
@@ -18,7 +17,6 @@ use crate::ir::{
 };
 use crate::provider::{ProbeContext, iter};
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast;
 
 /// What a copy of a struct may have: each member of a kernel struct is read by itself.
 const MOST_PARTS: u32 = 1024;
@@ -34,7 +32,7 @@ pub struct Lowering<'a> {
     /// The attach point whose body is being lowered.
     pub probe: &'a ProbeContext,
     pub(super) constants: &'a Constants,
-    pub(super) macros: &'a HashMap<String, &'a ast::Macro>,
+    pub(super) macros: &'a Macros<'a>,
     pub(super) types: TypeTable,
     pub(super) maps: MapTable,
     pub(super) scopes: Scopes,
@@ -54,8 +52,8 @@ pub struct Lowering<'a> {
     pub(super) loops: u32,
     /// How often the current statement is copied by the `unroll`s around it.
     pub(super) copies: i128,
-    /// Macro expansions around the current expression: which, and by which call.
-    pub(super) expansions: Vec<(String, Span)>,
+    /// Macro expansions around the current expression.
+    pub(super) expansions: Vec<Frame<'a>>,
     /// Expansions made so far: each has its own names.
     pub(super) expanded: u32,
 }
@@ -65,7 +63,8 @@ impl Lowering<'_> {
 
     /// Reports an error or a warning.
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        let traced = self.traced(diagnostic);
+        self.diagnostics.push(traced);
     }
 
     /// Reports an error; `None`, so that `return l.error(…)` ends a lowering.

@@ -7,6 +7,7 @@ mod config;
 mod constants;
 mod convert;
 mod expr;
+mod lint;
 mod lowering;
 mod macros;
 mod maps;
@@ -27,7 +28,7 @@ use crate::ir;
 use crate::source::SourceMap;
 use crate::syntax::ast;
 
-pub use config::Settings;
+pub use config::{Settings, names as config_names};
 pub use lowering::Lowering;
 pub use maps::MapArgument;
 

@@ -53,6 +53,7 @@ impl Lowering<'_> {
         let equality = matches!(op, ast::BinaryOp::Equal | ast::BinaryOp::NotEqual);
         match (&left.ty, &right.ty) {
             (Type::String { .. }, Type::String { .. }) if equality => {
+                self.warn_never_equal(&left, &right, span);
                 Some(equal(left, right, op, span))
             }
             (Type::ProbeName, Type::ProbeName) if equality => {

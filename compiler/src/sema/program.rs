@@ -7,12 +7,12 @@ use btc_abi as abi;
 use super::config::Settings;
 use super::constants::Constants;
 use super::lowering::Lowering;
+use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
 use super::{Options, config, constants, user_functions};
-use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
@@ -32,10 +32,8 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    let mut macros = items(program, &mut diagnostics);
-    for (name, defined) in &constants.macros {
-        macros.entry(name.clone()).or_insert(defined);
-    }
+    unsupported(program, &mut diagnostics);
+    let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -83,48 +81,18 @@ pub(super) fn analyze(
     (None, diagnostics)
 }
 
-/// Macros by name; other items that can't be compiled yet are said.
-fn items<'p>(
-    program: &'p ast::Program,
-    diagnostics: &mut Diagnostics,
-) -> HashMap<String, &'p ast::Macro> {
-    let mut macros: HashMap<String, &ast::Macro> = HashMap::new();
+/// Says which items can't be compiled yet.
+fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
+    for foreign in &program.foreign {
+        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
+        diagnostics.push(what);
+    }
     for item in &program.items {
-        match item {
-            ast::Item::Import { span, .. } => {
-                diagnostics.push(Diagnostic::not_supported_yet(*span, Unsupported::Import));
-            }
-            ast::Item::Subprogram(subprogram) => {
-                let span = subprogram.name.span;
-                diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
-            }
-            ast::Item::Macro(found) => {
-                if let Some(first) = macros.get(&found.name.text) {
-                    diagnostics.push(
-                        Diagnostic::error(
-                            Code::DuplicateName,
-                            found.name.span,
-                            format!("macro `{}` is defined twice", found.name.text),
-                        )
-                        .with_label(first.name.span, "first defined here"),
-                    );
-                } else if builtin::lookup(&found.name.text).is_some() {
-                    diagnostics.push(Diagnostic::error(
-                        Code::DuplicateName,
-                        found.name.span,
-                        format!(
-                            "`{}` is a builtin: a macro can't have its name",
-                            found.name.text
-                        ),
-                    ));
-                } else {
-                    macros.insert(found.name.text.clone(), found);
-                }
-            }
-            ast::Item::Config(_) | ast::Item::MapDeclaration(_) | ast::Item::Probe(_) => {}
+        if let ast::Item::Subprogram(subprogram) = item {
+            let span = subprogram.name.span;
+            diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
         }
     }
-    macros
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -274,7 +242,7 @@ struct Context<'a> {
     options: &'a Options,
     settings: &'a Settings,
     constants: &'a Constants,
-    macros: &'a HashMap<String, &'a ast::Macro>,
+    macros: &'a Macros<'a>,
     about: String,
 }
 

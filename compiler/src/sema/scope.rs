@@ -26,6 +26,11 @@ pub(super) struct Binding {
     pub local: Option<LocalId>,
 }
 
+/// A variable's name as the script has it: those of macros have a number behind it.
+pub(super) fn written(name: &str) -> &str {
+    name.split('#').next().unwrap_or(name)
+}
+
 #[derive(Default)]
 pub(super) struct Scopes {
     frames: Vec<HashMap<String, Binding>>,

@@ -2,7 +2,7 @@
 
 use super::convert;
 use super::lowering::Lowering;
-use super::scope::Binding;
+use super::scope::{Binding, written};
 use crate::builtin::{self, Lower};
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::ir::{Aggregation, Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
@@ -176,22 +176,7 @@ impl Lowering<'_> {
             _ => self.expr(expr),
         };
         let Some(value) = value else { return };
-        // A call, a block or a choice may be there for what it does.
-        let acts = matches!(
-            &expr.kind,
-            ast::ExprKind::Call { .. }
-                | ast::ExprKind::Step { .. }
-                | ast::ExprKind::Block(_)
-                | ast::ExprKind::If { .. }
-                | ast::ExprKind::Ternary { .. }
-        ) || matches!(&value.kind, ExprKind::Logical { .. })
-            || matches!(&expr.kind, ast::ExprKind::Identifier(name) if self.macros.contains_key(name));
-        if !acts && value.ty != Type::Void {
-            self.report(
-                Diagnostic::warning(Code::UnusedResult, expr.span, "this value is not used")
-                    .with_help(format!("_ = {}", self.sources.text(expr.span))),
-            );
-        }
+        self.warn_unused(expr, &value);
         self.evaluate(value);
     }
 
@@ -205,7 +190,10 @@ impl Lowering<'_> {
         let value = value.map(|v| self.expr(v));
         let ty = ty.map(|t| self.type_expr(t));
         if self.scopes.in_this_block(&name.text) {
-            let message = format!("variable `${}` is declared twice in this block", name.text);
+            let message = format!(
+                "variable `${}` is declared twice in this block",
+                written(&name.text)
+            );
             self.name_taken(name, message);
             return;
         }
@@ -374,6 +362,7 @@ impl Lowering<'_> {
         value: &Expr,
         span: Span,
     ) -> Option<Type> {
+        let name = written(name);
         let known = self.scopes.variable(ordinal).cloned();
         let constant = convert::is_nonnegative_constant(value);
         let Some((ty, variable)) = known.and_then(|v| v.ty.clone().map(|t| (t, v))) else {
@@ -766,7 +755,7 @@ impl Lowering<'_> {
         body: &ast::Block,
     ) -> (Option<crate::ir::LocalId>, Vec<Stmt>) {
         if self.scopes.find(&variable.text).is_some() {
-            let message = format!("variable `${}` is in use already", variable.text);
+            let message = format!("variable `${}` is in use already", written(&variable.text));
             self.name_taken(variable, message);
         }
         self.scopes.enter();

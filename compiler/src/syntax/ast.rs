@@ -1,6 +1,6 @@
 //! The untyped tree: what the parser makes, and all that it knows. No machine, no types, spans everywhere.
 
-use crate::source::Span;
+use crate::source::{FileId, Span};
 
 /// A whole script.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -8,8 +8,18 @@ pub struct Program {
     /// The C preamble's text, in order: directives, definitions. libclang reads it, not we.
     pub preamble: Vec<CText>,
     pub items: Vec<Item>,
+    /// C files that are compiled and linked (`import "x.bpf.c"`).
+    pub foreign: Vec<ForeignSource>,
     /// The comment block at the top of the file, without comment marks; a produced tool's `-h` prints it.
     pub header_comment: Option<String>,
+}
+
+/// An imported C file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ForeignSource {
+    pub file: FileId,
+    /// Of the first `import` of it.
+    pub span: Span,
 }
 
 /// A verbatim piece of C: `#include`, `#define`, `struct … { … };`, `union`, `enum`, `typedef`.
@@ -28,15 +38,22 @@ pub struct Name {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     Config(Vec<ConfigEntry>),
-    Import {
-        path: Name,
-        span: Span,
-    },
+    Import(Import),
     Macro(Macro),
     MapDeclaration(MapDeclaration),
     Probe(Probe),
     /// `fn name($a: type): type { … }`
     Subprogram(Subprogram),
+}
+
+/// `import "path"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Import {
+    /// Without quotes.
+    pub path: Name,
+    /// A statement of a block: what a macro needs, wherever it is used.
+    pub statement: bool,
+    pub span: Span,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -558,6 +558,10 @@ impl<'s> Lexer<'s> {
         if word == "if" && self.out.last().is_some_and(|l| !l.token.ends_operand()) {
             return self.push(Token::IfExpr, start);
         }
+        if word == "import" && self.starts_statement() && self.rest().trim_start().starts_with('"')
+        {
+            return self.push(Token::Keyword("import"), start);
+        }
         if let Some(keyword) = KEYWORDS.iter().find(|k| **k == word) {
             return self.push(Token::Keyword(keyword), start);
         }
@@ -578,6 +582,14 @@ impl<'s> Lexer<'s> {
             name = format!("{name} {next}");
         }
         self.push(Token::TypeName(name), start);
+    }
+
+    fn starts_statement(&self) -> bool {
+        let before = self.out.last().map(|l| &l.token);
+        matches!(
+            before,
+            Some(Token::Punct("{" | "}" | ";") | Token::BlockExprOpen)
+        )
     }
 
     fn punctuation(&mut self) {

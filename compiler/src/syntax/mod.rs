@@ -44,9 +44,14 @@ pub fn parse(file: FileId, text: &str) -> (ast::Program, Diagnostics) {
                     token: Token::C(c), ..
                 },
             ] => program.preamble.push(c.clone()),
-            _ => program
-                .items
-                .extend(parse_item(&parser, file, item, &mut diagnostics)),
+            _ => {
+                let mut imports = vec![];
+                let parsed = parse_item(&parser, file, item, &mut imports, &mut diagnostics);
+                program
+                    .items
+                    .extend(imports.into_iter().map(ast::Item::Import));
+                program.items.extend(parsed);
+            }
         }
     }
     diagnostics.sort();
@@ -90,6 +95,7 @@ fn parse_item(
     parser: &grammar::ItemParser,
     file: FileId,
     item: Vec<Lexeme<'_>>,
+    imports: &mut Vec<ast::Import>,
     diagnostics: &mut Diagnostics,
 ) -> Option<ast::Item> {
     let end = item.last()?.span;
@@ -99,7 +105,7 @@ fn parse_item(
         Ok((range.start, lexeme.token, range.end))
     });
     let mut recovered = vec![];
-    let result = parser.parse(file, &mut recovered, tokens);
+    let result = parser.parse(file, &mut recovered, imports, tokens);
     for recovery in recovered {
         let resumed = recovery.dropped_tokens.last().map(|(_, _, stop)| *stop);
         let in_step = brackets.in_step(&recovery.error, resumed);

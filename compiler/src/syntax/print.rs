@@ -53,7 +53,7 @@ impl Printer {
                     p.line(&format!("{} = {value}", entry.name.text));
                 }
             }),
-            Item::Import { path, .. } => self.line(&format!("import {:?}", path.text)),
+            Item::Import(import) => self.line(&format!("import {:?}", import.path.text)),
             Item::Macro(m) => {
                 let parameters: Vec<String> = m
                     .parameters

@@ -28,7 +28,7 @@ pub(super) fn arguments(machine: Machine, options: &COptions) -> Vec<String> {
         .sysroot
         .filter(|root| root.join("usr/include").is_dir());
     all.extend(sysroot.map(|root| format!("--sysroot={}", root.display())));
-    let beside = options.directory.iter().map(PathBuf::as_path);
+    let beside = options.directories.iter().map(PathBuf::as_path);
     for directory in beside.chain([Path::new(".")]) {
         all.extend(["-iquote".to_owned(), directory.display().to_string()]);
     }

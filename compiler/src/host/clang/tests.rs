@@ -392,7 +392,7 @@ fn headers_from_directories_and_options() {
     write("broken.h", "\nstruct x { unknown y; };\n");
     write("needs.h", "#include <not/there.h>\n");
     let options = COptions {
-        directory: None,
+        directories: vec![],
         include_directories: vec![directory.clone()],
         includes: vec!["b.h".to_owned()],
     };

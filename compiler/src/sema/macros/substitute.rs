@@ -1,100 +1,131 @@
-//! A macro's call becomes its body with the arguments in place of the parameters. The body's own variables get
-//! names that no script can write, so that nothing is captured.
+//! Arguments take the place of a macro's parameters. The body's own variables get names that no script can write, so
+//! that nothing is captured; its maps are those that it is given.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Block, Expr, ExprKind, Macro, MacroParameter, Statement, StatementKind, Target, TypeExpr,
+    Block, Expr, ExprKind, Macro, MacroParameter, Name, Statement, StatementKind, Target, TypeExpr,
     TypeExprKind, TypeOrExpr,
 };
 
-struct Expansion {
-    expressions: HashMap<String, Expr>,
-    variables: HashMap<String, String>,
-    maps: HashMap<String, String>,
+struct Expansion<'m> {
+    found: &'m Macro,
+    expressions: HashMap<&'m str, &'m Expr>,
+    variables: HashMap<&'m str, &'m str>,
+    maps: HashMap<&'m str, &'m str>,
     /// What tells the body's own variables from the script's; none where they are the same.
     number: Option<u32>,
+    wrong: RefCell<Vec<Diagnostic>>,
 }
 
-pub(super) fn expand(
+/// The body of a macro that takes these arguments, and what is wrong with it. `number` tells this expansion from others.
+pub(super) fn substitute(
     found: &Macro,
     arguments: &[Expr],
-    span: Span,
     number: u32,
-) -> Result<Block, Diagnostic> {
-    let (expected, count) = (found.parameters.len(), arguments.len());
-    if expected != count {
-        return Err(Diagnostic::error(
-            Code::ArgumentCount,
-            span,
-            format!(
-                "macro `{}` takes {expected} argument{}, found {count}",
-                found.name.text,
-                if expected == 1 { "" } else { "s" }
-            ),
-        )
-        .with_label(found.name.span, "the macro"));
-    }
+) -> (Block, Vec<Diagnostic>) {
     let mut expansion = Expansion {
+        found,
         expressions: HashMap::new(),
         variables: HashMap::new(),
         maps: HashMap::new(),
         number: found.hygienic.then_some(number),
+        wrong: RefCell::default(),
     };
     for (parameter, argument) in found.parameters.iter().zip(arguments) {
-        let wrong = |what: &str, name: String| {
-            Diagnostic::error(
-                Code::Macro,
-                argument.span,
-                format!("macro `{}` takes {what} for `{name}`", found.name.text),
-            )
-            .with_label(found.name.span, "the macro")
-        };
         match (parameter, &argument.kind) {
             (MacroParameter::Expression(name), _) => {
-                expansion
-                    .expressions
-                    .insert(name.text.clone(), argument.clone());
+                expansion.expressions.insert(&name.text, argument);
             }
             (MacroParameter::Variable(name), ExprKind::Variable(given)) => {
-                expansion.variables.insert(name.text.clone(), given.clone());
+                expansion.variables.insert(&name.text, given);
             }
-            (MacroParameter::Variable(name), _) => {
-                return Err(wrong("a variable", format!("${}", name.text)));
+            (MacroParameter::Map(name), ExprKind::Map { name: given, .. }) => {
+                expansion.maps.insert(&name.text, given);
             }
-            (
-                MacroParameter::Map(name),
-                ExprKind::Map {
-                    name: given,
-                    key: None,
-                },
-            ) => {
-                expansion.maps.insert(name.text.clone(), given.clone());
-            }
-            (MacroParameter::Map(name), _) => {
-                return Err(wrong("a map", format!("@{}", name.text)));
-            }
+            // Such a macro was not chosen.
+            (MacroParameter::Variable(_) | MacroParameter::Map(_), _) => {}
         }
     }
     let mut body = found.body.clone();
     expansion.block(&mut body);
-    Ok(body)
+    (body, expansion.wrong.into_inner())
 }
 
-impl Expansion {
+/// What a C macro's argument is where the macro assigns to it.
+fn as_target(expr: &Expr) -> Option<Target> {
+    let span = expr.span;
+    match &expr.kind {
+        ExprKind::Variable(text) => Some(Target::Variable(Name {
+            text: text.clone(),
+            span,
+        })),
+        ExprKind::Map { name, key } => Some(Target::Map {
+            name: Name {
+                text: name.clone(),
+                span,
+            },
+            key: key.clone().unwrap_or_default(),
+            span,
+        }),
+        _ => None,
+    }
+}
+
+/// A type that was given as an argument: written as one, or a name that is one.
+fn as_type(given: &Expr) -> Option<TypeExprKind> {
+    match &given.kind {
+        ExprKind::Typeof(TypeOrExpr::Type(ty)) => Some(ty.kind.clone()),
+        ExprKind::Typeof(of) => Some(TypeExprKind::Typeof(of.clone())),
+        ExprKind::Identifier(name) => Some(TypeExprKind::Named(name.clone())),
+        _ => None,
+    }
+}
+
+impl Expansion<'_> {
+    fn error(&self, span: Span, message: String, help: String) {
+        let wrong = Diagnostic::error(Code::Macro, span, message)
+            .with_label(self.found.name.span, "the macro")
+            .with_help(help);
+        self.wrong.borrow_mut().push(wrong);
+    }
+
+    /// Whether an expression is nothing but a parameter that stands for any expression.
+    fn is_parameter(&self, expr: &Expr) -> bool {
+        matches!(&expr.kind, ExprKind::Identifier(name) if self.expressions.contains_key(name.as_str()))
+    }
+
+    fn refuse_change(&self, target: &Expr) {
+        let ExprKind::Identifier(name) = &target.kind else {
+            return;
+        };
+        let message = format!(
+            "macro `{}` changes `{name}`, which stands for any expression",
+            self.found.name.text
+        );
+        let help = format!("`${name}` as a parameter takes a variable");
+        self.error(target.span, message, help);
+    }
+
     fn variable(&self, name: &mut String) {
         *name = match (self.variables.get(name.as_str()), self.number) {
-            (Some(given), _) => given.clone(),
+            (Some(given), _) => (*given).to_owned(),
             (None, Some(number)) => format!("{name}#{number}"),
             (None, None) => return,
         };
     }
 
-    fn map(&self, name: &mut String) {
+    fn map(&self, name: &mut String, span: Span) {
         if let Some(given) = self.maps.get(name.as_str()) {
-            name.clone_from(given);
+            *name = (*given).to_owned();
+        } else if self.number.is_some() {
+            let of = &self.found.name.text;
+            let message = format!("macro `{of}` uses `@{name}`, which it is not given");
+            let help = format!("add `@{name}` to its parameters, and give it in the call");
+            self.error(span, message, help);
         }
     }
 
@@ -111,6 +142,10 @@ impl Expansion {
         match &mut statement.kind {
             StatementKind::Expression(expr) => self.expr(expr),
             StatementKind::Let { name, ty, value } => {
+                if self.variables.contains_key(name.text.as_str()) {
+                    let message = format!("`let` hides `${}`, which the macro is given", name.text);
+                    self.error(name.span, message, format!("${} = …", name.text));
+                }
                 self.variable(&mut name.text);
                 if let Some(ty) = ty {
                     self.ty(ty);
@@ -123,10 +158,18 @@ impl Expansion {
                 match target {
                     Target::Variable(name) => self.variable(&mut name.text),
                     Target::Map { name, key, .. } => {
-                        self.map(&mut name.text);
+                        self.map(&mut name.text, name.span);
                         key.iter_mut().for_each(|k| self.expr(k));
                     }
-                    Target::Other(other) => self.expr(other),
+                    Target::Other(other) => {
+                        if self.is_parameter(other) && self.number.is_some() {
+                            self.refuse_change(other);
+                        }
+                        self.expr(other);
+                        if let Some(changed) = as_target(other) {
+                            *target = changed;
+                        }
+                    }
                     Target::Discard(_) => {}
                 }
                 self.expr(value);
@@ -168,7 +211,7 @@ impl Expansion {
                 body,
             } => {
                 self.variable(&mut variable.text);
-                self.map(&mut map.text);
+                self.map(&mut map.text, map.span);
                 self.block(body);
             }
             StatementKind::Return(Some(value)) => self.expr(value),
@@ -185,26 +228,49 @@ impl Expansion {
             TypeOrExpr::Type(ty) => {
                 // `sizeof(x)` of a parameter: the parser took it for a type's name.
                 if let TypeExprKind::Named(name) = &ty.kind
-                    && let Some(given) = self.expressions.get(name)
+                    && let Some(given) = self.expressions.get(name.as_str())
                 {
-                    *of = TypeOrExpr::Expr(Box::new(given.clone()));
+                    *of = match &given.kind {
+                        ExprKind::Typeof(of) => of.clone(),
+                        _ => TypeOrExpr::Expr(Box::new((*given).clone())),
+                    };
                     return;
                 }
                 self.ty(ty);
             }
-            TypeOrExpr::Expr(expr) => self.expr(expr),
+            TypeOrExpr::Expr(expr) => {
+                self.expr(expr);
+                if let ExprKind::Typeof(given) = &expr.kind {
+                    *of = given.clone();
+                }
+            }
         }
     }
 
     fn ty(&self, ty: &mut TypeExpr) {
         match &mut ty.kind {
+            TypeExprKind::Named(name) => {
+                if let Some(given) = self.expressions.get(name.as_str()) {
+                    match as_type(given) {
+                        Some(kind) => {
+                            let span = given.span;
+                            *ty = TypeExpr { kind, span };
+                        }
+                        None => {
+                            let of = &self.found.name.text;
+                            let message = format!("macro `{of}` takes a type for `{name}`");
+                            let help = format!("write a type there: {of}(uint64)");
+                            self.error(given.span, message, help);
+                        }
+                    }
+                }
+            }
             TypeExprKind::Pointer(to) => self.ty(to),
             TypeExprKind::Array { element, .. } => self.ty(element),
             TypeExprKind::Tuple(parts) => parts.iter_mut().for_each(|p| self.ty(p)),
             TypeExprKind::Record(parts) => parts.iter_mut().for_each(|(_, p)| self.ty(p)),
             TypeExprKind::Typeof(of) => self.type_or_expr(of),
-            TypeExprKind::Named(_)
-            | TypeExprKind::Sized { .. }
+            TypeExprKind::Sized { .. }
             | TypeExprKind::Struct(_)
             | TypeExprKind::Union(_)
             | TypeExprKind::Enum(_) => {}
@@ -215,19 +281,23 @@ impl Expansion {
         match &mut expr.kind {
             ExprKind::Identifier(name) => {
                 if let Some(given) = self.expressions.get(name.as_str()) {
-                    *expr = given.clone();
+                    *expr = (*given).clone();
                 }
             }
             ExprKind::Variable(name) => self.variable(name),
             ExprKind::Map { name, key } => {
-                self.map(name);
+                self.map(name, expr.span);
                 key.iter_mut().flatten().for_each(|k| self.expr(k));
             }
             ExprKind::Call { arguments, .. } => arguments.iter_mut().for_each(|a| self.expr(a)),
             ExprKind::Sizeof(of) | ExprKind::Typeof(of) | ExprKind::Offsetof { of, .. } => {
                 self.type_or_expr(of);
             }
-            ExprKind::Unary { operand, .. } | ExprKind::Step { operand, .. } => {
+            ExprKind::Unary { operand, .. } => self.expr(operand),
+            ExprKind::Step { operand, .. } => {
+                if self.is_parameter(operand) && self.number.is_some() {
+                    self.refuse_change(operand);
+                }
                 self.expr(operand);
             }
             ExprKind::Binary { left, right, .. } => {

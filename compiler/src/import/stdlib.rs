@@ -1,0 +1,37 @@
+//! The standard library: scripts that ship inside btc and are imported by the name `stdlib`.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::files::{Contents, Found};
+
+/// What every path of the library begins with.
+const ROOT: &str = "stdlib";
+
+/// File names below the root, and texts.
+pub(super) const SCRIPTS: &[(&str, &str)] = &[
+    ("latency.bt", include_str!("../../stdlib/latency.bt")),
+    ("network.bt", include_str!("../../stdlib/network.bt")),
+    ("task.bt", include_str!("../../stdlib/task.bt")),
+];
+
+/// `stdlib`, or `stdlib/NAME.bt`.
+pub(super) fn find(path: &str) -> Option<Found> {
+    let contents = if path.trim_end_matches('/') == ROOT {
+        let names = SCRIPTS.iter().map(|(name, _)| (*name).to_owned());
+        Contents::Directory(names.collect())
+    } else {
+        let name = path.strip_prefix(ROOT)?.strip_prefix('/')?;
+        let (_, text) = SCRIPTS.iter().find(|(known, _)| *known == name)?;
+        Contents::Text((*text).to_owned())
+    };
+    Some(Found {
+        // No file has this path: it is no absolute one.
+        identity: Path::new("btc").join(PathBuf::from(path)),
+        contents,
+    })
+}
+
+/// The library's paths, for suggestions.
+pub(super) fn paths() -> impl Iterator<Item = String> {
+    SCRIPTS.iter().map(|(name, _)| format!("{ROOT}/{name}"))
+}
