@@ -19,6 +19,9 @@ fentry:do_thing {
   print(args.node->mode == MODE_ON);
   print(sizeof(struct node));
   print(offsetof(struct node, mode));
+  $copy = *args.node->next;
+  print($copy.slots[1]);
+  @copies[$copy.value] = *args.node;
 }
 rawtracepoint:switch {
   print(args.task->tgid);

@@ -9,7 +9,7 @@ use inkwell::values::{BasicValueEnum, FunctionValue, IntValue, PointerValue};
 use inkwell::{AtomicOrdering, AtomicRMWBinOp};
 
 use super::builder::Mem;
-use super::expr::Val;
+use super::expr::{Val, parameter_addend};
 use super::program::{Edition, Emitter, LoopExits, Stack};
 use super::rounds;
 use crate::bug::Bug;
@@ -142,7 +142,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::Cookie | Context::MarkerArgument(_) => Some(Hoisted::Cookie),
             _ => Some(Hoisted::Event(EventRead {
                 field: self.parameter(context).ok()??,
-                addend: 0,
+                addend: parameter_addend(context),
                 size: Some(8),
             })),
         }

@@ -13,6 +13,7 @@ use super::expr::Val;
 use super::helper::number;
 use super::maps::Yields;
 use super::module::Unit;
+use super::place::Copy;
 use crate::bug::Bug;
 use crate::ir::{self, Expr, ExprKind, LocalId, ProgramKind, Stmt, StmtKind, Type};
 use crate::source::Span;
@@ -49,6 +50,8 @@ pub struct Emitter<'u, 'a, 'ctx> {
     /// How many such loops share what the verifier walks.
     pub share: u32,
     pub markers: Vec<Marker>,
+    /// The copy of a record that is being made.
+    pub copy: Option<Copy<'ctx>>,
     /// What the program asks of its kernel that the oldest don't have.
     pub features: Vec<btc_abi::Feature>,
     pub callbacks: Vec<Callback>,
@@ -194,6 +197,7 @@ pub fn emit(unit: &Unit, index: u32, edition: Edition) -> Result<Finished, Bug> 
         bound: None,
         share: super::loops::nests(&probe.body).max(1),
         markers: Vec::new(),
+        copy: None,
         features: Vec::new(),
         callbacks: Vec::new(),
         here: probe.span,
@@ -262,6 +266,7 @@ impl<'u, 'a, 'ctx> Emitter<'u, 'a, 'ctx> {
             bound: None,
             share: 1,
             markers: Vec::new(),
+            copy: None,
             features: Vec::new(),
             callbacks: Vec::new(),
             here: probe.span,

@@ -47,7 +47,10 @@ pub enum Wake {
     /// Only to make room.
     HalfFull,
     /// For every event.
-    #[cfg_attr(not(feature = "dwarf"), expect(dead_code, reason = "only unwinding asks for it"))]
+    #[cfg_attr(
+        not(feature = "dwarf"),
+        expect(dead_code, reason = "only unwinding asks for it")
+    )]
     Always,
 }
 
