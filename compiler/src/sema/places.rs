@@ -56,9 +56,7 @@ impl Lowering<'_> {
         if args {
             return self.argument(base.span, name);
         }
-        if base.kind == ast::ExprKind::Identifier("config".into())
-            && !self.macros.has("config")
-        {
+        if base.kind == ast::ExprKind::Identifier("config".into()) && !self.macros.has("config") {
             return configuration::named(self, name, base.span.to(name.span));
         }
         let base = self.expr(base)?;
