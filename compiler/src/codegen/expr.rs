@@ -289,6 +289,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
                 Val::Int(self.resize(value, self.scalar_type(&expr.ty), false)?)
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => return self.foreign(function, arguments, &expr.ty),
             ExprKind::Unary { op, operand } => {
                 let value = self.int(operand)?;
                 Val::Int(match op {
@@ -345,7 +349,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
             }
             ExprKind::MapHas { map, key } => Val::Int(self.map_has(*map, key)?),
+            ExprKind::MapFind { map, key, local } => Val::Int(self.map_find(*map, key, *local)?),
             ExprKind::MapLen { map } => Val::Int(self.map_len(*map)?),
+            ExprKind::StackLength(stack) => Val::Int(self.stack_length(stack)?),
+            ExprKind::WriteUser { to, from } => Val::Int(self.write_user(to, from)?),
             ExprKind::MapDelete { map, key } => {
                 let deleted = self.map_delete(*map, key.as_deref())?;
                 if matches!(expr.ty, Type::Void) {
@@ -476,6 +483,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let arch = self.unit.arch();
         let register = |name: &str| Bug::new(format!("no register `{name}`"));
         match of {
+            Context::Pointer if self.probe.kind == ProgramKind::Iterator => {
+                let address = self.pointer_to_int(self.context)?;
+                self.scalar(address)
+            }
             Context::Pointer => self.pointer_to_int(self.context),
             Context::Argument(n) => {
                 let at = arch.argument(n).ok_or_else(|| register("argument"))?;
@@ -514,6 +525,21 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.context_word(at)
             }
         }
+    }
+
+    /// A pointer of the verifier's as a plain number, which can be calculated with: it forgets what a word of memory was
+    /// when something is added to it.
+    fn scalar(&mut self, pointer: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let word = self.temporary(8)?;
+        self.store_int(word, pointer)?;
+        let nothing = self.opaque(self.i64(0))?;
+        self.builder.build_atomicrmw(
+            inkwell::AtomicRMWBinOp::Add,
+            word.at,
+            nothing,
+            inkwell::AtomicOrdering::Monotonic,
+        )?;
+        self.load_int(self.unit.i64, word)
     }
 
     /// The name by which the runtime finds a value of an fentry or fexit program: a parameter's, or its number.

@@ -40,11 +40,17 @@ codes! {
     InvalidAssignment = "invalid-assignment",
     AggregationMisuse = "aggregation-misuse",
     FormatString = "format-string",
+    /// The language had it once.
+    Removed = "removed",
+    /// What a script asserts at compile time doesn't hold.
+    AssertionFailed = "assertion-failed",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
     TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",
+    /// More instructions than BPF's jumps reach, or calls of functions without end in sight.
+    ProgramTooLarge = "program-too-large",
     UnsafeFunction = "unsafe-function",
     WrongProbe = "wrong-probe",
     InvalidProbe = "invalid-probe",

@@ -67,8 +67,19 @@ pub struct Program {
     pub positional: Vec<abi::Parameter>,
     pub named: Vec<abi::Parameter>,
     pub probes: Vec<Probe>,
+    /// Imported C.
+    pub foreign: Vec<ForeignModule>,
     pub config: abi::Config,
     pub limits: Limits,
+}
+
+/// An imported C file as clang compiled it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignModule {
+    pub name: String,
+    pub bitcode: Vec<u8>,
+    /// Of its import.
+    pub span: Span,
 }
 
 /// Limits that are fixed at compile time.
@@ -119,6 +130,8 @@ pub struct Probe {
     pub attach: abi::Attach,
     /// The attach point's texts hold the executable's parameters.
     pub attach_parameters: bool,
+    /// The parameter that the attach point's number is; empty where it is none.
+    pub number_parameter: String,
     /// Names of what [`Context::Parameter`] reads.
     pub parameters: Vec<String>,
     pub locals: Vec<Local>,

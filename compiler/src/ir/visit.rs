@@ -40,6 +40,7 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
             Node::Expr(expr) => match &expr.kind {
                 ExprKind::MapGet { map, .. }
                 | ExprKind::MapHas { map, .. }
+                | ExprKind::MapFind { map, .. }
                 | ExprKind::MapLen { map }
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
@@ -70,7 +71,8 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
                 | AggregateUpdate::Avg(value)
                 | AggregateUpdate::Stats(value)
                 | AggregateUpdate::Hist { value, .. }
-                | AggregateUpdate::Lhist { value, .. } => expression(value, visit),
+                | AggregateUpdate::Lhist { value, .. }
+                | AggregateUpdate::Tseries { value, .. } => expression(value, visit),
             }
         }
         StmtKind::Emit { values, .. } => values.iter().for_each(|v| expression(v, visit)),
@@ -88,7 +90,9 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
             expression(condition, visit);
             statements(body, visit);
         }
-        StmtKind::Unroll { body, .. } | StmtKind::ForMap { body, .. } => statements(body, visit),
+        StmtKind::Unroll { body, .. }
+        | StmtKind::ForMap { body, .. }
+        | StmtKind::Scope { body, .. } => statements(body, visit),
         StmtKind::ForRange {
             start, end, body, ..
         } => {
@@ -96,7 +100,59 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
             expression(end, visit);
             statements(body, visit);
         }
-        StmtKind::Break | StmtKind::Continue | StmtKind::Return => {}
+        StmtKind::Break | StmtKind::Continue | StmtKind::Return | StmtKind::Leave(_) => {}
+    }
+}
+
+/// Visits the statement lists that a statement holds, those in its expressions too; not what those hold.
+pub fn children<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(&'n [Stmt])) {
+    match &stmt.kind {
+        StmtKind::If {
+            then, otherwise, ..
+        } => {
+            visit(then);
+            visit(otherwise);
+        }
+        StmtKind::While { body, .. }
+        | StmtKind::Unroll { body, .. }
+        | StmtKind::ForRange { body, .. }
+        | StmtKind::ForMap { body, .. }
+        | StmtKind::Scope { body, .. } => visit(body),
+        _ => {}
+    }
+    own_expressions(stmt, &mut |node| {
+        if let Node::Expr(Expr {
+            kind: ExprKind::Block { body, .. },
+            ..
+        }) = node
+        {
+            visit(body);
+        }
+    });
+}
+
+/// Visits the expressions of a statement, but not its statements.
+fn own_expressions<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
+    match &stmt.kind {
+        StmtKind::If { condition, .. } | StmtKind::While { condition, .. } => {
+            expression(condition, visit);
+        }
+        StmtKind::ForRange { start, end, .. } => {
+            expression(start, visit);
+            expression(end, visit);
+        }
+        StmtKind::Unroll { .. }
+        | StmtKind::ForMap { .. }
+        | StmtKind::Scope { .. }
+        | StmtKind::Break
+        | StmtKind::Continue
+        | StmtKind::Return
+        | StmtKind::Leave(_) => {}
+        StmtKind::SetLocal { .. }
+        | StmtKind::MapSet { .. }
+        | StmtKind::Aggregate { .. }
+        | StmtKind::Emit { .. }
+        | StmtKind::Eval(_) => statement(stmt, visit),
     }
 }
 
@@ -133,7 +189,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Stack
         | ExprKind::MapLen { .. }
         | ExprKind::TypeSize(_) => {}
-        ExprKind::Helper { arguments, .. } => arguments.iter().for_each(|a| expression(a, visit)),
+        ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
+            arguments.iter().for_each(|a| expression(a, visit))
+        }
         ExprKind::Unary { operand, .. } => expression(operand, visit),
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }
@@ -158,6 +216,7 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         }
         ExprKind::Convert(of)
         | ExprKind::StringLength(of)
+        | ExprKind::StackLength(of)
         | ExprKind::ByteSwap(of)
         | ExprKind::UserSymbol { address: of }
         | ExprKind::ObjectPath { of }
@@ -197,7 +256,11 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
             optional(key.as_deref(), visit);
         }
-        ExprKind::MapHas { key, .. } => expression(key, visit),
+        ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => expression(key, visit),
+        ExprKind::WriteUser { to, from } => {
+            expression(to, visit);
+            expression(from, visit);
+        }
         ExprKind::MapStep { key, value, .. } => {
             optional(key.as_deref(), visit);
             expression(value, visit);

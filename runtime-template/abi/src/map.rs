@@ -63,6 +63,10 @@ describe! {
         LostRecords,
         /// Updates of a map that was full; `map` indexes [`crate::Manifest::maps`].
         MapFull { map: u32, },
+        /// Updates of a map that the kernel refused for another reason, or that other CPUs kept coming before.
+        LostUpdates { map: u32, },
+        /// Loops at a `script:line:column` that were ended after so many rounds.
+        CutLoop { place: Text, rounds: u32, },
         /// Stacks that could not be collected.
         LostStacks,
         /// Reads of memory that failed, at a `script:line:column`.

@@ -21,7 +21,7 @@ use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
 use crate::variant::Split;
-use crate::{Context, Error, Tracer, attach_parameters, config, detach, iterate, load};
+use crate::{Context, Error, Tracer, attach_parameters, config, detach, floor, iterate, load};
 
 /// The phases of a run.
 pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
@@ -30,9 +30,8 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         Request::Run(options) => options,
         Request::Print(text) => return print(&text),
     };
-    let tracer = attach_parameters::filled(tracer, &options.parameters)?;
-    let manifest = tracer.manifest;
-    let config = config::from_environment(&manifest.config)?;
+    let mut tracer = attach_parameters::filled(tracer, &options.parameters)?;
+    let config = config::from_environment(&tracer.manifest.config)?;
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;
     }
@@ -43,10 +42,12 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         if let Some(reason) = load::privileges() {
             return Err(Error::new(reason));
         }
-        plan::check_btf(manifest)?;
+        plan::check_btf(tracer.manifest)?;
+        tracer = floor::chosen(tracer, !options.no_warnings);
         // What per-CPU values are read by; better missed now than when results are printed.
         target::cpu_ids()?;
     }
+    let manifest = tracer.manifest;
     let mut child = match &options.command {
         Some(command) if options.purpose == Purpose::Trace => Some(child::start(command)?),
         _ => None,
@@ -70,6 +71,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         pid_filter: options.pid,
         start_time,
         warnings: !options.no_warnings,
+        config: &config,
     };
     let (loaded, mut splits) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();

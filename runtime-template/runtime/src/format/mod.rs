@@ -3,4 +3,5 @@
 pub mod histogram;
 pub mod printf;
 pub mod time;
+pub mod timeline;
 pub mod value;

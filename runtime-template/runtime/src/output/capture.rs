@@ -90,7 +90,7 @@ impl Output for Capture {
 
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error> {
         match trouble {
-            Trouble::LostEvents(count) => self.line(format_args!("WARNING: Lost {count} events")),
+            Trouble::LostEvents(count) => self.line(format_args!("Lost {count} events")),
             Trouble::Warning(text) => self.line(format_args!("WARNING: {text}")),
         }
         Ok(())

@@ -61,9 +61,9 @@ impl Output for TextOutput {
                     out.push(b']');
                 }
                 out.push(b':');
-                // A histogram is lines of its own.
+                // Histograms and charts are lines of their own.
                 out.push(match element {
-                    Datum::Histogram(_) => b'\n',
+                    Datum::Histogram(_) | Datum::Timeline(_) => b'\n',
                     _ => b' ',
                 });
                 value::write(element, out);
@@ -96,9 +96,7 @@ impl Output for TextOutput {
 
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error> {
         match trouble {
-            Trouble::LostEvents(count) => {
-                say(&mut self.sink, format_args!("WARNING: Lost {count} events"))
-            }
+            Trouble::LostEvents(count) => self.lines(format!("Lost {count} events").as_bytes()),
             Trouble::Warning(text) => say(&mut self.sink, format_args!("WARNING: {text}")),
         }
     }
