@@ -110,6 +110,7 @@ fn program(probes: Vec<Probe>, maps: Vec<Map>, records: Vec<Record>, types: Type
         maps,
         records,
         slots: Vec::new(),
+        foreign: Vec::new(),
         positional: Vec::new(),
         named: Vec::new(),
         probes,

@@ -67,10 +67,21 @@ pub struct Program {
     pub positional: Vec<abi::Parameter>,
     pub named: Vec<abi::Parameter>,
     pub probes: Vec<Probe>,
+    /// Imported C.
+    pub foreign: Vec<ForeignModule>,
     pub config: abi::Config,
     pub limits: Limits,
     /// Names and values of the configuration that an executable can't change.
     pub fixed: Vec<(String, String)>,
+}
+
+/// An imported C file as clang compiled it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignModule {
+    pub name: String,
+    pub bitcode: Vec<u8>,
+    /// Of its import.
+    pub span: Span,
 }
 
 /// Limits that are fixed at compile time.

@@ -8,6 +8,7 @@ use super::scope::written;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::host::headers;
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -200,6 +201,10 @@ impl Lowering<'_> {
         if self.macros.has(name) {
             return self.expand(name, &[], span);
         }
+        if self.is_subprogram(name) {
+            let message = format!("`{name}` is a function: it needs parentheses");
+            return self.error(Code::ArgumentCount, span, message);
+        }
         if let Some((of, value)) = self.host.enum_constant(name) {
             let id = self.types.enumeration(&of);
             return Some(Expr {
@@ -225,6 +230,8 @@ impl Lowering<'_> {
         known.extend(constants.integers.keys().map(String::as_str));
         if constants.unusable.contains(name) {
             unknown = unknown.with_help(NO_EXPRESSION);
+        } else if let Some(header) = headers::of_constant(name) {
+            unknown = unknown.with_help(format!("#include <{header}>"));
         } else if let Some(near) = nearest(name, known.into_iter()) {
             unknown = unknown.with_help(format!("did you mean `{near}`?"));
         }
@@ -267,6 +274,12 @@ impl Lowering<'_> {
         if self.macros.has(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
+        if self.is_subprogram(&name.text) {
+            return self.call_subprogram(&name.text, arguments, span);
+        }
+        if self.foreign.has(&name.text) {
+            return self.foreign_call(&name.text, arguments, span);
+        }
         let Some(function) = builtin::lookup(&name.text) else {
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
@@ -275,6 +288,8 @@ impl Lowering<'_> {
             );
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.names());
+            known.extend(self.subprograms.keys().map(String::as_str));
+            known.extend(self.foreign.names());
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);
             } else if let Some(near) = nearest(&name.text, known.into_iter()) {

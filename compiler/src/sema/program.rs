@@ -1,19 +1,21 @@
 //! The whole program: attach points resolved once, bodies lowered until types are stable, the parts put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use btc_abi as abi;
 
 use super::config::Settings;
 use super::constants::Constants;
+use super::foreign::Foreign;
 use super::lowering::Lowering;
 use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, user_functions};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use super::{Options, config, constants, foreign, subprograms, user_functions};
+use crate::builtin;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
@@ -32,9 +34,10 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &options.overrides, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    unsupported(program, &mut diagnostics);
+    let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
     unstable(program, &settings, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
+    let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -55,6 +58,8 @@ pub(super) fn analyze(
         settings: &settings,
         constants: &constants,
         macros: &macros,
+        subprograms: &subprograms,
+        foreign: &foreign,
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
@@ -89,18 +94,30 @@ fn unstable(program: &ast::Program, settings: &Settings, diagnostics: &mut Diagn
     (program.imports.iter().filter_map(said)).for_each(|said| diagnostics.push(said));
 }
 
-/// Says which items can't be compiled yet.
-fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
-    for foreign in &program.foreign {
-        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
-        diagnostics.push(what);
-    }
+/// The script's functions by name.
+pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
+
+/// Functions by name.
+fn subprograms<'p>(
+    program: &'p ast::Program,
+    macros: &Macros,
+    diagnostics: &mut Diagnostics,
+) -> Subprograms<'p> {
+    let mut functions = Subprograms::new();
     for item in &program.items {
-        if let ast::Item::Subprogram(subprogram) = item {
-            let span = subprogram.name.span;
-            diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
+        let ast::Item::Subprogram(found) = item else {
+            continue;
+        };
+        let name = &found.name.text;
+        let taken = match builtin::lookup(name) {
+            Some(_) => Some("builtin"),
+            None => macros.has(name).then_some("macro"),
+        };
+        if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
+            diagnostics.push(wrong);
         }
     }
+    functions
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -261,6 +278,8 @@ struct Context<'a> {
     settings: &'a Settings,
     constants: &'a Constants,
     macros: &'a Macros<'a>,
+    subprograms: &'a Subprograms<'a>,
+    foreign: &'a Foreign,
     about: String,
 }
 
@@ -326,6 +345,8 @@ impl Context<'_> {
             probe: &first.context,
             constants: self.constants,
             macros: self.macros,
+            subprograms: self.subprograms,
+            foreign: self.foreign,
             types,
             maps,
             scopes,
@@ -335,6 +356,7 @@ impl Context<'_> {
             positional: vec![],
             named: vec![],
             locals: vec![],
+            held: super::followed::Held::default(),
             status: None,
             signature: None,
             blocks: vec![],
@@ -342,6 +364,10 @@ impl Context<'_> {
             copies: 1,
             expansions: vec![],
             expanded: 0,
+            inlined: None,
+            calls: vec![],
+            called: BTreeSet::new(),
+            next_scope: 0,
         };
         let mut probes = vec![];
         let mut signatures = vec![];
@@ -350,6 +376,7 @@ impl Context<'_> {
             probes.push(lowered(&mut lowering, index, body));
             signatures.push(lowering.signature.take());
         }
+        self.check_uncalled(&mut lowering, bodies.len());
         user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
@@ -367,6 +394,7 @@ impl Context<'_> {
             positional: positional(lowering.positional),
             named: lowering.named,
             probes,
+            foreign: self.foreign.modules.clone(),
             config: self.settings.target.clone(),
             limits: self.settings.limits,
             fixed: self.settings.fixed(),
@@ -376,21 +404,48 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Functions that no probe calls are checked as if the last one did; what they would need is not kept.
+    fn check_uncalled(&self, lowering: &mut Lowering, index: usize) {
+        let mut uncalled: Vec<_> = self.subprograms.values().collect();
+        uncalled.retain(|found| !lowering.called.contains(&found.name.text));
+        uncalled.sort_by_key(|found| found.span.start);
+        let (records, slots) = (lowering.records.len(), lowering.slots.len());
+        let signature = lowering.signature.take();
+        lowering.scopes.start_probe(index);
+        lowering.locals = vec![];
+        for found in uncalled {
+            lowering.check_subprogram(found);
+        }
+        lowering.records.truncate(records);
+        lowering.slots.truncate(slots);
+        lowering.signature = signature;
+    }
+}
+
 /// A probe whose context is that of the lowering.
 fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
     lowering.scopes.start_probe(index);
     lowering.locals = vec![];
     lowering.status = None;
+    lowering.held = super::followed::Held::default();
     lowering.expanded = 0;
+    lowering.next_scope = 0;
     for number in &body.context.attach_parameters {
         lowering.positional(*number, abi::ParameterType::String { default: None });
     }
     let statements = probe_body(lowering, body);
+    let mut kind = body.context.kind;
+    let mut attach = body.context.attach.clone();
+    if let (true, abi::Attach::RawTracepoint { btf, .. }) = (lowering.held.typed, &mut attach) {
+        kind = ProgramKind::BtfTracepoint;
+        *btf = true;
+    }
     ir::Probe {
         program: program_name(&body.context, index),
         name: body.context.name.clone(),
-        kind: body.context.kind,
-        attach: body.context.attach.clone(),
+        kind,
+        attach,
         attach_parameters: !body.context.attach_parameters.is_empty(),
         parameters: parameters(&body.context),
         locals: std::mem::take(&mut lowering.locals),
