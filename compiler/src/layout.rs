@@ -221,6 +221,9 @@ impl<'a> Shapes<'a> {
 fn aggregated(aggregation: &ir::Aggregation) -> abi::Value {
     use abi::Value as V;
     match *aggregation {
+        ir::Aggregation::Tseries(ref series) => V::Tseries {
+            series: series.clone(),
+        },
         ir::Aggregation::Count => V::Count,
         ir::Aggregation::Sum { signed } => V::Sum { signed },
         ir::Aggregation::Min { signed } => V::Min { signed },
@@ -260,7 +263,7 @@ fn needs(program: &ir::Program) -> Needs {
                 }
             }
             ExprKind::UserSymbol { .. } => needs.processes = true,
-            ExprKind::MapGet { map, .. } => {
+            ExprKind::MapGet { map, .. } | ExprKind::MapFind { map, .. } => {
                 needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
             }
             ExprKind::Context(ir::Context::FunctionAddress) => needs.function_address = true,
@@ -283,6 +286,8 @@ fn is_aggregation(ty: &Type) -> bool {
 
 /// Number of the helper bpf_get_func_ip, whose presence a slot answers.
 pub const GET_FUNC_IP: u32 = 173;
+/// Number of the helper bpf_map_lookup_percpu_elem, whose presence a slot answers.
+pub const LOOKUP_PERCPU: u32 = 195;
 
 /// Plans everything that codegen and the runtime agree on.
 #[must_use]
@@ -335,6 +340,7 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
         name: probe.name.clone().into(),
         attach: attach(probe),
         parameters: probe.attach_parameters,
+        number: probe.number_parameter.clone().into(),
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
         floor: None,
@@ -474,6 +480,9 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
     }
     if needs.cpu_count {
         add(abi::TargetValue::CpuCount, 8);
+        let number = LOOKUP_PERCPU;
+        add(abi::TargetValue::HasHelper { number }, 8);
+        add(abi::TargetValue::PerCpuOffsets, 8);
     }
     if needs.function_address {
         let number = GET_FUNC_IP;

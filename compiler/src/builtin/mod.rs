@@ -4,8 +4,12 @@
 mod address;
 mod aggregate;
 mod argument;
+mod check;
+pub mod configuration;
 mod context;
 pub mod control;
+mod effect;
+mod kernel;
 mod map;
 mod network;
 mod object;
@@ -19,7 +23,9 @@ mod stack;
 mod string;
 mod symbol;
 mod system;
+mod task;
 mod time;
+mod tseries;
 mod types;
 mod unsupported;
 
@@ -142,6 +148,7 @@ impl Function {
 
 const FAMILIES: &[&[Function]] = &[
     process::FUNCTIONS,
+    task::FUNCTIONS,
     context::FUNCTIONS,
     time::FUNCTIONS,
     system::FUNCTIONS,
@@ -157,7 +164,12 @@ const FAMILIES: &[&[Function]] = &[
     print::FUNCTIONS,
     map::FUNCTIONS,
     aggregate::FUNCTIONS,
+    tseries::FUNCTIONS,
     control::FUNCTIONS,
+    check::FUNCTIONS,
+    effect::FUNCTIONS,
+    kernel::FUNCTIONS,
+    configuration::FUNCTIONS,
     types::FUNCTIONS,
     unsupported::FUNCTIONS,
 ];

@@ -349,7 +349,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
             }
             ExprKind::MapHas { map, key } => Val::Int(self.map_has(*map, key)?),
+            ExprKind::MapFind { map, key, local } => Val::Int(self.map_find(*map, key, *local)?),
             ExprKind::MapLen { map } => Val::Int(self.map_len(*map)?),
+            ExprKind::StackLength(stack) => Val::Int(self.stack_length(stack)?),
+            ExprKind::WriteUser { to, from } => Val::Int(self.write_user(to, from)?),
             ExprKind::MapDelete { map, key } => {
                 let deleted = self.map_delete(*map, key.as_deref())?;
                 if matches!(expr.ty, Type::Void) {

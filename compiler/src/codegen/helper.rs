@@ -20,6 +20,7 @@ pub mod number {
     pub const UID_GID: u32 = 15;
     pub const COMM: u32 = 16;
     pub const TASK: u32 = 35;
+    pub const WRITE_USER: u32 = 36;
     pub const NUMA_NODE: u32 = 42;
     pub const SOCKET_COOKIE: u32 = 46;
     pub const OVERRIDE_RETURN: u32 = 58;
@@ -46,7 +47,7 @@ pub mod number {
     pub const GET_FUNC_IP: u32 = crate::layout::GET_FUNC_IP;
     pub const ATTACH_COOKIE: u32 = 174;
     pub const LOOP: u32 = 181;
-    pub const LOOKUP_PERCPU: u32 = 195;
+    pub const LOOKUP_PERCPU: u32 = crate::layout::LOOKUP_PERCPU;
     pub const KTIME_TAI_NS: u32 = 208;
 }
 

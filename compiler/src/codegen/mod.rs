@@ -27,6 +27,7 @@ mod read;
 mod reading;
 mod record;
 mod rounds;
+mod series;
 mod shared;
 mod stack;
 mod step;
@@ -35,6 +36,7 @@ mod strip;
 mod tests;
 mod text;
 mod verify;
+mod write;
 
 use std::borrow::Cow;
 

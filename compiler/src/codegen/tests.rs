@@ -84,6 +84,7 @@ fn probe(kind: ProgramKind, attach: abi::Attach, locals: Vec<Local>, body: Vec<S
         kind,
         attach,
         attach_parameters: false,
+        number_parameter: String::new(),
         parameters: Vec::new(),
         locals,
         status: None,

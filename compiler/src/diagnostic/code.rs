@@ -40,6 +40,10 @@ codes! {
     InvalidAssignment = "invalid-assignment",
     AggregationMisuse = "aggregation-misuse",
     FormatString = "format-string",
+    /// The language had it once.
+    Removed = "removed",
+    /// What a script asserts at compile time doesn't hold.
+    AssertionFailed = "assertion-failed",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
     TooManyMaps = "too-many-maps",

@@ -19,7 +19,7 @@ type FixtureRecord = (
 const RECORDS: &[FixtureRecord] = &[
     (
         "task_struct",
-        64,
+        136,
         &[
             ("pid", "int", 0),
             ("tgid", "int", 4),
@@ -30,7 +30,28 @@ const RECORDS: &[FixtureRecord] = &[
             ("in_iowait", "u32:1", 48),
             ("state", "state", 52),
             ("cpus", "u32[2]", 56),
+            ("thread_pid", "pid", 64),
+            ("pid_links", "in hlist_node[4]", 72),
         ],
+    ),
+    ("hlist_node", 16, &[("next", "hlist_node", 0)]),
+    ("hlist_head", 8, &[("first", "hlist_node", 0)]),
+    (
+        "pid",
+        48,
+        &[
+            ("tasks", "in hlist_head[4]", 0),
+            ("numbers", "in upid[1]", 32),
+        ],
+    ),
+    ("upid", 16, &[("nr", "int", 0), ("ns", "pid_namespace", 8)]),
+    ("pid_namespace", 16, &[("idr", "in idr", 0)]),
+    ("idr", 16, &[("idr_rt", "in xarray", 0)]),
+    ("xarray", 16, &[("xa_head", "void", 8)]),
+    (
+        "xa_node",
+        520,
+        &[("shift", "u32", 0), ("slots", "void[64]", 8)],
     ),
     (
         "file",
@@ -126,8 +147,19 @@ fn integer(bytes: u8, signed: bool, char_: bool) -> CType {
     }
 }
 
-/// A type of the tables above; a record's name means a pointer to it, with `struct` the record itself.
+/// A type of the tables above; a record's name means a pointer to it, with `struct` or `in` before it the record itself.
 fn ctype(name: &str) -> CType {
+    if let Some((element, count)) = name.trim_end_matches(']').split_once('[')
+        && name != "u32[2]"
+    {
+        return CType::Array {
+            element: Box::new(ctype(element)),
+            count: count.parse().unwrap_or(0),
+        };
+    }
+    if let Some(record) = name.strip_prefix("in ").and_then(named) {
+        return CType::Record(record);
+    }
     let (to, user) = match name {
         "int" => return integer(4, true, false),
         "u32" => return integer(4, false, false),

@@ -126,6 +126,12 @@ pub enum ExprKind {
         map: MapId,
         key: Box<Expr>,
     },
+    /// Bool: whether there is an element, whose value `local` has then.
+    MapFind {
+        map: MapId,
+        key: Box<Expr>,
+        local: LocalId,
+    },
     /// Number of elements: Int u64.
     MapLen {
         map: MapId,
@@ -172,6 +178,13 @@ pub enum ExprKind {
     },
     /// strlen of a String: Int u64.
     StringLength(Box<Expr>),
+    /// Frames of a Stack: Int u64.
+    StackLength(Box<Expr>),
+    /// Copies a Buffer's bytes into the memory of the current process, to `to` (Int u64): Int i64, 0 where that went well.
+    WriteUser {
+        to: Box<Expr>,
+        from: Box<Expr>,
+    },
     /// Statements, then a value.
     Block {
         body: Vec<Stmt>,

@@ -141,6 +141,8 @@ pub struct Probe {
     pub attach: abi::Attach,
     /// The attach point's texts hold the executable's parameters.
     pub attach_parameters: bool,
+    /// The parameter that the attach point's number is; empty where it is none.
+    pub number_parameter: String,
     /// Names of what [`Context::Parameter`] reads.
     pub parameters: Vec<String>,
     pub locals: Vec<Local>,

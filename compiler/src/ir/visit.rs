@@ -40,6 +40,7 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
             Node::Expr(expr) => match &expr.kind {
                 ExprKind::MapGet { map, .. }
                 | ExprKind::MapHas { map, .. }
+                | ExprKind::MapFind { map, .. }
                 | ExprKind::MapLen { map }
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
@@ -70,7 +71,8 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
                 | AggregateUpdate::Avg(value)
                 | AggregateUpdate::Stats(value)
                 | AggregateUpdate::Hist { value, .. }
-                | AggregateUpdate::Lhist { value, .. } => expression(value, visit),
+                | AggregateUpdate::Lhist { value, .. }
+                | AggregateUpdate::Tseries { value, .. } => expression(value, visit),
             }
         }
         StmtKind::Emit { values, .. } => values.iter().for_each(|v| expression(v, visit)),
@@ -214,6 +216,7 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         }
         ExprKind::Convert(of)
         | ExprKind::StringLength(of)
+        | ExprKind::StackLength(of)
         | ExprKind::ByteSwap(of)
         | ExprKind::UserSymbol { address: of }
         | ExprKind::ObjectPath { of }
@@ -253,7 +256,11 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
             optional(key.as_deref(), visit);
         }
-        ExprKind::MapHas { key, .. } => expression(key, visit),
+        ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => expression(key, visit),
+        ExprKind::WriteUser { to, from } => {
+            expression(to, visit);
+            expression(from, visit);
+        }
         ExprKind::MapStep { key, value, .. } => {
             optional(key.as_deref(), visit);
             expression(value, visit);

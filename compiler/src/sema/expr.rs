@@ -64,6 +64,7 @@ impl Lowering<'_> {
             E::Call { name, arguments } => self.call(name, arguments, span, false),
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
+            E::ContainerOf { pointer, ty, path } => self.container_of(pointer, ty, path, span),
             E::Typeof(_) => self.not_supported_yet(span, Unsupported::TypeofValue),
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Step {

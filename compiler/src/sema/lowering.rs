@@ -57,6 +57,8 @@ pub struct Lowering<'a> {
     pub(super) loops: u32,
     /// How often the current statement is copied by the `unroll`s around it.
     pub(super) copies: i128,
+    /// Whether the current statement is.
+    pub(super) reached: Reached,
     /// Macro expansions around the current expression.
     pub(super) expansions: Vec<Frame<'a>>,
     /// Expansions made so far: each has its own names.
@@ -69,7 +71,28 @@ pub struct Lowering<'a> {
     pub(super) next_scope: u32,
 }
 
+/// What is known of the conditions around a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// One of them is a constant that leads elsewhere.
+    pub never: bool,
+    /// One of them depends on what the target tells before anything runs, and on nothing else.
+    pub by_target: bool,
+}
+
 impl Lowering<'_> {
+    /// Whether the current statement is never reached, as is known when compiling.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.reached.never
+    }
+
+    /// Whether the target decides, before anything runs, if the current statement is reached.
+    #[must_use]
+    pub fn depends_on_target(&self) -> bool {
+        self.reached.by_target
+    }
+
     // -- diagnostics ------------------------------------------------------------------------------------------------
 
     /// Reports an error or a warning.

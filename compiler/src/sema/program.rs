@@ -362,6 +362,7 @@ impl Context<'_> {
             blocks: vec![],
             loops: 0,
             copies: 1,
+            reached: Default::default(),
             expansions: vec![],
             expanded: 0,
             inlined: None,
@@ -447,6 +448,7 @@ fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
         kind,
         attach,
         attach_parameters: !body.context.attach_parameters.is_empty(),
+        number_parameter: body.context.number_parameter.clone(),
         parameters: parameters(&body.context),
         locals: std::mem::take(&mut lowering.locals),
         status: lowering.status,
@@ -470,9 +472,11 @@ fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
         if body.context.pid_filter {
             pid_filter(l);
         }
+        let mut told_on_target = false;
         if let Some(predicate) = &body.probe.predicate {
             let span = predicate.span;
             if let Some(condition) = l.condition(predicate) {
+                told_on_target = super::convert::is_told_on_target(&condition);
                 let leave = Stmt {
                     kind: StmtKind::Return,
                     span,
@@ -485,7 +489,9 @@ fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
                 l.push(kind, span);
             }
         }
+        l.reached.by_target = told_on_target;
         let inner = l.body(&body.probe.body);
+        l.reached = Default::default();
         if let Some(block) = l.blocks.last_mut() {
             block.extend(inner);
         }

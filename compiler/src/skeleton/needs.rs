@@ -161,6 +161,7 @@ fn has_symbols(value: &Value) -> bool {
         | Value::Avg { .. }
         | Value::Stats { .. }
         | Value::Hist { .. }
-        | Value::Lhist { .. } => false,
+        | Value::Lhist { .. }
+        | Value::Tseries { .. } => false,
     }
 }

@@ -266,6 +266,12 @@ pub enum ExprKind {
         of: TypeOrExpr,
         path: Vec<Name>,
     },
+    /// `container_of(pointer, struct s, a.b)`
+    ContainerOf {
+        pointer: Box<Expr>,
+        ty: Box<TypeExpr>,
+        path: Vec<Name>,
+    },
     Typeof(TypeOrExpr),
     Unary {
         op: UnaryOp,

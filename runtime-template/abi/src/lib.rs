@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod map;
 pub mod parameter;
 pub mod pattern;
+pub mod period;
 pub mod probe;
 pub mod record;
 pub mod registers;
@@ -38,4 +39,4 @@ pub use probe::{
 };
 pub use record::{Record, RecordHeader, RecordKind};
 pub use user::{Layout, Signature, UserPlace};
-pub use value::{Clock, Field, StackKind, Value};
+pub use value::{Clock, Field, Keeps, Series, StackKind, Value};

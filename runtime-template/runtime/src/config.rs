@@ -2,7 +2,7 @@
 
 use btc_abi::config::{self, VARIABLES};
 use btc_abi::environment::{Environment, Given};
-use btc_abi::{Config, Manifest};
+use btc_abi::{Config, Manifest, MissingProbes, StackMode};
 
 use crate::Error;
 use crate::suggest::nearest;
@@ -47,6 +47,43 @@ fn overridden(manifest: &Manifest, environment: &Environment) -> Result<Config, 
         }
     }
     Ok(config)
+}
+
+/// A variable that is a number or a bool, as the builtin `config` reads it.
+#[must_use]
+pub fn number(config: &Config, name: &str) -> u64 {
+    match name {
+        "log_size" => config.log_size,
+        "max_cat_bytes" => config.max_cat_bytes,
+        "max_map_keys" => config.max_map_keys,
+        "max_probes" => config.max_probes,
+        "perf_rb_pages" => config.perf_rb_pages,
+        "cpp_demangle" => u64::from(config.cpp_demangle),
+        "lazy_symbolication" => u64::from(config.lazy_symbolication),
+        "print_maps_on_exit" => u64::from(config.print_maps_on_exit),
+        "show_debug_info" => u64::from(config.show_debug_info),
+        _ => 0,
+    }
+}
+
+/// A variable that is a text; `None` for all others.
+#[must_use]
+pub fn text<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
+    match name {
+        "missing_probes" => Some(match config.missing_probes {
+            MissingProbes::Error => "error",
+            MissingProbes::Warn => "warn",
+            MissingProbes::Ignore => "ignore",
+        }),
+        "stack_mode" => Some(match config.stack_mode {
+            StackMode::Bpftrace => "bpftrace",
+            StackMode::Perf => "perf",
+            StackMode::Raw => "raw",
+            StackMode::BuildId => "build_id",
+        }),
+        "str_trunc_trailer" => Some(&config.str_trunc_trailer),
+        _ => None,
+    }
 }
 
 /// A limit that programs were compiled with would do nothing here.

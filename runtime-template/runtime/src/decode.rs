@@ -9,11 +9,12 @@ use btc_abi::{Clock, Config, Field, Manifest, StackKind, StackMode, Value};
 use libbpf_rs::Object;
 
 use crate::Error;
-use crate::aggregate::{self, Merged, integer};
+use crate::aggregate::{self, Merged, integer, wide};
 use crate::datum::Datum;
 use crate::format::controls::Controls;
 use crate::format::time;
 use crate::names::{self, Names};
+use crate::series;
 use crate::stacks::Stacks;
 use crate::symbolize::{Symbolizer, Symbols};
 use crate::target::clock_ns;
@@ -119,6 +120,12 @@ impl<'o> Decoder<'o> {
             Merged::Buckets(counters) => {
                 Datum::Histogram(aggregate::histogram(value, counters, divisor as u64))
             }
+            Merged::Series(intervals) => match value {
+                Value::Tseries { series } => {
+                    Datum::Timeline(series::timeline(series, intervals, divisor))
+                }
+                _ => Datum::Tuple(vec![]),
+            },
             Merged::Stats {
                 count,
                 total,
@@ -238,7 +245,8 @@ impl<'o> Decoder<'o> {
             | Value::Avg { .. }
             | Value::Stats { .. }
             | Value::Hist { .. }
-            | Value::Lhist { .. } => match aggregate::merge(value, &[bytes]) {
+            | Value::Lhist { .. }
+            | Value::Tseries { .. } => match aggregate::merge(value, &[bytes]) {
                 Some(merged) => self.merged(value, &merged, 1),
                 None => Datum::Unsigned(0),
             },
@@ -296,14 +304,6 @@ fn function(frames: Option<Vec<Vec<crate::symbolize::Frame>>>, address: u64) -> 
     outermost
         .and_then(|frame| frame.function)
         .unwrap_or_else(|| format!("{address:#x}"))
-}
-
-fn wide(bits: u64, signed: bool) -> i128 {
-    if signed {
-        i128::from(bits.cast_signed())
-    } else {
-        i128::from(bits)
-    }
 }
 
 fn number<'b>(value: i128, signed: bool) -> Datum<'b> {

@@ -358,6 +358,7 @@ impl<'a> Session<'a> {
         let map_type = match &description.value {
             Value::Avg { .. } | Value::Stats { .. } => MapType::Stats,
             Value::Hist { .. } | Value::Lhist { .. } => MapType::Histogram,
+            Value::Tseries { .. } => MapType::Series,
             _ => MapType::Plain,
         };
         let mut decoded = Vec::new();
@@ -370,8 +371,8 @@ impl<'a> Session<'a> {
                 }
                 Contents::Bytes(bytes) => self.decoder.value(&description.value, bytes),
             };
-            // A histogram without keys that nothing was counted in is not there.
-            if key.is_none() && matches!(&value, Datum::Histogram(h) if h.buckets.is_empty()) {
+            // What has no keys and took nothing in is not there.
+            if key.is_none() && is_blank(&value) {
                 continue;
             }
             decoded.push((key, value));
@@ -422,5 +423,14 @@ impl<'a> Session<'a> {
     /// Says what was lost, what was full, what failed.
     pub fn report_counters(&mut self) -> Result<(), Error> {
         self.counters.tell(self.telling, &mut *self.output)
+    }
+}
+
+/// A histogram or time series that nothing was counted in.
+fn is_blank(value: &Datum<'_>) -> bool {
+    match value {
+        Datum::Histogram(histogram) => histogram.buckets.is_empty(),
+        Datum::Timeline(timeline) => timeline.points.is_empty(),
+        _ => false,
     }
 }

@@ -72,6 +72,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         pid_filter: options.pid,
         start_time,
         warnings: !options.no_warnings,
+        config: &config,
     };
     let (loaded, mut splits) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use crate::Error;
-use crate::datum::{Bucket, Datum, Histogram};
-use crate::format::value;
+use crate::datum::{Bucket, Datum, Histogram, Point, Timeline};
+use crate::format::{timeline, value};
 use crate::output::{Elements, MapType, Output, Severity, Sink, Trouble};
 
 /// See [`Output`].
@@ -93,6 +93,7 @@ impl Output for JsonOutput {
             MapType::Plain => "map",
             MapType::Stats => "stats",
             MapType::Histogram => "hist",
+            MapType::Series => "tseries",
         };
         self.object(kind, |out| {
             raw(out, format_args!("{{\"{name}\": "));
@@ -226,6 +227,7 @@ fn datum(value: &Datum<'_>, out: &mut Vec<u8>) {
             object(members, out);
         }
         Datum::Histogram(histogram) => buckets(histogram, out),
+        Datum::Timeline(timeline) => intervals(timeline, out),
     }
 }
 
@@ -264,6 +266,20 @@ fn buckets(histogram: &Histogram, out: &mut Vec<u8>) {
             out.extend_from_slice(b", ");
         }
         raw(out, format_args!("\"count\": {}}}", bucket.count));
+    });
+}
+
+/// An interval without a value has `null`.
+fn intervals(timeline: &Timeline, out: &mut Vec<u8>) {
+    list(timeline.points.iter(), out, |point: &Point, out| {
+        out.extend_from_slice(b"{\"interval_start\": ");
+        string(timeline::stamp(point.start).as_bytes(), out);
+        out.extend_from_slice(b", \"value\": ");
+        match point.value {
+            Some(value) => integer(value, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
     });
 }
 

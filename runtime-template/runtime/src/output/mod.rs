@@ -18,6 +18,8 @@ pub enum MapType {
     Stats,
     /// `hist` and `lhist`.
     Histogram,
+    /// `tseries`.
+    Series,
 }
 
 /// A map's contents in the order in which they are printed.

@@ -61,9 +61,9 @@ impl Output for TextOutput {
                     out.push(b']');
                 }
                 out.push(b':');
-                // A histogram is lines of its own.
+                // Histograms and charts are lines of their own.
                 out.push(match element {
-                    Datum::Histogram(_) => b'\n',
+                    Datum::Histogram(_) | Datum::Timeline(_) => b'\n',
                     _ => b' ',
                 });
                 value::write(element, out);
