@@ -85,7 +85,7 @@ impl Machine {
             unsafe_mode: true,
             c: COptions::default(),
             arch: Arch::X86_64,
-            overrides: Default::default(),
+            overrides: sema::Overrides::default(),
         };
         let mut program = None;
         if !diagnostics.has_errors() {
