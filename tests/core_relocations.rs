@@ -187,3 +187,19 @@ fn a_stack_that_is_too_small_is_the_scripts_fault() {
         .collect();
     assert_eq!(codes, ["stack-too-large"]);
 }
+
+#[test]
+fn a_jump_that_is_too_far_is_the_scripts_fault() {
+    let script = "interval:s:1 { @x = 1; }
+begin /@x != 3/ { unroll (40) { unroll (20) { @m[comm, @x] = count(); @x++; } } }";
+    let source = Source::new("large.bt", script.to_owned());
+    let outcome = btc::compile(source, "large", &Language::default()).expect("no bug");
+    let [found] = &outcome.diagnostics.iter().collect::<Vec<_>>()[..] else {
+        panic!("{:?}", outcome.diagnostics);
+    };
+    assert_eq!(found.code.as_str(), "program-too-large");
+    assert!(
+        script[found.span.start as usize..].starts_with("begin"),
+        "{found:?}"
+    );
+}

@@ -19,6 +19,7 @@ const WITHOUT_EXAMPLE: &[Code] = &[
     Code::NotSupportedYet,
     Code::TooManyMaps,
     Code::StackTooLarge,
+    Code::ProgramTooLarge,
 ];
 
 /// Rows of the table of what is not supported that no case gets: the fixture kernel has nothing of the kind.

@@ -242,10 +242,15 @@ struct Needs {
     markers: bool,
     /// Addresses of processes, which are named by their number.
     processes: bool,
+    packets: bool,
 }
 
 fn needs(program: &ir::Program) -> Needs {
-    let mut needs = Needs::default();
+    let mut needs = Needs {
+        packets: (program.records.iter())
+            .any(|record| matches!(record.kind, abi::RecordKind::Packet { .. })),
+        ..Needs::default()
+    };
     visit::program(program, &mut |node| match node {
         Node::Expr(expr) => match &expr.kind {
             ExprKind::Stack => {
@@ -329,6 +334,7 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
         parameters: probe.attach_parameters,
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
+        floor: None,
     }
 }
 
@@ -425,8 +431,12 @@ fn counters(program: &ir::Program, needs: &Needs) -> Vec<abi::Counter> {
         counters.push(abi::Counter::LostStacks);
     }
     for (i, map) in program.maps.iter().enumerate() {
+        let map_index = i as u32;
         if matches!(map.kind, abi::MapKind::Hash | abi::MapKind::PerCpuHash) {
-            counters.push(abi::Counter::MapFull { map: i as u32 });
+            counters.push(abi::Counter::MapFull { map: map_index });
+        }
+        if map.kind != abi::MapKind::PerCpuArray {
+            counters.push(abi::Counter::LostUpdates { map: map_index });
         }
     }
     counters
@@ -533,6 +543,11 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
         let site = bytes(abi::usdt::SITE_SIZE);
         let role = abi::MapRole::UsdtSites;
         maps.push(internal("btc_usdt_sites", role, kind, site, 1));
+    }
+    if needs.packets {
+        let kind = abi::MapKind::PerfEventArray;
+        let role = abi::MapRole::Packets;
+        maps.push(internal("btc_packets", role, kind, bytes(4), 0));
     }
     // Last, so that codegen can leave it out where no program needs it.
     maps.push(internal(

@@ -115,6 +115,13 @@ fn generate(
             diagnostics.push(stack_too_large(&program.probes[probe]));
             return Ok(None);
         }
+        Err(Refusal::Size {
+            probe,
+            instructions,
+        }) => {
+            diagnostics.push(program_too_large(&program.probes[probe], instructions));
+            return Ok(None);
+        }
         Err(Refusal::Bug(bug)) => return Err(bug.into()),
     };
     Ok(Some(Compiled {
@@ -123,6 +130,15 @@ fn generate(
         object,
         arch,
     }))
+}
+
+fn program_too_large(probe: &ir::Probe, instructions: u64) -> Diagnostic {
+    Diagnostic::error(
+        Code::ProgramTooLarge,
+        probe.span,
+        format!("this probe has {instructions} instructions, more than BPF's jumps reach"),
+    )
+    .with_help("use `for` or `while` in place of `unroll`, or split the probe")
 }
 
 fn stack_too_large(probe: &ir::Probe) -> Diagnostic {

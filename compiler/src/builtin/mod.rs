@@ -8,6 +8,7 @@ mod context;
 pub mod control;
 mod map;
 mod network;
+mod object;
 mod output;
 mod parameter;
 mod print;
@@ -151,6 +152,7 @@ const FAMILIES: &[&[Function]] = &[
     string::FUNCTIONS,
     search::FUNCTIONS,
     network::FUNCTIONS,
+    object::FUNCTIONS,
     output::FUNCTIONS,
     print::FUNCTIONS,
     map::FUNCTIONS,

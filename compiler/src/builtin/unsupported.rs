@@ -19,15 +19,12 @@ const fn later_word(name: &'static str) -> Function {
 
 pub(super) const FUNCTIONS: &[Function] = &[
     later("tseries"),
-    later("path"),
     later("find"),
     later("container_of"),
     later("is_err"),
     later("percpu_kaddr"),
     later("override").guarded(),
     later("write_user").guarded(),
-    later("socket_cookie"),
-    later("skboutput"),
     later("assert"),
     later("assert_str"),
     later("fail"),

@@ -45,6 +45,8 @@ codes! {
     TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",
+    /// More instructions than BPF's jumps reach, or calls of functions without end in sight.
+    ProgramTooLarge = "program-too-large",
     UnsafeFunction = "unsafe-function",
     WrongProbe = "wrong-probe",
     InvalidProbe = "invalid-probe",

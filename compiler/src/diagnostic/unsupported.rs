@@ -8,7 +8,6 @@ pub enum Area {
     Probes,
     /// Builtins and functions that can't be used in any form; their rows are their names in backticks.
     Names,
-    Statements,
     Values,
     /// Forms of functions that otherwise work.
     Functions,
@@ -19,7 +18,6 @@ impl Area {
         Area::Declarations,
         Area::Probes,
         Area::Names,
-        Area::Statements,
         Area::Values,
         Area::Functions,
     ];
@@ -30,7 +28,6 @@ impl Area {
             Area::Declarations => "Declarations",
             Area::Probes => "Probes",
             Area::Names => "Builtins and functions",
-            Area::Statements => "Statements",
             Area::Values => "Expressions and types",
             Area::Functions => "Forms of functions",
         }
@@ -62,7 +59,6 @@ macro_rules! table {
 
 table! {
     Declarations {
-        Subprogram = "an `fn` subprogram",
     }
     Probes {
         WatchpointArgument = "a `watchpoint` on a function's argument",
@@ -80,18 +76,11 @@ table! {
         KfuncAllowed = "`kfunc_allowed`",
         KfuncExist = "`kfunc_exist`",
         Override = "`override`",
-        Path = "`path`",
         PercpuKaddr = "`percpu_kaddr`",
-        Skboutput = "`skboutput`",
-        SocketCookie = "`socket_cookie`",
         Tseries = "`tseries`",
         Unwatch = "`unwatch`",
         Usermode = "`usermode`",
         WriteUser = "`write_user`",
-    }
-    Statements {
-        ReturnValue = "a value that a probe other than `test` and `bench` returns",
-        LoopOverAggregation = "a loop over a map of histograms or stats",
     }
     Values {
         AllArguments = "`args` as a whole",

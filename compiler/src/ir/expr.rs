@@ -2,7 +2,7 @@
 
 use btc_abi as abi;
 
-use super::{CRecordId, EnumId, LocalId, MapId, SlotId, Space, Stmt, Type};
+use super::{CRecordId, EnumId, LocalId, MapId, RecordId, SlotId, Space, Stmt, Type};
 use crate::source::Span;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -153,6 +153,18 @@ pub enum ExprKind {
         of: Box<Expr>,
         length: Box<Expr>,
     },
+    /// The path of a `struct path`, which `of` points to as the verifier follows it: String of `ty`'s size.
+    ObjectPath {
+        of: Box<Expr>,
+    },
+    /// Sends the first `length` bytes of the `struct sk_buff` that `packet` points to as the verifier follows it, behind a
+    /// record of `values`: what the helper returned, Int 32 signed.
+    SendPacket {
+        record: RecordId,
+        packet: Box<Expr>,
+        length: Box<Expr>,
+        values: Vec<Expr>,
+    },
     /// Where one String starts in another, or -1: Int i64.
     Find {
         haystack: Box<Expr>,
@@ -238,7 +250,7 @@ pub enum Helper {
     SendSignalThread,
     /// (return code): bpf_override_return with the context.
     OverrideReturn,
-    /// (pointer to struct sock)
+    /// (pointer to struct sock, as the verifier follows it)
     SocketCookie,
 }
 

@@ -187,6 +187,12 @@ impl Printer<'_> {
             StmtKind::Break => self.line("break"),
             StmtKind::Continue => self.line("continue"),
             StmtKind::Return => self.line("return"),
+            StmtKind::Scope { scope, body } => {
+                self.line(format!("scope {scope} {{"));
+                self.nested(body);
+                self.line("}");
+            }
+            StmtKind::Leave(scope) => self.line(format!("leave {scope}")),
         }
     }
 
@@ -360,6 +366,19 @@ impl Printer<'_> {
                 self.ty(&expr.ty),
                 self.expr(of),
                 self.expr(length)
+            ),
+            ExprKind::ObjectPath { of } => format!("{} path({})", self.ty(&expr.ty), self.expr(of)),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => format!(
+                "packet {}({}, {}, {})",
+                record.index(),
+                self.expr(packet),
+                self.expr(length),
+                self.list(values)
             ),
             ExprKind::Find { haystack, needle } => {
                 format!("find({}, {})", self.expr(haystack), self.expr(needle))

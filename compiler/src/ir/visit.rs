@@ -88,7 +88,9 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
             expression(condition, visit);
             statements(body, visit);
         }
-        StmtKind::Unroll { body, .. } | StmtKind::ForMap { body, .. } => statements(body, visit),
+        StmtKind::Unroll { body, .. }
+        | StmtKind::ForMap { body, .. }
+        | StmtKind::Scope { body, .. } => statements(body, visit),
         StmtKind::ForRange {
             start, end, body, ..
         } => {
@@ -96,7 +98,59 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
             expression(end, visit);
             statements(body, visit);
         }
-        StmtKind::Break | StmtKind::Continue | StmtKind::Return => {}
+        StmtKind::Break | StmtKind::Continue | StmtKind::Return | StmtKind::Leave(_) => {}
+    }
+}
+
+/// Visits the statement lists that a statement holds, those in its expressions too; not what those hold.
+pub fn children<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(&'n [Stmt])) {
+    match &stmt.kind {
+        StmtKind::If {
+            then, otherwise, ..
+        } => {
+            visit(then);
+            visit(otherwise);
+        }
+        StmtKind::While { body, .. }
+        | StmtKind::Unroll { body, .. }
+        | StmtKind::ForRange { body, .. }
+        | StmtKind::ForMap { body, .. }
+        | StmtKind::Scope { body, .. } => visit(body),
+        _ => {}
+    }
+    own_expressions(stmt, &mut |node| {
+        if let Node::Expr(Expr {
+            kind: ExprKind::Block { body, .. },
+            ..
+        }) = node
+        {
+            visit(body);
+        }
+    });
+}
+
+/// Visits the expressions of a statement, but not its statements.
+fn own_expressions<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
+    match &stmt.kind {
+        StmtKind::If { condition, .. } | StmtKind::While { condition, .. } => {
+            expression(condition, visit);
+        }
+        StmtKind::ForRange { start, end, .. } => {
+            expression(start, visit);
+            expression(end, visit);
+        }
+        StmtKind::Unroll { .. }
+        | StmtKind::ForMap { .. }
+        | StmtKind::Scope { .. }
+        | StmtKind::Break
+        | StmtKind::Continue
+        | StmtKind::Return
+        | StmtKind::Leave(_) => {}
+        StmtKind::SetLocal { .. }
+        | StmtKind::MapSet { .. }
+        | StmtKind::Aggregate { .. }
+        | StmtKind::Emit { .. }
+        | StmtKind::Eval(_) => statement(stmt, visit),
     }
 }
 
@@ -162,7 +216,18 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::StringLength(of)
         | ExprKind::ByteSwap(of)
         | ExprKind::UserSymbol { address: of }
+        | ExprKind::ObjectPath { of }
         | ExprKind::Inet { source: of } => expression(of, visit),
+        ExprKind::SendPacket {
+            packet,
+            length,
+            values,
+            ..
+        } => {
+            expression(packet, visit);
+            expression(length, visit);
+            values.iter().for_each(|v| expression(v, visit));
+        }
         ExprKind::Load(at) | ExprKind::Address(at) => place(at, visit),
         ExprKind::Part { of, steps: list } => {
             expression(of, visit);

@@ -201,6 +201,10 @@ impl Lowering<'_> {
         if self.macros.has(name) {
             return self.expand(name, &[], span);
         }
+        if self.is_subprogram(name) {
+            let message = format!("`{name}` is a function: it needs parentheses");
+            return self.error(Code::ArgumentCount, span, message);
+        }
         if let Some((of, value)) = self.host.enum_constant(name) {
             let id = self.types.enumeration(&of);
             return Some(Expr {
@@ -270,6 +274,9 @@ impl Lowering<'_> {
         if self.macros.has(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
+        if self.is_subprogram(&name.text) {
+            return self.call_subprogram(&name.text, arguments, span);
+        }
         if self.foreign.has(&name.text) {
             return self.foreign_call(&name.text, arguments, span);
         }
@@ -281,6 +288,7 @@ impl Lowering<'_> {
             );
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.names());
+            known.extend(self.subprograms.keys().map(String::as_str));
             known.extend(self.foreign.names());
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);

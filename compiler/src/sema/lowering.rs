@@ -1,15 +1,20 @@
 //! The state of one walk over a program, and what builtins and statements lower with: constants, conversions,
 //! prelude statements, slots, records, locals.
 
+use std::collections::BTreeSet;
+
 use btc_abi as abi;
 
 use super::Options;
 use super::config::Settings;
 use super::constants::Constants;
+use super::followed::Held;
 use super::foreign::Foreign;
 use super::macros::{Frame, Macros};
 use super::maps::MapTable;
+use super::program::Subprograms;
 use super::scope::Scopes;
+use super::subprograms::Inlined;
 use super::types::TypeTable;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
 use crate::host::Host;
@@ -30,6 +35,7 @@ pub struct Lowering<'a> {
     pub probe: &'a ProbeContext,
     pub(super) constants: &'a Constants,
     pub(super) macros: &'a Macros<'a>,
+    pub(super) subprograms: &'a Subprograms<'a>,
     pub(super) foreign: &'a Foreign,
     pub(super) types: TypeTable,
     pub(super) maps: MapTable,
@@ -40,6 +46,7 @@ pub struct Lowering<'a> {
     pub(super) positional: Vec<Option<abi::ParameterType>>,
     pub(super) named: Vec<abi::Parameter>,
     pub(super) locals: Vec<ir::Local>,
+    pub(super) held: Held,
     /// Where the probe's return value is, once it returns one.
     pub(super) status: Option<LocalId>,
     /// Of the user function whose arguments the current probe reads by name, and its binary's number.
@@ -54,6 +61,12 @@ pub struct Lowering<'a> {
     pub(super) expansions: Vec<Frame<'a>>,
     /// Expansions made so far: each has its own names.
     pub(super) expanded: u32,
+    /// The script's function whose body is being lowered, the calls that led there, and all that were ever called.
+    pub(super) inlined: Option<Inlined>,
+    pub(super) calls: Vec<(String, Span)>,
+    pub(super) called: BTreeSet<String>,
+    /// The number of the next [`StmtKind::Scope`] of the probe.
+    pub(super) next_scope: u32,
 }
 
 impl Lowering<'_> {

@@ -1,6 +1,6 @@
 //! The whole program: attach points resolved once, bodies lowered until types are stable, the parts put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use btc_abi as abi;
 
@@ -13,8 +13,9 @@ use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, foreign, user_functions};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use super::{Options, config, constants, foreign, subprograms, user_functions};
+use crate::builtin;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
@@ -33,9 +34,9 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    unsupported(program, &mut diagnostics);
     let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
+    let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -56,6 +57,7 @@ pub(super) fn analyze(
         settings: &settings,
         constants: &constants,
         macros: &macros,
+        subprograms: &subprograms,
         foreign: &foreign,
         about: program.header_comment.clone().unwrap_or_default(),
     };
@@ -84,14 +86,30 @@ pub(super) fn analyze(
     (None, diagnostics)
 }
 
-/// Says which items can't be compiled yet.
-fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
+/// The script's functions by name.
+pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
+
+/// Functions by name.
+fn subprograms<'p>(
+    program: &'p ast::Program,
+    macros: &Macros,
+    diagnostics: &mut Diagnostics,
+) -> Subprograms<'p> {
+    let mut functions = Subprograms::new();
     for item in &program.items {
-        if let ast::Item::Subprogram(subprogram) = item {
-            let span = subprogram.name.span;
-            diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
+        let ast::Item::Subprogram(found) = item else {
+            continue;
+        };
+        let name = &found.name.text;
+        let taken = match builtin::lookup(name) {
+            Some(_) => Some("builtin"),
+            None => macros.has(name).then_some("macro"),
+        };
+        if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
+            diagnostics.push(wrong);
         }
     }
+    functions
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -242,6 +260,7 @@ struct Context<'a> {
     settings: &'a Settings,
     constants: &'a Constants,
     macros: &'a Macros<'a>,
+    subprograms: &'a Subprograms<'a>,
     foreign: &'a Foreign,
     about: String,
 }
@@ -308,6 +327,7 @@ impl Context<'_> {
             probe: &first.context,
             constants: self.constants,
             macros: self.macros,
+            subprograms: self.subprograms,
             foreign: self.foreign,
             types,
             maps,
@@ -318,6 +338,7 @@ impl Context<'_> {
             positional: vec![],
             named: vec![],
             locals: vec![],
+            held: super::followed::Held::default(),
             status: None,
             signature: None,
             blocks: vec![],
@@ -325,6 +346,10 @@ impl Context<'_> {
             copies: 1,
             expansions: vec![],
             expanded: 0,
+            inlined: None,
+            calls: vec![],
+            called: BTreeSet::new(),
+            next_scope: 0,
         };
         let mut probes = vec![];
         let mut signatures = vec![];
@@ -333,6 +358,7 @@ impl Context<'_> {
             probes.push(lowered(&mut lowering, index, body));
             signatures.push(lowering.signature.take());
         }
+        self.check_uncalled(&mut lowering, bodies.len());
         user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
@@ -359,21 +385,48 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Functions that no probe calls are checked as if the last one did; what they would need is not kept.
+    fn check_uncalled(&self, lowering: &mut Lowering, index: usize) {
+        let mut uncalled: Vec<_> = self.subprograms.values().collect();
+        uncalled.retain(|found| !lowering.called.contains(&found.name.text));
+        uncalled.sort_by_key(|found| found.span.start);
+        let (records, slots) = (lowering.records.len(), lowering.slots.len());
+        let signature = lowering.signature.take();
+        lowering.scopes.start_probe(index);
+        lowering.locals = vec![];
+        for found in uncalled {
+            lowering.check_subprogram(found);
+        }
+        lowering.records.truncate(records);
+        lowering.slots.truncate(slots);
+        lowering.signature = signature;
+    }
+}
+
 /// A probe whose context is that of the lowering.
 fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
     lowering.scopes.start_probe(index);
     lowering.locals = vec![];
     lowering.status = None;
+    lowering.held = super::followed::Held::default();
     lowering.expanded = 0;
+    lowering.next_scope = 0;
     for number in &body.context.attach_parameters {
         lowering.positional(*number, abi::ParameterType::String { default: None });
     }
     let statements = probe_body(lowering, body);
+    let mut kind = body.context.kind;
+    let mut attach = body.context.attach.clone();
+    if let (true, abi::Attach::RawTracepoint { btf, .. }) = (lowering.held.typed, &mut attach) {
+        kind = ProgramKind::BtfTracepoint;
+        *btf = true;
+    }
     ir::Probe {
         program: program_name(&body.context, index),
         name: body.context.name.clone(),
-        kind: body.context.kind,
-        attach: body.context.attach.clone(),
+        kind,
+        attach,
         attach_parameters: !body.context.attach_parameters.is_empty(),
         parameters: parameters(&body.context),
         locals: std::mem::take(&mut lowering.locals),

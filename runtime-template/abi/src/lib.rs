@@ -29,7 +29,9 @@ pub use format::{Conversion, Flags, Format, Part, Width};
 pub use manifest::{Config, Enum, Manifest, MissingProbes, StackMode};
 pub use map::{Counter, Map, MapKind, MapRole};
 pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
-pub use probe::{Attach, ContextRelocation, DataLocation, PerfPeriod, Probe};
+pub use probe::{
+    Attach, ContextRelocation, DataLocation, Feature, FloorProgram, PerfPeriod, Probe,
+};
 pub use record::{Record, RecordHeader, RecordKind};
 pub use user::{Layout, Signature, UserPlace};
 pub use value::{Clock, Field, StackKind, Value};

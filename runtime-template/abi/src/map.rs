@@ -35,6 +35,8 @@ describe! {
         /// Working memory of programs; never read. `max_entries` is for one CPU: there are so many on each, those of the
         /// first CPU first.
         Scratch,
+        /// Where packets of `skboutput` go.
+        Packets,
         /// One [`crate::usdt::Site`] for each attach cookie of usdt probes whose arguments are read. The first is unused: a
         /// cookie of 0 is none.
         UsdtSites,
@@ -50,6 +52,7 @@ describe! {
         LruHash,
         LruPerCpuHash,
         RingBuffer,
+        PerfEventArray,
     }
 }
 
@@ -60,6 +63,10 @@ describe! {
         LostRecords,
         /// Updates of a map that was full; `map` indexes [`crate::Manifest::maps`].
         MapFull { map: u32, },
+        /// Updates of a map that the kernel refused for another reason, or that other CPUs kept coming before.
+        LostUpdates { map: u32, },
+        /// Loops at a `script:line:column` that were ended after so many rounds.
+        CutLoop { place: Text, rounds: u32, },
         /// Stacks that could not be collected.
         LostStacks,
         /// Reads of memory that failed, at a `script:line:column`.

@@ -51,6 +51,12 @@ impl<'o> Counters<'o> {
                 }
                 _ if !telling.warnings => continue,
                 Counter::MapFull { map } => self.map_full(*map, count),
+                Counter::LostUpdates { map } => format!(
+                    "{}: {} lost: the kernel had no memory for them, or other CPUs changed it all the time",
+                    self.map_name(*map),
+                    counted(count, "update")
+                ),
+                Counter::CutLoop { place, rounds } => cut_loop(place, *rounds, count),
                 Counter::LostStacks => format!("{} lost", counted(count, "stack")),
                 Counter::FailedRead { place } if telling.failed_reads => {
                     format!("{place}: {} of memory failed", counted(count, "read"))
@@ -70,9 +76,13 @@ impl<'o> Counters<'o> {
         Ok(())
     }
 
-    fn map_full(&self, map: u32, count: u64) -> String {
+    fn map_name(&self, map: u32) -> &'static str {
         let map = self.manifest.maps.get(map as usize);
-        let name = map.map_or("", |map| &*map.name);
+        map.map_or("", |map| &*map.name)
+    }
+
+    fn map_full(&self, map: u32, count: u64) -> String {
+        let name = self.map_name(map);
         format!(
             "{name} is full: {} lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)",
             counted(count, "update")
@@ -95,6 +105,18 @@ impl<'o> Counters<'o> {
         }
         Ok(grown)
     }
+}
+
+/// BPF_MAX_LOOPS: what bpf_loop takes.
+const MOST_ROUNDS: u32 = 1 << 23;
+
+fn cut_loop(place: &str, rounds: u32, count: u64) -> String {
+    let times = counted(count, "time");
+    let more = match rounds < MOST_ROUNDS {
+        true => " (more need bpf_loop, which came with Linux 5.17)",
+        false => "",
+    };
+    format!("{place}: the loop was ended after {rounds} rounds, {times}{more}")
 }
 
 /// `1 read`, `2 reads`

@@ -311,7 +311,7 @@ fn mac(bytes: &[u8]) -> String {
 }
 
 /// A clock's nanoseconds as nanoseconds since 1970, by what the clocks show now.
-fn since_epoch(clock: &Clock, ns: u64) -> i128 {
+pub fn since_epoch(clock: &Clock, ns: u64) -> i128 {
     let id = match clock {
         Clock::Realtime => return i128::from(ns),
         Clock::Monotonic => libc::CLOCK_MONOTONIC,

@@ -10,6 +10,8 @@
 //!     providers: &[&btc_runtime::attach::begin_end::BeginEnd, &btc_runtime::attach::tracepoint::Tracepoint],
 //!     // With the feature `symbolize`, where the script prints stacks or symbols: `Some(&…)`.
 //!     symbolizer: None,
+//!     // Where the script sends packets: `Some(btc_runtime::packets::open)`.
+//!     packets: None,
 //! };
 //!
 //! fn main() -> std::process::ExitCode {
@@ -38,6 +40,7 @@ mod detach;
 pub mod dwarf;
 pub mod elf;
 pub mod error;
+mod floor;
 pub mod format;
 mod iterate;
 mod ld_cache;
@@ -47,10 +50,12 @@ mod maps;
 mod names;
 pub mod options;
 pub mod output;
+pub mod packets;
 pub mod parameters;
 mod phase;
 pub mod plan;
 mod poll;
+pub mod rehearsal;
 pub mod report;
 mod run;
 mod signal;
@@ -85,6 +90,8 @@ pub struct Tracer {
     pub providers: &'static [&'static dyn attach::Provider],
     /// Turns addresses into names; `None` prints addresses in hex.
     pub symbolizer: Option<&'static dyn symbolize::Symbolizer>,
+    /// Where the script writes packets to files.
+    pub packets: Option<packets::Open>,
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.

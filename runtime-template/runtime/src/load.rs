@@ -303,15 +303,25 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
 
 /// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
 fn lacking(log: &str) -> Option<String> {
-    if !target::kernel_at_least(5, 12) && log.contains("BPF_STX uses reserved fields") {
-        return Some(
-            "atomic operations that give the old value, which came with Linux 5.12".into(),
-        );
-    }
-    // Functions that loops are made of, which nothing calls as these kernels see it.
+    // Functions that walk maps, which nothing calls as these kernels see it.
     if !target::kernel_at_least(5, 13) && log.contains("func_info doesn't match number of subprogs")
     {
-        return Some("the helpers of `for` loops, which came with Linux 5.13 and 5.17".into());
+        return Some(
+            "bpf_for_each_map_elem for its loop over a map (or `len` of one), which came with Linux 5.13"
+                .into(),
+        );
+    }
+    let walked = ["BPF program is too large", "jumps is too complex"];
+    if !target::kernel_at_least(5, 17) && walked.iter().any(|words| log.contains(words)) {
+        return Some(
+            "loops that this kernel's verifier need not walk (bpf_loop, which came with Linux 5.17)"
+                .into(),
+        );
+    }
+    if log.contains("helper call is not allowed in probe") {
+        return Some(
+            "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
+        );
     }
     let (_, rest) = log.split_once("unknown#").or_else(|| {
         let (_, rest) = log.split_once("unknown func ")?;
@@ -325,7 +335,8 @@ fn lacking(log: &str) -> Option<String> {
 }
 
 /// Helpers newer than the oldest kernel that executables run on: number in linux/bpf.h, name, Linux version.
-const HELPERS: [(u32, &str, &str); 12] = [
+const HELPERS: [(u32, &str, &str); 13] = [
+    (46, "bpf_get_socket_cookie for tracing programs", "5.12"),
     (120, "bpf_get_ns_current_pid_tgid", "5.7"),
     (125, "bpf_ktime_get_boot_ns", "5.8"),
     (147, "bpf_d_path", "5.10"),

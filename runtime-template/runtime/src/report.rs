@@ -218,6 +218,8 @@ impl<'a> Session<'a> {
                 self.output.time(time::strftime(format, now).as_bytes())?;
             }
             RecordKind::Join { separator } => self.join(separator, record, bytes)?,
+            // Packets have a buffer of their own.
+            RecordKind::Packet { .. } => {}
         }
         Ok(Flow::Continue)
     }
