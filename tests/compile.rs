@@ -61,6 +61,11 @@ pub fn compile_with(mut btc: Command, case: &Case, executable: &Path) -> Result<
         btc.arg(filled(flag)?);
     }
     let output = btc
+        .envs(
+            case.btc_environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .arg(&case.script)
         .arg("-o")
         .arg(executable)

@@ -221,6 +221,9 @@ impl<'a> Shapes<'a> {
 fn aggregated(aggregation: &ir::Aggregation) -> abi::Value {
     use abi::Value as V;
     match *aggregation {
+        ir::Aggregation::Tseries(ref series) => V::Tseries {
+            series: series.clone(),
+        },
         ir::Aggregation::Count => V::Count,
         ir::Aggregation::Sum { signed } => V::Sum { signed },
         ir::Aggregation::Min { signed } => V::Min { signed },
@@ -242,10 +245,15 @@ struct Needs {
     markers: bool,
     /// Addresses of processes, which are named by their number.
     processes: bool,
+    packets: bool,
 }
 
 fn needs(program: &ir::Program) -> Needs {
-    let mut needs = Needs::default();
+    let mut needs = Needs {
+        packets: (program.records.iter())
+            .any(|record| matches!(record.kind, abi::RecordKind::Packet { .. })),
+        ..Needs::default()
+    };
     visit::program(program, &mut |node| match node {
         Node::Expr(expr) => match &expr.kind {
             ExprKind::Stack => {
@@ -255,7 +263,7 @@ fn needs(program: &ir::Program) -> Needs {
                 }
             }
             ExprKind::UserSymbol { .. } => needs.processes = true,
-            ExprKind::MapGet { map, .. } => {
+            ExprKind::MapGet { map, .. } | ExprKind::MapFind { map, .. } => {
                 needs.cpu_count |= is_aggregation(&program.maps[map.index()].value);
             }
             ExprKind::Context(ir::Context::FunctionAddress) => needs.function_address = true,
@@ -278,6 +286,8 @@ fn is_aggregation(ty: &Type) -> bool {
 
 /// Number of the helper bpf_get_func_ip, whose presence a slot answers.
 pub const GET_FUNC_IP: u32 = 173;
+/// Number of the helper bpf_map_lookup_percpu_elem, whose presence a slot answers.
+pub const LOOKUP_PERCPU: u32 = 195;
 
 /// Plans everything that codegen and the runtime agree on.
 #[must_use]
@@ -311,6 +321,9 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
         enums: program.types.enums.iter().map(enumeration).collect(),
         needs_btf: program.probes.iter().any(|p| is_btf_typed(p.kind)),
         config: program.config.clone(),
+        fixed: (program.fixed.iter())
+            .map(|(name, value)| (name.clone().into(), value.clone().into()))
+            .collect(),
     }
 }
 
@@ -327,6 +340,7 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
         name: probe.name.clone().into(),
         attach: attach(probe),
         parameters: probe.attach_parameters,
+        number: probe.number_parameter.clone().into(),
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
         floor: None,
@@ -466,6 +480,9 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
     }
     if needs.cpu_count {
         add(abi::TargetValue::CpuCount, 8);
+        let number = LOOKUP_PERCPU;
+        add(abi::TargetValue::HasHelper { number }, 8);
+        add(abi::TargetValue::PerCpuOffsets, 8);
     }
     if needs.function_address {
         let number = GET_FUNC_IP;
@@ -538,6 +555,11 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
         let site = bytes(abi::usdt::SITE_SIZE);
         let role = abi::MapRole::UsdtSites;
         maps.push(internal("btc_usdt_sites", role, kind, site, 1));
+    }
+    if needs.packets {
+        let kind = abi::MapKind::PerfEventArray;
+        let role = abi::MapRole::Packets;
+        maps.push(internal("btc_packets", role, kind, bytes(4), 0));
     }
     // Last, so that codegen can leave it out where no program needs it.
     maps.push(internal(

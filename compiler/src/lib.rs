@@ -210,6 +210,7 @@ fn sema_options(name: &str, sources: &SourceMap, language: &Language) -> sema::O
             includes: language.includes.clone(),
         },
         arch: language.target,
+        overrides: language.overrides.clone(),
     }
 }
 

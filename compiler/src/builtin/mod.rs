@@ -4,10 +4,15 @@
 mod address;
 mod aggregate;
 mod argument;
+mod check;
+pub mod configuration;
 mod context;
 pub mod control;
+mod effect;
+mod kernel;
 mod map;
 mod network;
+mod object;
 mod output;
 mod parameter;
 mod print;
@@ -18,7 +23,9 @@ mod stack;
 mod string;
 mod symbol;
 mod system;
+mod task;
 mod time;
+mod tseries;
 mod types;
 mod unsupported;
 
@@ -141,6 +148,7 @@ impl Function {
 
 const FAMILIES: &[&[Function]] = &[
     process::FUNCTIONS,
+    task::FUNCTIONS,
     context::FUNCTIONS,
     time::FUNCTIONS,
     system::FUNCTIONS,
@@ -151,11 +159,17 @@ const FAMILIES: &[&[Function]] = &[
     string::FUNCTIONS,
     search::FUNCTIONS,
     network::FUNCTIONS,
+    object::FUNCTIONS,
     output::FUNCTIONS,
     print::FUNCTIONS,
     map::FUNCTIONS,
     aggregate::FUNCTIONS,
+    tseries::FUNCTIONS,
     control::FUNCTIONS,
+    check::FUNCTIONS,
+    effect::FUNCTIONS,
+    kernel::FUNCTIONS,
+    configuration::FUNCTIONS,
     types::FUNCTIONS,
     unsupported::FUNCTIONS,
 ];

@@ -122,6 +122,7 @@ fn analyze(probe: &str, kinds: Vec<ast::StatementKind>) -> (Option<ir::Program>,
         unsafe_mode: false,
         c: crate::host::COptions::default(),
         arch: Arch::X86_64,
+        overrides: crate::sema::Overrides::default(),
     };
     crate::sema::analyze(&program, &sources, &host, &options)
 }

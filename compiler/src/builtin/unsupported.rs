@@ -5,10 +5,6 @@ use crate::diagnostic::Unsupported;
 use crate::ir::Expr;
 use crate::sema::Lowering;
 
-const fn later(name: &'static str) -> Function {
-    Function::call(name, (0, usize::MAX), name, not_yet)
-}
-
 fn not_yet(l: &mut Lowering, call: &Call) -> Option<Expr> {
     l.not_supported_yet(call.span, Unsupported::of_name(call.name)?)
 }
@@ -17,26 +13,7 @@ const fn later_word(name: &'static str) -> Function {
     Function::word_or_call(name, usize::MAX, name, not_yet)
 }
 
-pub(super) const FUNCTIONS: &[Function] = &[
-    later("tseries"),
-    later("path"),
-    later("find"),
-    later("container_of"),
-    later("is_err"),
-    later("percpu_kaddr"),
-    later("override").guarded(),
-    later("write_user").guarded(),
-    later("socket_cookie"),
-    later("skboutput"),
-    later("assert"),
-    later("assert_str"),
-    later("fail"),
-    later("unwatch"),
-    later("kfunc_exist"),
-    later("kfunc_allowed"),
-    later_word("dw_ustack"),
-    later_word("usermode"),
-];
+pub(super) const FUNCTIONS: &[Function] = &[later_word("dw_ustack")];
 
 #[cfg(test)]
 mod tests {

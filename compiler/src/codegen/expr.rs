@@ -144,6 +144,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             ExprKind::Bytes { of, length } => self.bytes_of(of, length, to, size - 4)?,
             ExprKind::Concat { left, right } => self.concat(left, right, to, size)?,
             ExprKind::Head { of, length } => self.head(of, length, to, size)?,
+            ExprKind::ObjectPath { of } => self.object_path(of, to, size)?,
             ExprKind::Helper {
                 helper: Helper::CurrentComm,
                 ..
@@ -288,6 +289,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
                 Val::Int(self.resize(value, self.scalar_type(&expr.ty), false)?)
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => return self.foreign(function, arguments, &expr.ty),
             ExprKind::Unary { op, operand } => {
                 let value = self.int(operand)?;
                 Val::Int(match op {
@@ -344,7 +349,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
             }
             ExprKind::MapHas { map, key } => Val::Int(self.map_has(*map, key)?),
+            ExprKind::MapFind { map, key, local } => Val::Int(self.map_find(*map, key, *local)?),
             ExprKind::MapLen { map } => Val::Int(self.map_len(*map)?),
+            ExprKind::StackLength(stack) => Val::Int(self.stack_length(stack)?),
+            ExprKind::WriteUser { to, from } => Val::Int(self.write_user(to, from)?),
             ExprKind::MapDelete { map, key } => {
                 let deleted = self.map_delete(*map, key.as_deref())?;
                 if matches!(expr.ty, Type::Void) {
@@ -368,6 +376,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             }
             ExprKind::Find { haystack, needle } => Val::Int(self.find(haystack, needle)?),
             ExprKind::StringLength(of) => Val::Int(self.string_length(of)?),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => Val::Int(self.send_packet(*record, packet, length, values)?),
             ExprKind::Block { body, value } if scalar || matches!(expr.ty, Type::Void) => {
                 self.body(body)?;
                 return self.expr(value);

@@ -11,7 +11,7 @@ use super::helper::number;
 use super::module::Counted;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{Expr, MapId, Type};
+use crate::ir::{Expr, LocalId, MapId, Type};
 use crate::source::Span;
 
 /// BPF_NOEXIST of linux/bpf.h.
@@ -298,6 +298,34 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let key = self.key(map, Some(key))?;
         let at = self.lookup(map.0, key)?;
         Ok(self.builder.build_is_not_null(at, "")?)
+    }
+
+    /// Looks an element up once: whether it is there, and its value in a local.
+    pub fn map_find(
+        &mut self,
+        map: MapId,
+        key: &Expr,
+        local: LocalId,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let key = self.key(map, Some(key))?;
+        let at = self.lookup(map.0, key)?;
+        let there = self.builder.build_is_not_null(at, "")?;
+        let found = self.block("found");
+        let end = self.block("find");
+        self.branch(there, found, end)?;
+        self.enter(found);
+        let (to, ty) = self.local(local)?;
+        let size = self.unit.shapes.size(ty);
+        if let Type::Aggregation(of) = &self.unit.program.maps[map.index()].value {
+            let value = self.read_aggregation(map, key, of)?;
+            self.store_int(to, value)?;
+        } else {
+            self.copy(to, Mem { at, align: 8 }, size)?;
+        }
+        self.forget_in_rounds(local, to)?;
+        self.jump(end)?;
+        self.enter(end);
+        Ok(there)
     }
 
     pub fn map_delete(&mut self, map: MapId, key: Option<&Expr>) -> Result<IntValue<'ctx>, Bug> {

@@ -11,8 +11,10 @@ mod debug_info;
 mod depth;
 mod expr;
 mod flavor;
+mod foreign;
 mod helper;
 mod iterator;
+mod kernel_object;
 mod llvm_messages;
 mod loops;
 mod maps;
@@ -25,6 +27,7 @@ mod read;
 mod reading;
 mod record;
 mod rounds;
+mod series;
 mod shared;
 mod stack;
 mod step;
@@ -33,6 +36,7 @@ mod strip;
 mod tests;
 mod text;
 mod verify;
+mod write;
 
 use std::borrow::Cow;
 
@@ -257,6 +261,7 @@ fn translate<'ctx>(
     // Another attempt may have added its own.
     set_counters(manifest, &[], options);
     let mut unit = Unit::new(context, program, manifest, options, attempt)?;
+    foreign::link(&unit)?;
     let mut markers = Vec::new();
     let mut floors = Vec::new();
     let mut callbacks = Vec::new();
@@ -293,6 +298,7 @@ fn translate<'ctx>(
     let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
+    foreign::without_library(&unit);
     unit.di.builder.finalize();
     unit.module
         .verify()

@@ -245,6 +245,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         let kind = match map.kind {
             K::Hash => 1,
             K::Array => 2,
+            K::PerfEventArray => 4,
             K::PerCpuHash => 5,
             K::PerCpuArray => 6,
             K::LruHash => 9,
@@ -254,6 +255,8 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         let ring = map.kind == K::RingBuffer;
         let entries = match map.max_entries {
             0 if ring => DEFAULT_RING,
+            // One for each CPU, which libbpf knows.
+            0 if map.kind == K::PerfEventArray => 0,
             0 => DEFAULT_ENTRIES,
             n => n,
         };

@@ -2,17 +2,30 @@
 
 use btc_abi as abi;
 use inkwell::IntPredicate;
-use inkwell::values::{IntValue, PointerValue};
+use inkwell::values::{BasicValue, IntValue, PointerValue};
 
 use super::builder::Mem;
 use super::callback::parameter;
 use super::helper::number;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{Aggregation, BinaryOp, MapId};
+use crate::ir::{Aggregation, BinaryOp, MapId, Space};
 
 /// No machine has more; the verifier wants a bound that isn't a variable.
 const MOST_CPUS: u64 = 4096;
+
+/// An element of a per-CPU map, of which each CPU has a copy.
+#[derive(Clone, Copy)]
+struct Element<'ctx> {
+    map: PointerValue<'ctx>,
+    key: PointerValue<'ctx>,
+    /// Whether the kernel has bpf_map_lookup_percpu_elem (Linux 5.19).
+    has_helper: IntValue<'ctx>,
+    /// Without that helper: how far the copy of CPU 0 would be if its offset were 0; 0 where there is no element.
+    base: IntValue<'ctx>,
+    /// Bytes of a copy.
+    size: u32,
+}
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// An element's reading as a loop over its map has it: see [`crate::ir::StmtKind::ForMap`].
@@ -68,6 +81,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .slot_of(&abi::TargetValue::CpuCount)?
             .ok_or_else(|| Bug::new("no slot holds the number of CPUs"))?;
         let i64 = self.unit.i64;
+        let slot = self.temporary(16)?;
+        let element = match buckets {
+            Some(_) => None,
+            None => Some(self.per_cpu_element(map, key)?),
+        };
         let before = self.current()?;
         let head = self.block("cpu");
         let body = self.block("cpu_body");
@@ -89,15 +107,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let go = self.builder.build_and(some, sane, "")?;
         self.branch(go, body, end)?;
         self.enter(body);
-        let map = self.map_pointer(map.0)?;
-        let at = self.helper_pointer(
-            number::LOOKUP_PERCPU,
-            &[map.into(), key.into(), cpu_now.into()],
-        )?;
-        let null = self.is_null(at)?;
-        self.branch(null, next, found)?;
+        let (there, at) = match element {
+            Some(element) => (self.copy_of_cpu(element, cpu_now, slot)?, slot.at),
+            None => self.element_of_cpu(map, key, cpu_now)?,
+        };
+        let fetched = self.current()?;
+        self.branch(there, found, next)?;
         self.enter(found);
-        let slot = Mem { at, align: 8 };
         let (new_total, new_count) = match buckets {
             Some(sum) => (self.sum_buckets(sum, at, total_now)?, count_now),
             None => {
@@ -108,8 +124,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let merged = self.current()?;
         self.jump(next)?;
         self.enter(next);
-        let total_next = self.phi((new_total, merged), (total_now, body))?;
-        let count_next = self.phi((new_count, merged), (count_now, body))?;
+        let total_next = self.phi((new_total, merged), (total_now, fetched))?;
+        let count_next = self.phi((new_count, merged), (count_now, fetched))?;
         let cpu_next = self.add(cpu_now, self.i64(1))?;
         self.jump(head)?;
         let zero = self.i64(0);
@@ -118,6 +134,130 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         count.add_incoming(&[(&zero, before), (&count_next, next)]);
         self.enter(end);
         Ok((total_now, count_now))
+    }
+
+    /// A CPU's copy of an element that is too large to be copied, and whether there is one: Linux 5.19 has the helper.
+    fn element_of_cpu(
+        &mut self,
+        map: MapId,
+        key: PointerValue<'ctx>,
+        cpu: IntValue<'ctx>,
+    ) -> Result<(IntValue<'ctx>, PointerValue<'ctx>), Bug> {
+        let arguments = [self.map_pointer(map.0)?.into(), key.into(), cpu.into()];
+        let at = self.helper_pointer(number::LOOKUP_PERCPU, &arguments)?;
+        let missing = self.is_null(at)?;
+        Ok((self.builder.build_not(missing, "")?, at))
+    }
+
+    /// What is to know of an element before its copies are read.
+    fn per_cpu_element(
+        &mut self,
+        map: MapId,
+        key: PointerValue<'ctx>,
+    ) -> Result<Element<'ctx>, Bug> {
+        let number = number::LOOKUP_PERCPU;
+        let has = self
+            .slot_of(&abi::TargetValue::HasHelper { number })?
+            .ok_or_else(|| Bug::new("no slot for bpf_map_lookup_percpu_elem"))?;
+        let has_helper = self.compare(IntPredicate::NE, has, self.i64(0))?;
+        let size = super::maps::value_size(&self.unit.manifest.maps[map.index()]);
+        let (without, ours, end) = (
+            self.block("own_copy"),
+            self.block("own_found"),
+            self.block("element"),
+        );
+        let start = self.current()?;
+        self.branch(has_helper, end, without)?;
+        self.enter(without);
+        let own = self.lookup(map.0, key)?;
+        let missing = self.is_null(own)?;
+        let looked = self.current()?;
+        self.branch(missing, end, ours)?;
+        self.enter(ours);
+        let address = self.address_as_number(own)?;
+        let cpu = self.helper(number::PROCESSOR_ID, &[])?;
+        let offset = self.per_cpu_offset(cpu)?;
+        let base = self.builder.build_int_sub(address, offset, "")?;
+        let based = self.current()?;
+        self.jump(end)?;
+        self.enter(end);
+        let phi = self.builder.build_phi(self.unit.i64, "base")?;
+        let zero = self.i64(0);
+        phi.add_incoming(&[(&zero, start), (&zero, looked), (&base, based)]);
+        Ok(Element {
+            map: self.map_pointer(map.0)?,
+            key,
+            has_helper,
+            base: phi.as_basic_value().into_int_value(),
+            size: size.min(16),
+        })
+    }
+
+    /// What the verifier takes for a pointer, as the number that it is: through memory of a map, which holds numbers.
+    fn address_as_number(&mut self, pointer: PointerValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let through = self.scratch_memory(8)?;
+        let volatile = |error| Bug::new(format!("volatile access: {error:?}"));
+        let store = self.builder.build_store(through.at, pointer)?;
+        store.set_volatile(true).map_err(volatile)?;
+        let value = self.load_int(self.unit.i64, through)?;
+        if let Some(instruction) = value.as_instruction_value() {
+            instruction.set_volatile(true).map_err(volatile)?;
+        }
+        Ok(value)
+    }
+
+    /// `__per_cpu_offset[cpu]`
+    fn per_cpu_offset(&mut self, cpu: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let table = self
+            .slot_of(&abi::TargetValue::PerCpuOffsets)?
+            .ok_or_else(|| Bug::new("no slot for __per_cpu_offset"))?;
+        let bytes = self.builder.build_left_shift(cpu, self.i64(3), "")?;
+        let at = self.add(table, bytes)?;
+        let to = self.temporary(8)?;
+        self.read(to, self.i64(8), at, Space::Bpf)?;
+        self.load_int(self.unit.i64, to)
+    }
+
+    /// Copies a CPU's copy of an element to `to`, and says whether there is one.
+    fn copy_of_cpu(
+        &mut self,
+        element: Element<'ctx>,
+        cpu: IntValue<'ctx>,
+        to: Mem<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let (asked, found) = (self.block("asked"), self.block("asked_found"));
+        let (computed, read) = (self.block("computed"), self.block("computed_read"));
+        let end = self.block("copied");
+        self.branch(element.has_helper, asked, computed)?;
+        self.enter(asked);
+        let arguments = [element.map.into(), element.key.into(), cpu.into()];
+        let at = self.helper_pointer(number::LOOKUP_PERCPU, &arguments)?;
+        let missing = self.is_null(at)?;
+        self.branch(missing, end, found)?;
+        self.enter(found);
+        self.copy(to, Mem { at, align: 8 }, element.size)?;
+        let copied = self.current()?;
+        self.jump(end)?;
+        self.enter(computed);
+        let nothing = self.compare(IntPredicate::EQ, element.base, self.i64(0))?;
+        self.branch(nothing, end, read)?;
+        self.enter(read);
+        let offset = self.per_cpu_offset(cpu)?;
+        let at = self.add(element.base, offset)?;
+        let size = self.i64(u64::from(element.size));
+        self.read(to, size, at, Space::Bpf)?;
+        let was_read = self.current()?;
+        self.jump(end)?;
+        self.enter(end);
+        let phi = self.builder.build_phi(self.unit.bool, "there")?;
+        let (yes, no) = (self.bool(true), self.bool(false));
+        phi.add_incoming(&[
+            (&no, asked),
+            (&yes, copied),
+            (&no, computed),
+            (&yes, was_read),
+        ]);
+        Ok(phi.as_basic_value().into_int_value())
     }
 
     /// The callback that adds up a histogram's buckets, and how many there are.
@@ -197,8 +337,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Aggregation::Count | Aggregation::Sum { .. } => {
                 return Ok((self.add(total, value)?, count));
             }
-            Aggregation::Hist { .. } | Aggregation::Lhist { .. } => {
-                return Err(Bug::new("a histogram is read by its buckets"));
+            Aggregation::Hist { .. } | Aggregation::Lhist { .. } | Aggregation::Tseries(_) => {
+                return Err(Bug::new("buckets are read one by one"));
             }
         };
         let predicate = match (signed, smallest) {

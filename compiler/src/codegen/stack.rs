@@ -9,7 +9,7 @@ use super::helper::number;
 use super::maps::NO_EXIST;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::Type;
+use crate::ir::{Expr, Type};
 
 /// BPF_F_USER_STACK of linux/bpf.h.
 const USER_STACK: u64 = 1 << 8;
@@ -136,5 +136,52 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.enter(end);
         let none = self.compare(IntPredicate::EQ, h, self.i64(0))?;
         self.select(none, self.i64(1), h)
+    }
+
+    /// How many frames were captured: those before the first that is zero.
+    pub fn stack_length(&mut self, stack: &Expr) -> Result<IntValue<'ctx>, Bug> {
+        let Type::Stack { limit, .. } = &stack.ty else {
+            return Err(Bug::new("frames of no stack"));
+        };
+        let stack = self.mem(stack)?;
+        let id = self.load_int(self.unit.i64, stack)?;
+        let key = self.temporary(8)?;
+        self.store_int(key, id)?;
+        let frames = self.lookup(self.unit.shapes.stack_map(*limit), key.at)?;
+        let missing = self.is_null(frames)?;
+        let before = self.current()?;
+        let (head, body, end) = (
+            self.block("frame"),
+            self.block("frame_body"),
+            self.block("frames"),
+        );
+        self.branch(missing, end, head)?;
+        self.enter(head);
+        let offset = self.builder.build_phi(self.unit.i64, "offset")?;
+        let at = self.opaque(offset.as_basic_value().into_int_value())?;
+        let size = self.i64(u64::from(*limit) * 8);
+        let more = self.compare(IntPredicate::ULT, at, size)?;
+        self.branch(more, body, end)?;
+        self.enter(body);
+        let frame = Mem {
+            at: self.gep(frames, at)?,
+            align: 8,
+        };
+        let frame = self.load_int(self.unit.i64, frame)?;
+        let next = self.add(at, self.i64(8))?;
+        let some = self.compare(IntPredicate::NE, frame, self.i64(0))?;
+        let again = self.block("frame_next");
+        self.branch(some, again, end)?;
+        self.enter(again);
+        self.jump(head)?;
+        let zero = self.i64(0);
+        offset.add_incoming(&[(&zero, before), (&next, again)]);
+        self.enter(end);
+        let bytes = self.builder.build_phi(self.unit.i64, "bytes")?;
+        bytes.add_incoming(&[(&zero, before), (&at, head), (&at, body)]);
+        let bytes = bytes.as_basic_value().into_int_value();
+        Ok(self
+            .builder
+            .build_right_shift(bytes, self.i64(3), false, "")?)
     }
 }

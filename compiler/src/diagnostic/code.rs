@@ -40,6 +40,10 @@ codes! {
     InvalidAssignment = "invalid-assignment",
     AggregationMisuse = "aggregation-misuse",
     FormatString = "format-string",
+    /// The language had it once.
+    Removed = "removed",
+    /// What a script asserts at compile time doesn't hold.
+    AssertionFailed = "assertion-failed",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
     TooManyMaps = "too-many-maps",
@@ -54,6 +58,10 @@ codes! {
     UnknownSymbol = "unknown-symbol",
     DuplicateName = "duplicate-name",
     InvalidConfig = "invalid-config",
+    /// A feature that `unstable_NAME` warns of or refuses.
+    UnstableFeature = "unstable-feature",
+    /// More attach points than `max_bpf_progs` allows.
+    TooManyPrograms = "too-many-programs",
     InvalidControlFlow = "invalid-control-flow",
     CPreamble = "c-preamble",
     Macro = "macro",

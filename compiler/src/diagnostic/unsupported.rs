@@ -5,7 +5,6 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
     Declarations,
-    Probes,
     /// Builtins and functions that can't be used in any form; their rows are their names in backticks.
     Names,
     Values,
@@ -16,7 +15,6 @@ pub enum Area {
 impl Area {
     pub const ALL: &'static [Area] = &[
         Area::Declarations,
-        Area::Probes,
         Area::Names,
         Area::Values,
         Area::Functions,
@@ -26,7 +24,6 @@ impl Area {
     pub fn title(self) -> &'static str {
         match self {
             Area::Declarations => "Declarations",
-            Area::Probes => "Probes",
             Area::Names => "Builtins and functions",
             Area::Values => "Expressions and types",
             Area::Functions => "Forms of functions",
@@ -59,32 +56,9 @@ macro_rules! table {
 
 table! {
     Declarations {
-        ImportC = "`import` of a `.bpf.c` file",
-    }
-    Probes {
-        WatchpointArgument = "a `watchpoint` on a function's argument",
-        AsyncWatchpoint = "an `asyncwatchpoint` probe",
-        AttachParameter = "a positional parameter in an attach point whose parts are needed when compiling (`fentry`, `interval` and others)",
     }
     Names {
-        Assert = "`assert`",
-        AssertStr = "`assert_str`",
-        ContainerOf = "`container_of`",
         DwUstack = "`dw_ustack`",
-        Fail = "`fail`",
-        Find = "`find`",
-        IsErr = "`is_err`",
-        KfuncAllowed = "`kfunc_allowed`",
-        KfuncExist = "`kfunc_exist`",
-        Override = "`override`",
-        Path = "`path`",
-        PercpuKaddr = "`percpu_kaddr`",
-        Skboutput = "`skboutput`",
-        SocketCookie = "`socket_cookie`",
-        Tseries = "`tseries`",
-        Unwatch = "`unwatch`",
-        Usermode = "`usermode`",
-        WriteUser = "`write_user`",
     }
     Values {
         AllArguments = "`args` as a whole",
@@ -95,9 +69,7 @@ table! {
         TypeofValue = "a type as a value",
     }
     Functions {
-        CommOf = "`comm`, `pcomm` or `ppid` of another process",
         BuildIdStack = "the stack mode `build_id`",
-        StackLength = "`len` of a stack",
         StrOfValue = "`str` of an array that is not in memory",
         MemcmpArray = "`memcmp` of an array of anything but integers",
         MemcmpPointer = "`memcmp` of a pointer",

@@ -213,6 +213,7 @@ impl Printer<'_> {
                 max,
                 step,
             } => format!("lhist {} from {min} to {max} by {step}", self.expr(value)),
+            AggregateUpdate::Tseries { value, .. } => format!("tseries {}", self.expr(value)),
         }
     }
 
@@ -254,6 +255,10 @@ impl Printer<'_> {
             ExprKind::Helper { helper, arguments } => {
                 format!("{}({})", helper_name(*helper), self.list(arguments))
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => format!("c {function}({})", self.list(arguments)),
             ExprKind::Unary { op, operand } => {
                 let op = match op {
                     UnaryOp::Negate => "-",
@@ -334,7 +339,16 @@ impl Printer<'_> {
             ExprKind::Inet { source } => format!("inet({})", self.expr(source)),
             ExprKind::MapGet { map, key } => self.element(*map, key.as_deref()),
             ExprKind::MapHas { map, key } => format!("has {}", self.element(*map, Some(key))),
+            ExprKind::MapFind { map, key, local } => format!(
+                "find {} into {}",
+                self.element(*map, Some(key)),
+                self.local(local.index())
+            ),
             ExprKind::MapLen { map } => format!("len {}", self.map(*map)),
+            ExprKind::StackLength(stack) => format!("frames({})", self.expr(stack)),
+            ExprKind::WriteUser { to, from } => {
+                format!("write user({}, {})", self.expr(to), self.expr(from))
+            }
             ExprKind::MapDelete { map, key } => {
                 format!("delete {}", self.element(*map, key.as_deref()))
             }
@@ -362,6 +376,19 @@ impl Printer<'_> {
                 self.ty(&expr.ty),
                 self.expr(of),
                 self.expr(length)
+            ),
+            ExprKind::ObjectPath { of } => format!("{} path({})", self.ty(&expr.ty), self.expr(of)),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => format!(
+                "packet {}({}, {}, {})",
+                record.index(),
+                self.expr(packet),
+                self.expr(length),
+                self.list(values)
             ),
             ExprKind::Find { haystack, needle } => {
                 format!("find({}, {})", self.expr(haystack), self.expr(needle))
@@ -500,6 +527,13 @@ fn aggregation(of: &Aggregation) -> String {
         Aggregation::Stats { signed } => format!("stats({})", sign(signed)),
         Aggregation::Hist { bits } => format!("hist({bits})"),
         Aggregation::Lhist { min, max, step } => format!("lhist({min}, {max}, {step})"),
+        Aggregation::Tseries(series) => format!(
+            "tseries({}, {}, {}, {})",
+            sign(&series.signed),
+            series.interval,
+            series.count,
+            format!("{:?}", series.keeps).to_lowercase()
+        ),
     }
 }
 

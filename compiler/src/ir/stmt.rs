@@ -1,5 +1,7 @@
 //! Statements of the typed tree.
 
+use btc_abi as abi;
+
 use super::{Expr, LocalId, MapId, RecordId};
 use crate::source::Span;
 
@@ -91,5 +93,9 @@ pub enum AggregateUpdate {
         min: i64,
         max: i64,
         step: i64,
+    },
+    Tseries {
+        value: Expr,
+        series: abi::Series,
     },
 }

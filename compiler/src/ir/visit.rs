@@ -40,6 +40,7 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
             Node::Expr(expr) => match &expr.kind {
                 ExprKind::MapGet { map, .. }
                 | ExprKind::MapHas { map, .. }
+                | ExprKind::MapFind { map, .. }
                 | ExprKind::MapLen { map }
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
@@ -70,7 +71,8 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
                 | AggregateUpdate::Avg(value)
                 | AggregateUpdate::Stats(value)
                 | AggregateUpdate::Hist { value, .. }
-                | AggregateUpdate::Lhist { value, .. } => expression(value, visit),
+                | AggregateUpdate::Lhist { value, .. }
+                | AggregateUpdate::Tseries { value, .. } => expression(value, visit),
             }
         }
         StmtKind::Emit { values, .. } => values.iter().for_each(|v| expression(v, visit)),
@@ -187,7 +189,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Stack
         | ExprKind::MapLen { .. }
         | ExprKind::TypeSize(_) => {}
-        ExprKind::Helper { arguments, .. } => arguments.iter().for_each(|a| expression(a, visit)),
+        ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
+            arguments.iter().for_each(|a| expression(a, visit))
+        }
         ExprKind::Unary { operand, .. } => expression(operand, visit),
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }
@@ -212,9 +216,21 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         }
         ExprKind::Convert(of)
         | ExprKind::StringLength(of)
+        | ExprKind::StackLength(of)
         | ExprKind::ByteSwap(of)
         | ExprKind::UserSymbol { address: of }
+        | ExprKind::ObjectPath { of }
         | ExprKind::Inet { source: of } => expression(of, visit),
+        ExprKind::SendPacket {
+            packet,
+            length,
+            values,
+            ..
+        } => {
+            expression(packet, visit);
+            expression(length, visit);
+            values.iter().for_each(|v| expression(v, visit));
+        }
         ExprKind::Load(at) | ExprKind::Address(at) => place(at, visit),
         ExprKind::Part { of, steps: list } => {
             expression(of, visit);
@@ -240,7 +256,11 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
             optional(key.as_deref(), visit);
         }
-        ExprKind::MapHas { key, .. } => expression(key, visit),
+        ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => expression(key, visit),
+        ExprKind::WriteUser { to, from } => {
+            expression(to, visit);
+            expression(from, visit);
+        }
         ExprKind::MapStep { key, value, .. } => {
             optional(key.as_deref(), visit);
             expression(value, visit);

@@ -296,13 +296,13 @@ impl Lowering<'_> {
             Code::TypeMismatch
         };
         let (known, found) = (self.type_name(&known), self.type_name(found));
+        let message = match known == found {
+            true => format!("`@{name}` is a `{known}` with other arguments elsewhere"),
+            false => format!("expected a value of type `{known}` for `@{name}`, found `{found}`"),
+        };
         self.report(
-            Diagnostic::error(
-                code,
-                span,
-                format!("expected a value of type `{known}` for `@{name}`, found `{found}`"),
-            )
-            .with_label(first, "the value's type comes from here"),
+            Diagnostic::error(code, span, message)
+                .with_label(first, "the value's type comes from here"),
         );
     }
 
@@ -374,7 +374,10 @@ pub(super) fn reading(of: &Aggregation) -> Option<IntType> {
             bits: 64,
             signed: *signed,
         }),
-        Aggregation::Stats { .. } | Aggregation::Hist { .. } | Aggregation::Lhist { .. } => None,
+        Aggregation::Stats { .. }
+        | Aggregation::Hist { .. }
+        | Aggregation::Lhist { .. }
+        | Aggregation::Tseries(_) => None,
     }
 }
 
@@ -409,6 +412,13 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
         (A::Max { .. }, A::Max { .. }) => Some(A::Max { signed: true }),
         (A::Avg { .. }, A::Avg { .. }) => Some(A::Avg { signed: true }),
         (A::Stats { .. }, A::Stats { .. }) => Some(A::Stats { signed: true }),
+        (A::Tseries(a), A::Tseries(b)) => {
+            let made = |of: &abi::Series| abi::Series {
+                signed: true,
+                ..of.clone()
+            };
+            (made(a) == made(b)).then(|| A::Tseries(made(a)))
+        }
         _ => None,
     }
 }

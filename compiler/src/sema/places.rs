@@ -3,6 +3,7 @@
 use super::convert;
 use super::lowering::Lowering;
 use super::suggest::nearest;
+use crate::builtin::configuration;
 use crate::diagnostic::{Code, Diagnostic, Unsupported};
 use crate::host::{CType, DataLocation, TracepointMember};
 use crate::ir::{BinaryOp, CRecordId, Context, Expr, ExprKind, IntType, Place, Space, Step, Type};
@@ -54,6 +55,9 @@ impl Lowering<'_> {
         };
         if args {
             return self.argument(base.span, name);
+        }
+        if base.kind == ast::ExprKind::Identifier("config".into()) && !self.macros.has("config") {
+            return configuration::named(self, name, base.span.to(name.span));
         }
         let base = self.expr(base)?;
         self.field(base, name)
@@ -443,7 +447,11 @@ impl Lowering<'_> {
     ) -> Option<Expr> {
         let base = self.expr(base);
         let index = self.integer_argument(index, "an index");
-        let (base, index) = (base?, index?);
+        self.element(base?, index?, span)
+    }
+
+    /// `base[index]`
+    pub fn element(&mut self, base: Expr, index: Expr, span: Span) -> Option<Expr> {
         let index = self.convert(index, Type::Int(IntType::I64));
         let (element, count) = match &base.ty {
             Type::Pointer { to, .. } => ((**to).clone(), None),

@@ -327,7 +327,8 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn assign_variable(&mut self, name: &str, value: Expr, span: Span) {
+    /// `$name = value`
+    pub fn assign_variable(&mut self, name: &str, value: Expr, span: Span) {
         let Some(value) = self.with_value(value) else {
             return self.poison_variable(name, span);
         };
@@ -359,6 +360,7 @@ impl Lowering<'_> {
             }
         };
         let value = self.convert(value, ty);
+        self.hold(local, &value, span);
         self.push(StmtKind::SetLocal { local, value }, span);
     }
 
@@ -575,7 +577,9 @@ impl Lowering<'_> {
         span: Span,
     ) {
         let test = self.condition(condition);
-        if comptime {
+        let told_on_target = test.as_ref().is_some_and(convert::is_told_on_target);
+        // What the target decides is decided when compiling where a script is run at once.
+        if comptime && !told_on_target {
             let Some(test) = test else { return };
             let ExprKind::Integer(n) = test.kind else {
                 self.report(Diagnostic::error(
@@ -591,8 +595,14 @@ impl Lowering<'_> {
             }
             return;
         }
-        let then = self.body(then);
-        let otherwise = otherwise.map(|block| self.body(block)).unwrap_or_default();
+        let known = test.as_ref().and_then(|test| match test.kind {
+            ExprKind::Integer(n) => Some(n != 0),
+            _ => None,
+        });
+        let then = self.chosen(then, known == Some(false), told_on_target);
+        let otherwise = otherwise
+            .map(|block| self.chosen(block, known == Some(true), told_on_target))
+            .unwrap_or_default();
         if let Some(condition) = test {
             self.push(
                 StmtKind::If {
@@ -603,6 +613,16 @@ impl Lowering<'_> {
                 span,
             );
         }
+    }
+
+    /// A branch, by what is known of its condition.
+    fn chosen(&mut self, block: &ast::Block, dead: bool, told_on_target: bool) -> Vec<Stmt> {
+        let before = self.reached;
+        self.reached.never |= dead;
+        self.reached.by_target |= told_on_target;
+        let body = self.body(block);
+        self.reached = before;
+        body
     }
 
     fn loop_body(&mut self, block: &ast::Block) -> Vec<Stmt> {

@@ -361,5 +361,6 @@ pub(super) fn aggregation_name(of: &Aggregation) -> &'static str {
         Aggregation::Stats { signed: false } => "ustats_t",
         Aggregation::Hist { .. } => "hist_t",
         Aggregation::Lhist { .. } => "lhist_t",
+        Aggregation::Tseries(_) => "tseries_t",
     }
 }

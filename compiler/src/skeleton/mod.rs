@@ -45,6 +45,7 @@ struct CargoToml<'a> {
 struct MainRs<'a> {
     providers: &'a [&'static str],
     symbolizer: &'static str,
+    packets: &'static str,
 }
 
 #[derive(Template)]
@@ -83,6 +84,7 @@ pub fn render(manifest: &Manifest, object: &[u8], generated: &str) -> Result<Pro
     let main = MainRs {
         providers: &needs.providers,
         symbolizer: needs.symbolizer(),
+        packets: needs.packets(),
     };
     let constant = ManifestRs {
         manifest: pretty::break_lines(&literal),

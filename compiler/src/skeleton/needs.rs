@@ -8,6 +8,8 @@ pub struct Needs {
     /// Paths below `btc_runtime::attach`, sorted.
     pub providers: Vec<&'static str>,
     pub symbolize: bool,
+    /// Packets are written to files.
+    pub packets: bool,
     /// Functions are named as C++ or Rust write them.
     pub demangle: bool,
     /// Debug information is read: for source lines, and to check arguments that are read by name.
@@ -38,6 +40,8 @@ impl Needs {
         Needs {
             providers,
             symbolize: in_records || in_maps,
+            packets: (manifest.records.iter())
+                .any(|record| matches!(record.kind, RecordKind::Packet { .. })),
             demangle: manifest
                 .probes
                 .iter()
@@ -59,6 +63,16 @@ impl Needs {
             }
             | Needs { demangle: true, .. } => &["symbolize"],
             _ => &[],
+        }
+    }
+
+    /// The expression for `Tracer::packets`.
+    #[must_use]
+    pub fn packets(&self) -> &'static str {
+        if self.packets {
+            "Some(btc_runtime::packets::open)"
+        } else {
+            "None"
         }
     }
 
@@ -147,6 +161,7 @@ fn has_symbols(value: &Value) -> bool {
         | Value::Avg { .. }
         | Value::Stats { .. }
         | Value::Hist { .. }
-        | Value::Lhist { .. } => false,
+        | Value::Lhist { .. }
+        | Value::Tseries { .. } => false,
     }
 }

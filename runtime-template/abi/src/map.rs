@@ -35,6 +35,8 @@ describe! {
         /// Working memory of programs; never read. `max_entries` is for one CPU: there are so many on each, those of the
         /// first CPU first.
         Scratch,
+        /// Where packets of `skboutput` go.
+        Packets,
         /// One [`crate::usdt::Site`] for each attach cookie of usdt probes whose arguments are read. The first is unused: a
         /// cookie of 0 is none.
         UsdtSites,
@@ -50,6 +52,7 @@ describe! {
         LruHash,
         LruPerCpuHash,
         RingBuffer,
+        PerfEventArray,
     }
 }
 

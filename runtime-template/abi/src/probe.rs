@@ -11,6 +11,9 @@ describe! {
         pub attach: Attach,
         /// The texts of `name` and `attach` hold `$1`, `$2`, … for the executable's parameters, and `$$` for a dollar.
         pub parameters: bool,
+        /// Empty, or the parameter that `attach` has its number from: nanoseconds and hertz are multiplied by it, counts and addresses
+        /// are it.
+        pub number: Text,
         /// `script:line:column` of the attach point.
         pub place: Text,
         /// Instructions whose offset depends on the target's tracepoint format.

@@ -4,7 +4,7 @@ use btc_abi::{Counter, Manifest, MapRole};
 use libbpf_rs::{Map, MapCore, MapFlags, Object};
 
 use crate::aggregate::integer;
-use crate::output::{Output, Trouble};
+use crate::output::{Output, Trouble, counted};
 use crate::{Context, Error, maps};
 
 /// The counters and how far they have been said.
@@ -36,11 +36,23 @@ impl<'o> Counters<'o> {
         })
     }
 
+    /// Says which records were lost since the last time.
+    pub fn tell_lost_events(&mut self, output: &mut dyn Output) -> Result<(), Error> {
+        let lost = |counter: &Counter| *counter == Counter::LostRecords;
+        let Some(index) = self.manifest.counters.iter().position(lost) else {
+            return Ok(());
+        };
+        match self.grown(index)? {
+            0 => Ok(()),
+            count => output.trouble(&Trouble::LostEvents(count)),
+        }
+    }
+
     /// Says what grew since the last time.
     pub fn tell(&mut self, telling: Telling, output: &mut dyn Output) -> Result<(), Error> {
-        let grown = self.grown()?;
         let mut failed = 0;
-        for (counter, count) in self.manifest.counters.iter().zip(grown) {
+        for (index, counter) in self.manifest.counters.iter().enumerate() {
+            let count = self.grown(index)?;
             if count == 0 {
                 continue;
             }
@@ -59,7 +71,8 @@ impl<'o> Counters<'o> {
                 Counter::CutLoop { place, rounds } => cut_loop(place, *rounds, count),
                 Counter::LostStacks => format!("{} lost", counted(count, "stack")),
                 Counter::FailedRead { place } if telling.failed_reads => {
-                    format!("{place}: {} of memory failed", counted(count, "read"))
+                    output.trouble(&Trouble::FailedReads { place, count })?;
+                    continue;
                 }
                 Counter::FailedRead { .. } => {
                     failed += count;
@@ -89,21 +102,17 @@ impl<'o> Counters<'o> {
         )
     }
 
-    fn grown(&mut self) -> Result<Vec<u64>, Error> {
-        let mut grown = vec![0; self.said.len()];
+    fn grown(&mut self, index: usize) -> Result<u64, Error> {
         let Some(map) = &self.map else {
-            return Ok(grown);
+            return Ok(0);
         };
-        for (index, (said, grown)) in self.said.iter_mut().zip(&mut grown).enumerate() {
-            let key = (index as u32).to_ne_bytes();
-            let cpus = map
-                .lookup_percpu(&key, MapFlags::ANY)
-                .context(|| "read the counters of what was lost")?
-                .unwrap_or_default();
-            let now = cpus.iter().map(|cpu| integer(cpu, 0, 8, false)).sum();
-            *grown = now - std::mem::replace(said, now);
-        }
-        Ok(grown)
+        let key = (index as u32).to_ne_bytes();
+        let cpus = map
+            .lookup_percpu(&key, MapFlags::ANY)
+            .context(|| "read the counters of what was lost")?
+            .unwrap_or_default();
+        let now = cpus.iter().map(|cpu| integer(cpu, 0, 8, false)).sum();
+        Ok(now - std::mem::replace(&mut self.said[index], now))
     }
 }
 
@@ -117,10 +126,4 @@ fn cut_loop(place: &str, rounds: u32, count: u64) -> String {
         false => "",
     };
     format!("{place}: the loop was ended after {rounds} rounds, {times}{more}")
-}
-
-/// `1 read`, `2 reads`
-fn counted(count: u64, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }

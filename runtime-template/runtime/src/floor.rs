@@ -41,6 +41,7 @@ pub fn chosen(tracer: &'static Tracer, warnings: bool) -> &'static Tracer {
         manifest: Box::leak(Box::new(manifest)),
         providers: tracer.providers,
         symbolizer: tracer.symbolizer,
+        packets: tracer.packets,
     }))
 }
 

@@ -10,6 +10,8 @@
 //!     providers: &[&btc_runtime::attach::begin_end::BeginEnd, &btc_runtime::attach::tracepoint::Tracepoint],
 //!     // With the feature `symbolize`, where the script prints stacks or symbols: `Some(&…)`.
 //!     symbolizer: None,
+//!     // Where the script sends packets: `Some(btc_runtime::packets::open)`.
+//!     packets: None,
 //! };
 //!
 //! fn main() -> std::process::ExitCode {
@@ -41,6 +43,7 @@ pub mod error;
 mod floor;
 pub mod format;
 mod iterate;
+mod kfuncs;
 mod ld_cache;
 pub mod library;
 mod load;
@@ -48,6 +51,7 @@ mod maps;
 mod names;
 pub mod options;
 pub mod output;
+pub mod packets;
 pub mod parameters;
 mod phase;
 pub mod plan;
@@ -55,6 +59,7 @@ mod poll;
 pub mod rehearsal;
 pub mod report;
 mod run;
+mod series;
 mod signal;
 mod sites;
 mod slots;
@@ -87,6 +92,8 @@ pub struct Tracer {
     pub providers: &'static [&'static dyn attach::Provider],
     /// Turns addresses into names; `None` prints addresses in hex.
     pub symbolizer: Option<&'static dyn symbolize::Symbolizer>,
+    /// Where the script writes packets to files.
+    pub packets: Option<packets::Open>,
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.

@@ -318,6 +318,11 @@ fn lacking(log: &str) -> Option<String> {
                 .into(),
         );
     }
+    if log.contains("helper call is not allowed in probe") {
+        return Some(
+            "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
+        );
+    }
     let (_, rest) = log.split_once("unknown#").or_else(|| {
         let (_, rest) = log.split_once("unknown func ")?;
         rest.split_once('#')
@@ -325,24 +330,48 @@ fn lacking(log: &str) -> Option<String> {
     let number: u32 = (rest.split(|c: char| !c.is_ascii_digit()).next()?)
         .parse()
         .ok()?;
-    let (_, helper, version) = HELPERS.iter().find(|(known, _, _)| *known == number)?;
-    Some(format!("{helper}, which came with Linux {version}"))
+    let (_, helper, since) = HELPERS.iter().find(|(known, _, _)| *known == number)?;
+    Some(match since {
+        Since::Version(version) => format!("{helper}, which came with Linux {version}"),
+        Since::Kind(kernels) => format!("{helper}, which only {kernels} have"),
+    })
 }
 
-/// Helpers newer than the oldest kernel that executables run on: number in linux/bpf.h, name, Linux version.
-const HELPERS: [(u32, &str, &str); 12] = [
-    (120, "bpf_get_ns_current_pid_tgid", "5.7"),
-    (125, "bpf_ktime_get_boot_ns", "5.8"),
-    (147, "bpf_d_path", "5.10"),
-    (158, "bpf_get_current_task_btf", "5.11"),
-    (164, "bpf_for_each_map_elem", "5.13"),
-    (173, "bpf_get_func_ip", "5.15"),
-    (174, "bpf_get_attach_cookie", "5.15"),
-    (175, "bpf_task_pt_regs", "5.15"),
-    (181, "bpf_loop", "5.17"),
-    (182, "bpf_strncmp", "5.17"),
-    (195, "bpf_map_lookup_percpu_elem", "5.19"),
-    (208, "bpf_ktime_get_tai_ns", "6.1"),
+/// Which kernels have a helper.
+enum Since {
+    Version(&'static str),
+    Kind(&'static str),
+}
+
+/// Helpers that not every kernel that executables run on has, by their numbers in linux/bpf.h.
+const HELPERS: [(u32, &str, Since); 15] = [
+    (
+        36,
+        "bpf_probe_write_user",
+        Since::Kind("kernels that are not locked down, for root,"),
+    ),
+    (
+        58,
+        "bpf_override_return",
+        Since::Kind("kernels that were built with CONFIG_BPF_KPROBE_OVERRIDE"),
+    ),
+    (
+        46,
+        "bpf_get_socket_cookie for tracing programs",
+        Since::Version("5.12"),
+    ),
+    (120, "bpf_get_ns_current_pid_tgid", Since::Version("5.7")),
+    (125, "bpf_ktime_get_boot_ns", Since::Version("5.8")),
+    (147, "bpf_d_path", Since::Version("5.10")),
+    (158, "bpf_get_current_task_btf", Since::Version("5.11")),
+    (164, "bpf_for_each_map_elem", Since::Version("5.13")),
+    (173, "bpf_get_func_ip", Since::Version("5.15")),
+    (174, "bpf_get_attach_cookie", Since::Version("5.15")),
+    (175, "bpf_task_pt_regs", Since::Version("5.15")),
+    (181, "bpf_loop", Since::Version("5.17")),
+    (182, "bpf_strncmp", Since::Version("5.17")),
+    (195, "bpf_map_lookup_percpu_elem", Since::Version("5.19")),
+    (208, "bpf_ktime_get_tai_ns", Since::Version("6.1")),
 ];
 
 /// The last lines of the verifier's log, or of all that libbpf said.
@@ -385,7 +414,7 @@ pub fn privileges() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lacking;
+    use super::{excerpt, lacking};
 
     #[test]
     fn helpers_that_a_kernel_lacks_have_names() {
@@ -395,6 +424,19 @@ mod tests {
             named
         );
         assert_eq!(lacking("unknown func bpf_get_attach_cookie#174\n"), named);
+        assert!(
+            lacking("unknown func bpf_override_return#58\n").is_some_and(|it| {
+                it.ends_with("only kernels that were built with CONFIG_BPF_KPROBE_OVERRIDE have")
+            })
+        );
         assert_eq!(lacking("R1 invalid mem access 'inv'"), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_the_logs_end() {
+        assert_eq!(excerpt("first\nsecond\nthird", 8), "nd\nthird");
+        assert_eq!(excerpt("é\nb", 3), "\nb");
+        let long: String = (0..30).map(|line| format!("{line}\n")).collect();
+        assert!(excerpt(&long, 1000).starts_with("10\n"));
     }
 }

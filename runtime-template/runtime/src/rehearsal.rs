@@ -36,6 +36,7 @@ pub fn rehearse(tracer: &'static Tracer, object: Vec<u8>) -> Result<Rehearsal, E
         pid_filter: None,
         start_time: clock_ns(libc::CLOCK_BOOTTIME),
         warnings: false,
+        config: &manifest.config,
     };
     let skeleton = Box::new(Bytes(object));
     let (loaded, splits) =

@@ -10,8 +10,10 @@ use libbpf_rs::{MapCore, Object, ProgramMut};
 use crate::attach::{Attachment, Trial};
 use crate::child::{self, Child};
 use crate::cpus::Cpus;
+use crate::format::controls::Controls;
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
+use crate::packets::Packets;
 use crate::phase::{self, AttachPhase};
 use crate::plan::{self, Mode, Phase, Plan, Planned};
 use crate::poll::{self, Ending, Followed, Records, State, Watched};
@@ -30,7 +32,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         Request::Print(text) => return print(&text),
     };
     let mut tracer = attach_parameters::filled(tracer, &options.parameters)?;
-    let config = config::from_environment(&tracer.manifest.config)?;
+    let config = config::from_environment(tracer.manifest)?;
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;
     }
@@ -70,6 +72,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         pid_filter: options.pid,
         start_time,
         warnings: !options.no_warnings,
+        config: &config,
     };
     let (loaded, mut splits) = load::load(skeleton, manifest, &config, &plan, &facts, &target)?;
     let object = loaded.object();
@@ -77,6 +80,9 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     // From here on a signal ends the run in order.
     let signals = Signals::block(&plan.traced_signals())?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
+    let packets = tracer.packets;
+    let packets = packets.map(|open| open(manifest, object, config.perf_rb_pages));
+    let packets = packets.transpose()?;
     attach.attach(&plan, &mut splits, Phase::Begin)?;
     attach.attach(&plan, &mut splits, Phase::Trace)?;
     session.attached(attach.sites + plan.sites_of_later_phases())?;
@@ -95,6 +101,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         splits: &mut splits,
         signals,
         cpus,
+        packets,
     };
     let (ending, idle) = run.trace(&mut session, child.as_mut(), &options)?;
     drop(run);
@@ -148,6 +155,7 @@ struct Run<'a> {
     splits: &'a mut [Split],
     signals: Signals,
     cpus: Option<Cpus>,
+    packets: Option<Box<dyn Packets>>,
 }
 
 impl Run<'_> {
@@ -164,9 +172,10 @@ impl Run<'_> {
             child.release()?;
         }
         let buffer = ring_buffer(self.attach.object);
+        let packets = self.packets.take();
         let (ending, idle) = {
             let state = State::new(session);
-            let records = Records::open(buffer.as_ref(), &state)?;
+            let records = Records::open(buffer.as_ref(), packets.as_deref(), &state)?;
             let mut ending = self.follow(&records, &watched)?;
             self.signals.end_at_once();
             let idle = detach::stop(std::mem::take(&mut self.attach.attachments));
@@ -179,6 +188,12 @@ impl Run<'_> {
             }
             (ending, idle)
         };
+        let lost = packets.map_or(0, |packets| packets.lost());
+        if lost > 0 {
+            session.warn(&format!(
+                "{lost} packets found no room (perf_rb_pages gives them more)"
+            ))?;
+        }
         if let Some(said) = child.and_then(Child::reap)
             && !options.no_warnings
         {
@@ -256,7 +271,7 @@ fn try_out(
     let status = {
         let buffer = ring_buffer(attach.object);
         let state = State::new(session);
-        let records = Records::open(buffer.as_ref(), &state)?;
+        let records = Records::open(buffer.as_ref(), None, &state)?;
         records.drain()?;
         let all: Vec<_> = (trials.iter())
             .map(|(planned, program)| Trial {
@@ -304,12 +319,15 @@ fn setup<'a>(
         quiet: options.quiet,
         warn_failed_reads: options.warn_failed_reads,
         no_warnings: options.no_warnings,
+        raw_output: options.raw_output,
     })
 }
 
+/// Names of functions and files are in it, which may be called anything.
 fn print(text: &str) -> Result<ExitCode, Error> {
     let mut out = std::io::stdout();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let text = Controls::of(libc::STDOUT_FILENO).lines(text.as_bytes().into());
+    let written = out.write_all(&text).and_then(|()| out.flush());
     written.map_err(|error| Error::output("write to standard output", error))?;
     Ok(ExitCode::SUCCESS)
 }
