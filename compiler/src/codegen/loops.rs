@@ -218,7 +218,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.after_callback(&Leaves::of(body, None))
     }
 
-    /// bpf_loop; yields the rounds that were made.
+    /// bpf_loop; yields the rounds that were made. It is not called for none: kernels that know the number beforehand never
+    /// look at the callback then, drop it, and fail for a program that names it.
     fn call_loop(
         &mut self,
         rounds: IntValue<'ctx>,
@@ -227,10 +228,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.needs(btc_abi::Feature::LoopHelper);
         let frame = self.frame_word(0)?.at;
         let flags = self.i64(0);
-        self.helper(
+        let (call, end) = (self.block("loop_call"), self.block("loop_called"));
+        let rounds = self.opaque(rounds)?;
+        let none = self.compare(IntPredicate::EQ, rounds, self.i64(0))?;
+        let before = self.current()?;
+        self.branch(none, end, call)?;
+        self.enter(call);
+        let made = self.helper(
             number::LOOP,
             &[rounds.into(), callback.into(), frame.into(), flags.into()],
-        )
+        )?;
+        let called = self.current()?;
+        self.jump(end)?;
+        self.enter(end);
+        self.phi((made, called), (self.i64(0), before))
     }
 
     /// Counts a loop that was ended because it went around too often.
