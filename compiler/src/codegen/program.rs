@@ -46,7 +46,7 @@ pub struct Emitter<'u, 'a, 'ctx> {
     pub scopes: Vec<(u32, BasicBlock<'ctx>)>,
     pub edition: Edition,
     /// Rounds that loops may make here where the verifier walks them all, within such a loop.
-    pub bound: Option<u32>,
+    pub bound: Option<super::rounds::Bound>,
     /// How many such loops share what the verifier walks.
     pub share: u32,
     pub markers: Vec<Marker>,
