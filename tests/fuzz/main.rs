@@ -290,10 +290,10 @@ fn judge_file(kind: Kind, file: &Path) {
     watch(&JUDGED);
     let text = std::fs::read_to_string(file).expect("a script");
     let judge = Judge::new(kind);
-    if let (Some(machine), false) = (&judge.machine, text.contains('#')) {
-        if let Ok(Ok(Outcome::Diagnosed(said))) = judge::caught(|| Ok(machine.judge(&text))) {
-            println!("{said}");
-        }
+    if let (Some(machine), false) = (&judge.machine, text.contains('#'))
+        && let Ok(Ok(Outcome::Diagnosed(said))) = judge::caught(|| Ok(machine.judge(&text)))
+    {
+        println!("{said}");
     }
     match judge.verdict(&text, true) {
         Err(why) => {

@@ -276,14 +276,14 @@ impl Typed<'_> {
             .collect();
         let forms = self.random.pick(&all).forms.iter().copied();
         let forms: Vec<&'static str> = forms.filter(|form| fits(form)).collect();
-        *self.random.pick::<&'static str>(&forms)
+        self.random.pick::<&'static str>(&forms)
     }
 
     fn wanted(&mut self, forms: &'static [&'static str]) -> &'static str {
         let forms: Vec<&'static str> = (forms.iter().copied())
             .filter(|form| is_wanted(form))
             .collect();
-        *self.random.pick::<&'static str>(&forms)
+        self.random.pick::<&'static str>(&forms)
     }
 
     fn expression(&mut self, kind: Kind, depth: usize) -> String {
@@ -316,7 +316,7 @@ impl Typed<'_> {
     fn leaf(&mut self, kind: Kind) -> &'static str {
         match (kind, self.random.below(4)) {
             (Kind::Int, 0) => "§var",
-            (Kind::Int, 1) => *self.random.pick(NUMBERS),
+            (Kind::Int, 1) => self.random.pick::<&'static str>(NUMBERS),
             (Kind::Str, 0) => "\"abc\"",
             (Kind::Str, 1) => "$s",
             (Kind::Task, 0) => "$p",
