@@ -223,7 +223,7 @@ const ENDINGS: &[Ending] = &[
     (
         "overflow",
         "./flood -q -c './btc-load getppid 50000' 2>err | (sleep 2; cat) >out; \
-         p=$(grep -c hit out); l=$(awk '/Lost/ {n += $3} END {print n + 0}' err); n=$(sed -n 's/^@n: //p' out); \
+         p=$(grep -c hit out); l=$(awk '/^Lost/ {n += $2} END {print n + 0}' err); n=$(sed -n 's/^@n: //p' out); \
          test $l -gt 0 -a $p -gt 0 -a $((p + l)) -eq $n -a $n -eq 50000 && echo exact || echo $p $l $n",
         0,
         "^exact\n$",

@@ -1,10 +1,10 @@
-//! Maps: `delete`, `has_key`, `find`, `len`, `clear`, `zero`.
+//! Maps: `delete`, `has_key`, `find`, `len` (of stacks too), `clear`, `zero`.
 
 use btc_abi as abi;
 
 use super::argument::{self, ordinal, wrong};
 use super::{Call, Function};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Expr, ExprKind, IntType, MapId, StmtKind, Type};
 use crate::sema::{Lowering, MapArgument};
 use crate::syntax::ast;
@@ -12,7 +12,8 @@ use crate::syntax::ast;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::call("delete", (1, usize::MAX), "delete(@map, key)", delete),
     Function::call("has_key", (2, 2), "has_key(@map, key)", has_key),
-    Function::call("len", (1, 1), "len(@map)", len),
+    Function::call("find", (3, 3), "find(@map, key, $variable)", find),
+    Function::call("len", (1, 1), "len(@map or stack)", len),
     Function::call("clear", (1, 1), "clear(@map)", |l, call| {
         let map = whole_map(l, call)?.0;
         Some(l.emit(abi::RecordKind::Clear { map }, vec![], call.span))
@@ -107,22 +108,71 @@ fn has_key(l: &mut Lowering, call: &Call) -> Option<Expr> {
     })
 }
 
-/// Elements of a map. (Frames of a stack are counted on the target, when it is printed.)
+/// Whether the element is there; then the variable has its value.
+fn find(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let (map, key) = map_and_key(l, call)?;
+    let argument = call.arguments.get(2)?;
+    let ast::ExprKind::Variable(name) = &argument.kind else {
+        let (_, given) = l.collect(|l| argument::value(l, call, 2));
+        let found = argument::named(l, &given?.ty);
+        return wrong(l, call, 2, "a scratch variable", &found);
+    };
+    let element = l.map_get(map, None, argument.span)?.ty;
+    let local = l.new_local(element);
+    let found = Expr {
+        kind: ExprKind::MapFind {
+            map,
+            key: Box::new(key),
+            local,
+        },
+        ty: Type::Bool,
+        span: call.span,
+    };
+    let found = l.once(found);
+    let (then, ()) = l.collect(|l| {
+        let value = l.local(local, argument.span);
+        l.assign_variable(name, value, argument.span);
+    });
+    let kind = StmtKind::If {
+        condition: found.clone(),
+        then,
+        otherwise: vec![],
+    };
+    l.push(kind, call.span);
+    Some(found)
+}
+
+/// Elements of a map, or frames of a stack.
 fn len(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let argument = call.arguments.first()?;
-    if l.word(argument).is_some() {
-        let (_, lowered) = l.collect(|l| argument::value(l, call, 0));
-        if let Type::Stack { .. } = lowered?.ty {
-            return l.not_supported_yet(call.span, Unsupported::StackLength);
-        }
+    if !matches!(argument.kind, ast::ExprKind::Map { key: None, .. }) {
+        return stack_length(l, call);
     }
     let map = whole_map(l, call)?;
     if l.map_is_scalar(map) {
+        // A stack that is kept in a map without keys.
+        let (_, value) = l.collect(|l| argument::value(l, call, 0));
+        if matches!(value.map(|v| v.ty), Some(Type::Stack { .. })) {
+            return stack_length(l, call);
+        }
         let name = format!("`{}`, which has none", l.map_name(map));
         return wrong(l, call, 0, "a map with keys", &name);
     }
     Some(Expr {
         kind: ExprKind::MapLen { map },
+        ty: Type::Int(IntType::U64),
+        span: call.span,
+    })
+}
+
+fn stack_length(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let stack = argument::value(l, call, 0)?;
+    if !matches!(stack.ty, Type::Stack { .. }) {
+        let found = argument::named(l, &stack.ty);
+        return wrong(l, call, 0, "a map or a stack", &found);
+    }
+    Some(Expr {
+        kind: ExprKind::StackLength(Box::new(stack)),
         ty: Type::Int(IntType::U64),
         span: call.span,
     })

@@ -4,10 +4,15 @@
 mod address;
 mod aggregate;
 mod argument;
+mod check;
+pub mod configuration;
 mod context;
 pub mod control;
+mod effect;
+mod kernel;
 mod map;
 mod network;
+mod object;
 mod output;
 mod parameter;
 mod print;
@@ -18,9 +23,10 @@ mod stack;
 mod string;
 mod symbol;
 mod system;
+mod task;
 mod time;
+mod tseries;
 mod types;
-mod unsupported;
 
 use crate::ir;
 use crate::sema::Lowering;
@@ -141,6 +147,7 @@ impl Function {
 
 const FAMILIES: &[&[Function]] = &[
     process::FUNCTIONS,
+    task::FUNCTIONS,
     context::FUNCTIONS,
     time::FUNCTIONS,
     system::FUNCTIONS,
@@ -151,13 +158,18 @@ const FAMILIES: &[&[Function]] = &[
     string::FUNCTIONS,
     search::FUNCTIONS,
     network::FUNCTIONS,
+    object::FUNCTIONS,
     output::FUNCTIONS,
     print::FUNCTIONS,
     map::FUNCTIONS,
     aggregate::FUNCTIONS,
+    tseries::FUNCTIONS,
     control::FUNCTIONS,
+    check::FUNCTIONS,
+    effect::FUNCTIONS,
+    kernel::FUNCTIONS,
+    configuration::FUNCTIONS,
     types::FUNCTIONS,
-    unsupported::FUNCTIONS,
 ];
 
 /// The entry for a name; `arg0`, `sarg1` and the like find `arg` and `sarg`.

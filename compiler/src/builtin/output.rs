@@ -36,6 +36,12 @@ fn formatted(
     call: &Call,
     kind: fn(abi::Format) -> abi::RecordKind,
 ) -> Option<Expr> {
+    let (format, values) = format_and_values(l, call)?;
+    Some(l.emit(kind(format), values, call.span))
+}
+
+/// The format of a call and what goes into it.
+pub(super) fn format_and_values(l: &mut Lowering, call: &Call) -> Option<(abi::Format, Vec<Expr>)> {
     let text = argument::literal(l, call, 0)?;
     let parsed = match printf::parse(&text) {
         Ok(parsed) => parsed,
@@ -66,7 +72,7 @@ fn formatted(
     if failed {
         return None;
     }
-    Some(l.emit(kind(parsed.format), values, call.span))
+    Some((parsed.format, values))
 }
 
 fn malformed<T>(l: &mut Lowering, call: &Call, error: printf::FormatError) -> Option<T> {
@@ -103,7 +109,7 @@ fn printed(l: &mut Lowering, call: &Call, at: usize, takes: Takes, written: &str
 }
 
 /// Whether `%s` can print it: all that `print` can.
-fn has_text(ty: &Type) -> bool {
+pub(super) fn has_text(ty: &Type) -> bool {
     !matches!(ty, Type::Void | Type::Aggregation(_))
 }
 

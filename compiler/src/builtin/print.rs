@@ -47,7 +47,10 @@ fn print_element(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let map = found?.map;
     match l.map_value(map, argument.span)? {
         Type::Aggregation(
-            Aggregation::Hist { .. } | Aggregation::Lhist { .. } | Aggregation::Stats { .. },
+            Aggregation::Hist { .. }
+            | Aggregation::Lhist { .. }
+            | Aggregation::Stats { .. }
+            | Aggregation::Tseries(_),
         ) => {
             let key = l.map_argument(argument, &what)?.key?;
             let kind = abi::RecordKind::PrintElement { map: map.0 };

@@ -1,14 +1,12 @@
-//! The process that hit the probe: `pid`, `tid`, `uid`, `comm`, `curtask` and what is reached through it.
+//! The process that hit the probe: `pid`, `tid`, `uid` and the like; its task is in task.rs.
 
 use btc_abi as abi;
 
 use super::argument::unsigned_binary;
 use super::{Call, Function};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
-use crate::host::CType;
-use crate::ir::{BinaryOp, Expr, Helper, IntType, Space, Type};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::{BinaryOp, Expr, Helper, IntType, Type};
 use crate::sema::Lowering;
-use crate::syntax::ast::Name;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::word_or_call("pid", 1, "pid([curr_ns|init])", pid),
@@ -16,20 +14,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::word("uid", uid),
     Function::word("gid", gid),
     Function::word("username", username),
-    Function::word_or_call("comm", 1, "comm", comm),
-    Function::word("curtask", curtask),
-    Function::word_or_call("ppid", 1, "ppid", |l, call| {
-        through_curtask(l, call, &["real_parent", "tgid"])
-    }),
-    Function::word_or_call("pcomm", 1, "pcomm", |l, call| {
-        through_curtask(l, call, &["real_parent", "comm"])
-    }),
-    Function::word_or_call("leader_tid", 1, "leader_tid", |l, call| {
-        through_curtask(l, call, &["group_leader", "pid"])
-    }),
-    Function::word_or_call("leader_comm", 1, "leader_comm", |l, call| {
-        through_curtask(l, call, &["group_leader", "comm"])
-    }),
     Function::word("cpid", |l, call| {
         Some(l.slot(abi::TargetValue::ChildPid, U64, call.span))
     }),
@@ -103,59 +87,4 @@ fn username(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let uid = uid(l, call)?;
     let wide = l.convert(uid, U64);
     Some(l.convert(wide, Type::Username))
-}
-
-fn comm(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    if !call.arguments.is_empty() {
-        return l.not_supported_yet(call.span, Unsupported::CommOf);
-    }
-    Some(l.helper(
-        Helper::CurrentComm,
-        vec![],
-        Type::String { size: 16 },
-        call.span,
-    ))
-}
-
-fn curtask(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    // Without BTF the task is still an address; only its members need the type.
-    let to = match l.host.record("task_struct", false) {
-        Some(record) => l.ctype(&CType::Record(record)),
-        None => Type::Void,
-    };
-    let ty = Type::Pointer {
-        to: Box::new(to),
-        space: Space::Kernel,
-    };
-    Some(l.helper(Helper::CurrentTask, vec![], ty, call.span))
-}
-
-/// `curtask.a.b`, relocated against the target's task_struct.
-fn through_curtask(l: &mut Lowering, call: &Call, path: &[&str]) -> Option<Expr> {
-    if !call.arguments.is_empty() {
-        return l.not_supported_yet(call.span, Unsupported::CommOf);
-    }
-    if !l.host.has_kernel_btf() {
-        l.report(
-            Diagnostic::error(
-                Code::UnknownType,
-                call.span,
-                format!(
-                    "`{}` is read from `struct task_struct`, and this machine has no kernel BTF",
-                    call.name
-                ),
-            )
-            .with_help("name a kernel's BTF: --btf FILE"),
-        );
-        return None;
-    }
-    let mut at = curtask(l, call)?;
-    for step in path {
-        let name = Name {
-            text: (*step).to_string(),
-            span: call.span,
-        };
-        at = l.field(at, &name)?;
-    }
-    Some(at)
 }

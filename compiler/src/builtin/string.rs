@@ -157,13 +157,18 @@ fn read_string(l: &Lowering, address: Expr, space: Space, length: Length, call: 
 }
 
 /// `buf`'s room and count of bytes.
-fn buffer_length(l: &mut Lowering, call: &Call, natural: Option<u32>) -> Option<(u32, Expr)> {
+fn buffer_length(
+    l: &mut Lowering,
+    call: &Call,
+    at: usize,
+    natural: Option<u32>,
+) -> Option<(u32, Expr)> {
     let most = l.settings.limits.max_strlen;
     let constant = |l: &Lowering, n: u32| (n, l.integer(u64::from(n), IntType::U64, call.span));
-    match (call.arguments.get(1), natural) {
+    match (call.arguments.get(at + 1), natural) {
         (None, Some(size)) => Some(constant(l, size.min(most))),
         (None, None) => {
-            let what = ordinal(call, 0);
+            let what = ordinal(call, at);
             argument::report(
                 l,
                 call,
@@ -174,18 +179,23 @@ fn buffer_length(l: &mut Lowering, call: &Call, natural: Option<u32>) -> Option<
         (Some(argument), natural) => {
             let room = natural.unwrap_or(most).min(most);
             if l.constant_integer(argument).is_some() {
-                let n = argument::constant(l, call, 1, 0, i128::from(u32::MAX))?;
+                let n = argument::constant(l, call, at + 1, 0, i128::from(u32::MAX))?;
                 let n = u32::try_from(n).unwrap_or(room).min(room);
                 return Some(constant(l, n));
             }
-            let length = integer(l, call, 1)?;
+            let length = integer(l, call, at + 1)?;
             Some((room, unsigned(l, length)))
         }
     }
 }
 
 fn buf(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let given = value(l, call, 0)?;
+    bytes(l, call, 0)
+}
+
+/// The bytes of the argument at `at`, as many as the next one says, where there is one.
+pub(super) fn bytes(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
+    let given = value(l, call, at)?;
     let natural = match &given.ty {
         // A string's NUL is not one of its bytes.
         Type::String { size } => Some(match &given.kind {
@@ -200,10 +210,10 @@ fn buf(l: &mut Lowering, call: &Call) -> Option<Expr> {
         Type::Pointer { .. } | Type::Int(_) => None,
         ty => {
             let found = named(l, ty);
-            return argument::wrong(l, call, 0, "bytes or a pointer to them", &found);
+            return argument::wrong(l, call, at, "bytes or a pointer to them", &found);
         }
     };
-    let (size, length) = buffer_length(l, call, natural)?;
+    let (size, length) = buffer_length(l, call, at, natural)?;
     if size == 0 {
         return l.error(
             Code::ArgumentType,

@@ -178,7 +178,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             | AggregateUpdate::Avg(value)
             | AggregateUpdate::Stats(value)
             | AggregateUpdate::Hist { value, .. }
-            | AggregateUpdate::Lhist { value, .. } => self.int(value)?,
+            | AggregateUpdate::Lhist { value, .. }
+            | AggregateUpdate::Tseries { value, .. } => self.int(value)?,
         };
         let key = self.key(map, key)?;
         let end = self.block("aggregated");
@@ -200,6 +201,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let bucket = self.linear_bucket(value, *min, *max, *step)?;
                 let buckets = btc_abi::value::lhist_buckets(*min, *max, *step);
                 self.bump_bucket(slot, bucket, buckets)?;
+            }
+            AggregateUpdate::Tseries { series, .. } => {
+                let signed = self.is_signed_series(map);
+                self.keep_in_series(slot, value, series, signed)?;
             }
         }
         self.jump(end)?;

@@ -152,6 +152,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             ExprKind::Bytes { of, length } => self.bytes_of(of, length, to, size - 4)?,
             ExprKind::Concat { left, right } => self.concat(left, right, to, size)?,
             ExprKind::Head { of, length } => self.head(of, length, to, size)?,
+            ExprKind::ObjectPath { of } => self.object_path(of, to, size)?,
             ExprKind::Helper {
                 helper: Helper::CurrentComm,
                 ..
@@ -161,7 +162,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let room = self.i64(u64::from(size.min(16)));
                 self.helper(number::COMM, &[to.at.into(), room.into()])?;
             }
-            ExprKind::Stack => self.stack(&expr.ty, to)?,
+            ExprKind::Stack(walk) => self.stack(walk, &expr.ty, to)?,
             ExprKind::UserSymbol { address } => {
                 let address = self.int64(address)?;
                 self.store_int(to, address)?;
@@ -296,6 +297,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
                 Val::Int(self.resize(value, self.scalar_type(&expr.ty), false)?)
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => return self.foreign(function, arguments, &expr.ty),
             ExprKind::Unary { op, operand } => {
                 let value = self.int(operand)?;
                 Val::Int(match op {
@@ -365,7 +370,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
             }
             ExprKind::MapHas { map, key } => Val::Int(self.map_has(*map, key)?),
+            ExprKind::MapFind { map, key, local } => Val::Int(self.map_find(*map, key, *local)?),
             ExprKind::MapLen { map } => Val::Int(self.map_len(*map)?),
+            ExprKind::StackLength(stack) => Val::Int(self.stack_length(stack)?),
+            ExprKind::WriteUser { to, from } => Val::Int(self.write_user(to, from)?),
             ExprKind::MapDelete { map, key } => {
                 let deleted = self.map_delete(*map, key.as_deref())?;
                 if matches!(expr.ty, Type::Void) {
@@ -389,6 +397,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             }
             ExprKind::Find { haystack, needle } => Val::Int(self.find(haystack, needle)?),
             ExprKind::StringLength(of) => Val::Int(self.string_length(of)?),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => Val::Int(self.send_packet(*record, packet, length, values)?),
             ExprKind::Block { body, value } if scalar || matches!(expr.ty, Type::Void) => {
                 self.body(body)?;
                 return self.expr(value);
@@ -504,6 +518,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let arch = self.unit.arch();
         let register = |name: &str| Bug::new(format!("no register `{name}`"));
         match of {
+            Context::Pointer if self.probe.kind == ProgramKind::Iterator => {
+                let address = self.pointer_to_int(self.context)?;
+                self.scalar(address)
+            }
             Context::Pointer => self.pointer_to_int(self.context),
             Context::Argument(n) => {
                 let at = arch.argument(n).ok_or_else(|| register("argument"))?;
@@ -543,6 +561,21 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.context_word(at)
             }
         }
+    }
+
+    /// A pointer of the verifier's as a plain number, which can be calculated with: it forgets what a word of memory was
+    /// when something is added to it.
+    fn scalar(&mut self, pointer: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let word = self.temporary(8)?;
+        self.store_int(word, pointer)?;
+        let nothing = self.opaque(self.i64(0))?;
+        self.builder.build_atomicrmw(
+            inkwell::AtomicRMWBinOp::Add,
+            word.at,
+            nothing,
+            inkwell::AtomicOrdering::Monotonic,
+        )?;
+        self.load_int(self.unit.i64, word)
     }
 
     /// The name by which the runtime finds a value of an fentry or fexit program: a parameter's, or its number.

@@ -19,7 +19,7 @@ type FixtureRecord = (
 const RECORDS: &[FixtureRecord] = &[
     (
         "task_struct",
-        64,
+        136,
         &[
             ("pid", "int", 0),
             ("tgid", "int", 4),
@@ -30,12 +30,37 @@ const RECORDS: &[FixtureRecord] = &[
             ("in_iowait", "u32:1", 48),
             ("state", "state", 52),
             ("cpus", "u32[2]", 56),
+            ("thread_pid", "pid", 64),
+            ("pid_links", "in hlist_node[4]", 72),
         ],
+    ),
+    ("hlist_node", 16, &[("next", "hlist_node", 0)]),
+    ("hlist_head", 8, &[("first", "hlist_node", 0)]),
+    (
+        "pid",
+        48,
+        &[
+            ("tasks", "in hlist_head[4]", 0),
+            ("numbers", "in upid[1]", 32),
+        ],
+    ),
+    ("upid", 16, &[("nr", "int", 0), ("ns", "pid_namespace", 8)]),
+    ("pid_namespace", 16, &[("idr", "in idr", 0)]),
+    ("idr", 16, &[("idr_rt", "in xarray", 0)]),
+    ("xarray", 16, &[("xa_head", "void", 8)]),
+    (
+        "xa_node",
+        520,
+        &[("shift", "u32", 0), ("slots", "void[64]", 8)],
     ),
     (
         "file",
-        16,
-        &[("f_dentry", "dentry", 0), ("f_flags", "u32", 8)],
+        32,
+        &[
+            ("f_dentry", "dentry", 0),
+            ("f_flags", "u32", 8),
+            ("f_path", "struct path", 16),
+        ],
     ),
     (
         "bpf_iter__task",
@@ -52,6 +77,9 @@ const RECORDS: &[FixtureRecord] = &[
         16,
         &[("d_parent", "dentry", 0), ("d_flags", "u32", 8)],
     ),
+    ("path", 16, &[("mnt", "user", 0), ("dentry", "dentry", 8)]),
+    ("sock", 16, &[("sk_family", "u32", 0)]),
+    ("sk_buff", 16, &[("sk", "sock", 0), ("len", "u32", 8)]),
 ];
 
 /// Name, parameters, result.
@@ -73,6 +101,8 @@ const FUNCTIONS: &[FixtureFunction] = &[
         "s64",
     ),
     ("do_nanosleep", &[("t", "user"), ("mode", "u32")], "int"),
+    ("filp_close", &[("filp", "file"), ("id", "user")], "int"),
+    ("ip_rcv", &[("skb", "sk_buff")], "int"),
 ];
 
 /// Tracepoints: category, event, members in the words of a format file.
@@ -117,8 +147,19 @@ fn integer(bytes: u8, signed: bool, char_: bool) -> CType {
     }
 }
 
-/// A type of the tables above; a record's name means a pointer to it.
+/// A type of the tables above; a record's name means a pointer to it, with `struct` or `in` before it the record itself.
 fn ctype(name: &str) -> CType {
+    if let Some((element, count)) = name.trim_end_matches(']').split_once('[')
+        && name != "u32[2]"
+    {
+        return CType::Array {
+            element: Box::new(ctype(element)),
+            count: count.parse().unwrap_or(0),
+        };
+    }
+    if let Some(record) = name.strip_prefix("in ").and_then(named) {
+        return CType::Record(record);
+    }
     let (to, user) = match name {
         "int" => return integer(4, true, false),
         "u32" => return integer(4, false, false),
@@ -139,6 +180,10 @@ fn ctype(name: &str) -> CType {
         }
         "state" => return CType::Enum(state()),
         "user" => (integer(1, true, true), true),
+        name if name.starts_with("struct ") => {
+            let name = name.trim_start_matches("struct ");
+            return named(name).map_or(CType::Void, CType::Record);
+        }
         name => (named(name).map_or(CType::Void, CType::Record), false),
     };
     let to = Box::new(to);

@@ -2,7 +2,7 @@
 
 use btc_abi as abi;
 
-use super::{CRecordId, EnumId, LocalId, MapId, SlotId, Space, Stmt, Type};
+use super::{CRecordId, EnumId, LocalId, MapId, RecordId, SlotId, Space, Stmt, Type};
 use crate::source::Span;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,11 @@ pub enum ExprKind {
     /// A BPF helper without memory arguments.
     Helper {
         helper: Helper,
+        arguments: Vec<Expr>,
+    },
+    /// A function of imported C. Values in memory are passed by their address.
+    Foreign {
+        function: String,
         arguments: Vec<Expr>,
     },
     Unary {
@@ -111,7 +116,7 @@ pub enum ExprKind {
         length: Box<Expr>,
     },
     /// Captures a stack; `ty` is the Stack.
-    Stack,
+    Stack(Walk),
     /// `address` with the current tgid: UserSymbol.
     UserSymbol {
         address: Box<Expr>,
@@ -129,6 +134,12 @@ pub enum ExprKind {
     MapHas {
         map: MapId,
         key: Box<Expr>,
+    },
+    /// Bool: whether there is an element, whose value `local` has then.
+    MapFind {
+        map: MapId,
+        key: Box<Expr>,
+        local: LocalId,
     },
     /// Number of elements: Int u64.
     MapLen {
@@ -157,6 +168,18 @@ pub enum ExprKind {
         of: Box<Expr>,
         length: Box<Expr>,
     },
+    /// The path of a `struct path`, which `of` points to as the verifier follows it: String of `ty`'s size.
+    ObjectPath {
+        of: Box<Expr>,
+    },
+    /// Sends the first `length` bytes of the `struct sk_buff` that `packet` points to as the verifier follows it, behind a
+    /// record of `values`: what the helper returned, Int 32 signed.
+    SendPacket {
+        record: RecordId,
+        packet: Box<Expr>,
+        length: Box<Expr>,
+        values: Vec<Expr>,
+    },
     /// Where one String starts in another, or -1: Int i64.
     Find {
         haystack: Box<Expr>,
@@ -164,6 +187,13 @@ pub enum ExprKind {
     },
     /// strlen of a String: Int u64.
     StringLength(Box<Expr>),
+    /// Frames of a Stack: Int u64.
+    StackLength(Box<Expr>),
+    /// Copies a Buffer's bytes into the memory of the current process, to `to` (Int u64): Int i64, 0 where that went well.
+    WriteUser {
+        to: Box<Expr>,
+        from: Box<Expr>,
+    },
     /// Statements, then a value.
     Block {
         body: Vec<Stmt>,
@@ -244,7 +274,7 @@ pub enum Helper {
     SendSignalThread,
     /// (return code): bpf_override_return with the context.
     OverrideReturn,
-    /// (pointer to struct sock)
+    /// (pointer to struct sock, as the verifier follows it)
     SocketCookie,
 }
 
@@ -310,6 +340,20 @@ pub enum Step {
     },
     /// Member of a Tuple or Record.
     Tuple { index: u32 },
+}
+
+/// How frames are found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Walk {
+    /// By the kernel, which follows frame pointers in user code.
+    Kernel,
+    /// By the program, with the rows that the runtime makes of unwind tables.
+    Tables {
+        /// The record that asks for the rows of a process.
+        ask: super::RecordId,
+        /// `curtask.stack`: where registers are on kernels that have no helper for them.
+        stack: Box<Expr>,
+    },
 }
 
 /// The kind of stack a [`ExprKind::Stack`] captures is in its type.

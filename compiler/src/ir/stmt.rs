@@ -1,5 +1,7 @@
 //! Statements of the typed tree.
 
+use btc_abi as abi;
+
 use super::{Expr, LocalId, MapId, RecordId};
 use crate::source::Span;
 
@@ -53,7 +55,8 @@ pub enum StmtKind {
         end: Expr,
         body: Vec<Stmt>,
     },
-    /// `variable` is a Tuple of key and value. For aggregations the value is their integer reading.
+    /// `variable` is a Tuple of key and value. For aggregations the value is their integer reading: the number of
+    /// values of histograms, a Record of count, average and total of stats.
     ForMap {
         variable: LocalId,
         map: MapId,
@@ -63,6 +66,13 @@ pub enum StmtKind {
     Continue,
     /// Ends the probe.
     Return,
+    /// Statements that [`StmtKind::Leave`] ends from within, out of any loops between: a function's body. The same body
+    /// has its number once.
+    Scope {
+        scope: u32,
+        body: Vec<Stmt>,
+    },
+    Leave(u32),
 }
 
 /// What an aggregation takes in. Values are Ints of 64 bits with the aggregation's signedness (hist and lhist: signed).
@@ -83,5 +93,9 @@ pub enum AggregateUpdate {
         min: i64,
         max: i64,
         step: i64,
+    },
+    Tseries {
+        value: Expr,
+        series: abi::Series,
     },
 }

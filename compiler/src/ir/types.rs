@@ -112,6 +112,7 @@ pub enum Aggregation {
     Stats { signed: bool },
     Hist { bits: u8 },
     Lhist { min: i64, max: i64, step: i64 },
+    Tseries(abi::Series),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -49,12 +49,22 @@ pub(super) const FEXIT: Provider = Provider {
     },
 };
 
+/// What a function returns that is only known on the target.
+const WORD: CType = CType::Int {
+    bytes: 8,
+    signed: false,
+    bool_: false,
+    char_: false,
+};
+
 /// What the parts name.
 struct Target {
     module: Option<abi::Text>,
     function: abi::Text,
     pattern: bool,
     of_program: bool,
+    /// One of the executable's.
+    parameter: bool,
     span: Span,
 }
 
@@ -77,6 +87,7 @@ fn read(parts: &Parts) -> Result<Target, Diagnostic> {
         function: part.text.clone().into(),
         pattern,
         of_program: false,
+        parameter: parts.all().iter().any(|part| part.text.contains('$')),
         span: part.span,
     })
 }
@@ -99,6 +110,7 @@ fn of_program(parts: &Parts, function: &AttachPart) -> Result<Target, Diagnostic
         function: function.text.clone().into(),
         pattern: is_pattern(&function.text),
         of_program: true,
+        parameter: function.text.contains('$'),
         span: function.span,
     })
 }
@@ -136,6 +148,10 @@ fn exit(parts: &Parts, environment: &Environment) -> Result<ProbeContext, Diagno
         },
     );
     let prototype = typed(&mut point, &target, environment)?;
+    if target.parameter {
+        point.retval = Some((Context::Result, WORD));
+        return Ok(point);
+    }
     if target.of_program {
         point.retval = Some((Context::Result, INT));
         return Ok(point);
@@ -163,6 +179,18 @@ fn typed(
     };
     if target.of_program {
         point.args = Args::Unknown(Box::new(unknown_program(target)));
+        return Ok(None);
+    }
+    if target.parameter {
+        point.func = Func::KernelAddress;
+        point.args = Args::Unknown(Box::new(
+            Diagnostic::error(
+                Code::UnknownSymbol,
+                target.span,
+                "the arguments of a function that a parameter names are known only where it runs",
+            )
+            .with_help("use `arg0`, `arg1`, …"),
+        ));
         return Ok(None);
     }
     if !host.has_kernel_btf() {

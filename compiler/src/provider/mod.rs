@@ -17,7 +17,6 @@ mod software;
 mod timer;
 mod tracepoint;
 mod trial;
-mod unsupported;
 mod uprobe;
 mod usdt;
 mod watchpoint;
@@ -62,6 +61,13 @@ impl Provider {
             for context in &mut contexts {
                 context.wildcard = true;
                 context.attach_parameters = prepared.parameters.clone();
+                if let Some(number) = &prepared.number {
+                    let parts = number.parts.iter().map(|part| format!(":{}", part.text));
+                    context.name = std::iter::once(context.provider.to_owned())
+                        .chain(parts)
+                        .collect();
+                    context.number_parameter = number.text.clone();
+                }
             }
         }
         Ok(contexts)
@@ -93,6 +99,8 @@ pub struct ProbeContext {
     pub attach: abi::Attach,
     /// Numbers of the executable's parameters that the attach point has.
     pub attach_parameters: Vec<u32>,
+    /// The parameter that the attach point's number is (a period, a count, an address); empty where it is none.
+    pub number_parameter: String,
     /// `-p` filters its events by process.
     pub pid_filter: bool,
     pub args: Args,
@@ -185,7 +193,7 @@ const PROVIDERS: &[Provider] = &[
     uprobe::URETPROBE,
     usdt::USDT,
     watchpoint::WATCHPOINT,
-    unsupported::ASYNCWATCHPOINT,
+    watchpoint::ASYNCWATCHPOINT,
     iter::ITER,
     self_signal::SELF,
     trial::TEST,

@@ -4,13 +4,15 @@
 use std::borrow::Cow;
 
 use super::lookup;
-use crate::diagnostic::{Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
 /// Providers whose parts are names that the target looks up.
 const NAMED_ON_THE_TARGET: &[&str] = &[
     "kprobe",
     "kretprobe",
+    "fentry",
+    "fexit",
     "uprobe",
     "uretprobe",
     "usdt",
@@ -18,11 +20,36 @@ const NAMED_ON_THE_TARGET: &[&str] = &[
     "rawtracepoint",
 ];
 
+/// Providers with a number that the target can fill in, which part that is, and what stands there meanwhile.
+const NUMBERED_ON_THE_TARGET: &[(&str, Place, &str)] = &[
+    ("interval", Place::Last, "1"),
+    ("profile", Place::Last, "1"),
+    ("software", Place::Second, "1"),
+    ("hardware", Place::Second, "1"),
+    // A multiple of every length.
+    ("watchpoint", Place::First, "8"),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    Second,
+    Last,
+}
+
 /// The attach point as providers read it, and the parameters that it has.
 pub struct Prepared<'a> {
     pub point: Cow<'a, AttachPoint>,
     /// From 1.
     pub parameters: Vec<u32>,
+    /// The parameter that is the attach point's number, and the parts as they were written.
+    pub number: Option<Number>,
+}
+
+pub struct Number {
+    /// `$1`
+    pub text: String,
+    pub parts: Vec<AttachPart>,
 }
 
 /// Finds the parameters of an attach point.
@@ -30,33 +57,66 @@ pub fn prepare(point: &AttachPoint) -> Result<Prepared<'_>, Diagnostic> {
     let mut parameters = vec![];
     for part in point.parts.iter().filter(|part| !part.quoted) {
         let Some(found) = numbers(&part.text) else {
-            return Err(Diagnostic::not_supported_yet(
+            return Err(Diagnostic::error(
+                Code::InvalidProbe,
                 part.span,
-                Unsupported::AttachParameter,
-            ));
+                format!("expected a parameter, found `{}`", part.text.escape_debug()),
+            )
+            .with_help("parameters are `$1`, `$2`, …"));
         };
         parameters.extend(found);
     }
-    if parameters.is_empty() {
-        let point = Cow::Borrowed(point);
-        return Ok(Prepared { point, parameters });
+    let mut prepared = Prepared {
+        point: Cow::Borrowed(point),
+        parameters,
+        number: None,
+    };
+    if prepared.parameters.is_empty() {
+        return Ok(prepared);
     }
     let provider = lookup(&point.provider.text).map_or("", |provider| provider.name);
-    if !NAMED_ON_THE_TARGET.contains(&provider) {
-        return Err(Diagnostic::not_supported_yet(
-            point.span,
-            Unsupported::AttachParameter,
-        ));
-    }
+    let numbered = NUMBERED_ON_THE_TARGET.iter().find(|row| row.0 == provider);
     let mut point = point.clone();
-    let literal = |part: &&mut AttachPart| part.quoted;
-    for part in point.parts.iter_mut().filter(literal) {
-        part.text = part.text.replace('$', "$$");
+    if let Some((_, place, placeholder)) = numbered {
+        prepared.number = Some(number(&mut point, *place, placeholder)?);
+    } else if NAMED_ON_THE_TARGET.contains(&provider) {
+        let literal = |part: &&mut AttachPart| part.quoted;
+        for part in point.parts.iter_mut().filter(literal) {
+            part.text = part.text.replace('$', "$$");
+        }
+    } else {
+        let message = format!("`{}` probes take no parameters", point.provider.text);
+        return Err(Diagnostic::error(Code::InvalidProbe, point.span, message));
     }
-    Ok(Prepared {
-        point: Cow::Owned(point),
-        parameters,
-    })
+    prepared.point = Cow::Owned(point);
+    Ok(prepared)
+}
+
+/// Takes the parameter out of the one part that may be one.
+fn number(point: &mut AttachPoint, place: Place, placeholder: &str) -> Result<Number, Diagnostic> {
+    let parts = point.parts.clone();
+    let wanted = match place {
+        Place::First => 0,
+        Place::Second => 1,
+        Place::Last => parts.len().saturating_sub(1),
+    };
+    for (at, part) in point.parts.iter().enumerate() {
+        let has_parameter = !part.quoted && part.text.contains('$');
+        let is_parameter = part
+            .text
+            .strip_prefix('$')
+            .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        if has_parameter && (at != wanted || !is_parameter) {
+            let message = format!(
+                "`{}` probes can't have a parameter here",
+                point.provider.text
+            );
+            return Err(Diagnostic::error(Code::InvalidProbe, part.span, message)
+                .with_help("its number may be one, alone: `interval:ms:$1`, `software:faults:$1`, `watchpoint:$1:8:w`"));
+        }
+    }
+    let text = std::mem::replace(&mut point.parts[wanted].text, placeholder.to_owned());
+    Ok(Number { text, parts })
 }
 
 /// The numbers behind all dollars; `None` where one has none.
@@ -92,7 +152,12 @@ mod tests {
         assert!(of("kprobe:$").is_err());
         assert!(of("kprobe:$0").is_err());
         assert!(of("kprobe:$name").is_err());
-        assert!(of("interval:s:$1").is_err());
+        assert_eq!(of("interval:s:$1").unwrap(), [1]);
+        assert!(of("interval:$1:5").is_err());
+        assert!(of("interval:s:1$1").is_err());
+        assert!(of("watchpoint:$1:8:w").is_ok());
+        assert!(of("watchpoint:8:$1:w").is_err());
+        assert!(of("begin:$1").is_err());
     }
 
     #[test]

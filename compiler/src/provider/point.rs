@@ -1,6 +1,7 @@
 //! An attach point's parts, and what reading them shares between providers.
 
 use btc_abi as abi;
+pub use btc_abi::period::number;
 
 use super::{Args, Func, Numbered, ProbeContext};
 use crate::diagnostic::{Code, Diagnostic};
@@ -112,6 +113,7 @@ impl<'a> Parts<'a> {
             kind,
             attach,
             attach_parameters: vec![],
+            number_parameter: String::new(),
             pid_filter: false,
             args: Args::None { help: None },
             numbered: Numbered::None,
@@ -127,26 +129,6 @@ impl<'a> Parts<'a> {
 /// The one context of a provider that never expands at compile time.
 pub fn one(made: Result<ProbeContext, Diagnostic>) -> Result<Vec<ProbeContext>, Vec<Diagnostic>> {
     made.map(|context| vec![context]).map_err(|why| vec![why])
-}
-
-/// A number as the language writes them.
-#[must_use]
-pub fn number(text: &str) -> Option<u64> {
-    let plain = text.replace('_', "");
-    if plain.is_empty() || text.starts_with('_') {
-        return None;
-    }
-    if let Some(hex) = plain.strip_prefix("0x").or(plain.strip_prefix("0X")) {
-        return u64::from_str_radix(hex, 16).ok();
-    }
-    if let Some((mantissa, exponent)) = plain.split_once(['e', 'E']) {
-        let scale = 10u64.checked_pow(exponent.parse().ok()?)?;
-        return mantissa.parse::<u64>().ok()?.checked_mul(scale);
-    }
-    if plain.len() > 1 && plain.starts_with('0') {
-        return u64::from_str_radix(&plain, 8).ok();
-    }
-    plain.parse().ok()
 }
 
 /// Splits `function+offset`; the offset is 0 where none is written.

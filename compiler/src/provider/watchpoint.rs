@@ -5,8 +5,9 @@ use btc_abi as abi;
 use super::point::{Parts, number, one};
 use super::{Environment, ProbeContext, Provider};
 use crate::arch::Arch;
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::ProgramKind;
+use crate::source::Span;
 use crate::syntax::ast::AttachPart;
 
 const FORMS: &str = "`watchpoint:0x10000000:8:w`, with a length of 1, 2, 4 or 8 bytes and the mode \
@@ -29,6 +30,23 @@ pub(super) const WATCHPOINT: Provider = Provider {
         one(parse(&parts, environment))
     },
 };
+
+/// The language had it until 0.24.
+pub(super) const ASYNCWATCHPOINT: Provider = Provider {
+    name: "asyncwatchpoint",
+    aliases: &["aw"],
+    resolve: |point, _| {
+        let message = "`asyncwatchpoint` probes are no longer part of the language";
+        Err(vec![removed(point.span, message)])
+    },
+};
+
+/// What can be written instead of watching what a function is handed.
+fn removed(span: Span, message: &str) -> Diagnostic {
+    Diagnostic::error(Code::Removed, span, message).with_help(
+        "print the address in a `uprobe` of the function, and watch it with `watchpoint:$1:8:w` and -p",
+    )
+}
 
 /// HW_BREAKPOINT_* of linux/hw_breakpoint.h.
 const READ: u32 = 1;
@@ -78,9 +96,9 @@ fn address(parts: &Parts, at: &AttachPart) -> Result<u64, Diagnostic> {
     match number(&at.text) {
         Some(0) => Err(parts.wrong(at.span, "nothing can be watched at address 0")),
         Some(address) => Ok(address),
-        None if is_argument(&at.text) => Err(Diagnostic::not_supported_yet(
+        None if is_argument(&at.text) => Err(removed(
             at.span,
-            Unsupported::WatchpointArgument,
+            "watchpoints on a function's argument are no longer part of the language",
         )),
         None => Err(parts.wrong(
             at.span,

@@ -135,7 +135,10 @@ impl Lowering<'_> {
                 }
                 Some(Type::Record(made))
             }
-            TypeExprKind::Typeof(of) => self.type_of(of),
+            TypeExprKind::Typeof(of) => {
+                self.unstable(self.settings.unstable.typeinfo(), "`typeof`", ty.span)?;
+                self.type_of(of)
+            }
         }
     }
 
@@ -405,6 +408,53 @@ impl Lowering<'_> {
                 return self.error(Code::ArgumentType, span, message);
             }
         };
+        self.offset_of_member(record, path, span)
+    }
+
+    /// The record around one of its members.
+    pub(super) fn container_of(
+        &mut self,
+        pointer: &ast::Expr,
+        ty: &TypeExpr,
+        path: &[ast::Name],
+        span: Span,
+    ) -> Option<Expr> {
+        let given = self.expr(pointer);
+        let ty = self.type_expr(ty);
+        let (given, ty) = (given?, ty?);
+        let Type::CRecord(record) = ty else {
+            let found = self.type_name(&ty);
+            let message = format!("`container_of` needs a struct or union, found `{found}`");
+            return self.error(Code::ArgumentType, span, message);
+        };
+        let space = match &given.ty {
+            Type::Pointer { space, .. } => *space,
+            Type::Int(_) => Space::Kernel,
+            other => {
+                let found = self.type_name(other);
+                let message = format!(
+                    "expected a pointer for the 1st argument of `container_of`, found `{found}`"
+                );
+                return self.error(Code::ArgumentType, given.span, message);
+            }
+        };
+        let offset = self.offset_of_member(record, path, span)?;
+        let wide = Type::Int(IntType::U64);
+        let start = self.binary(crate::ir::BinaryOp::Subtract, given, offset, wide, span);
+        let ty = Type::Pointer {
+            to: Box::new(Type::CRecord(record)),
+            space,
+        };
+        Some(self.convert(start, ty))
+    }
+
+    /// Bytes from a record's start to a member: of a kernel's record on the target.
+    pub fn offset_of_member(
+        &mut self,
+        record: CRecordId,
+        path: &[ast::Name],
+        span: Span,
+    ) -> Option<Expr> {
         let (steps, _) = self.member_path(record, path)?;
         if self.types.types.record(record).origin == Origin::Kernel {
             return Some(Expr {

@@ -294,3 +294,22 @@ pub(super) fn is_pure(value: &Expr) -> bool {
         ExprKind::Integer(_) | ExprKind::String(_) | ExprKind::Local(_) | ExprKind::Target(_)
     )
 }
+
+/// Whether a value is made from what the target tells before anything runs (parameters, CPU counts, answers of the kernel) and
+/// from constants.
+pub(super) fn is_told_on_target(value: &Expr) -> bool {
+    let constant = |value: &Expr| matches!(value.kind, ExprKind::Integer(_) | ExprKind::String(_));
+    let told = |value: &Expr| constant(value) || is_told_on_target(value);
+    match &value.kind {
+        ExprKind::Target(_) => true,
+        ExprKind::Unary { operand: of, .. }
+        | ExprKind::Convert(of)
+        | ExprKind::StringLength(of) => is_told_on_target(of),
+        ExprKind::Binary { left, right, .. }
+        | ExprKind::Logical { left, right, .. }
+        | ExprKind::Equal { left, right, .. } => {
+            told(left) && told(right) && !(constant(left) && constant(right))
+        }
+        _ => false,
+    }
+}

@@ -8,6 +8,7 @@ use super::scope::written;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::host::headers;
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -73,6 +74,7 @@ impl Lowering<'_> {
             E::Call { name, arguments } => self.call(name, arguments, span, false),
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
+            E::ContainerOf { pointer, ty, path } => self.container_of(pointer, ty, path, span),
             E::Typeof(of) => {
                 // A type as a value is its name: it can be printed and compared.
                 let ty = self.type_of(of)?;
@@ -216,6 +218,10 @@ impl Lowering<'_> {
         if self.macros.has(name) {
             return self.expand(name, &[], span);
         }
+        if self.is_subprogram(name) {
+            let message = format!("`{name}` is a function: it needs parentheses");
+            return self.error(Code::ArgumentCount, span, message);
+        }
         if let Some((of, value)) = self.host.enum_constant(name) {
             let id = self.types.enumeration(&of);
             return Some(Expr {
@@ -244,6 +250,8 @@ impl Lowering<'_> {
         known.extend(constants.integers.keys().map(String::as_str));
         if constants.unusable.contains(name) {
             unknown = unknown.with_help(NO_EXPRESSION);
+        } else if let Some(header) = headers::of_constant(name) {
+            unknown = unknown.with_help(format!("#include <{header}>"));
         } else if let Some(near) = nearest(name, known.into_iter()) {
             unknown = unknown.with_help(format!("did you mean `{near}`?"));
         }
@@ -286,6 +294,12 @@ impl Lowering<'_> {
         if self.macros.has(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
+        if self.is_subprogram(&name.text) {
+            return self.call_subprogram(&name.text, arguments, span);
+        }
+        if self.foreign.has(&name.text) {
+            return self.foreign_call(&name.text, arguments, span);
+        }
         let known = builtin::lookup(&name.text);
         let Some(function) = known.or_else(|| builtin::lookup(old_spelling(&name.text)?)) else {
             let mut unknown = Diagnostic::error(
@@ -295,6 +309,8 @@ impl Lowering<'_> {
             );
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.names());
+            known.extend(self.subprograms.keys().map(String::as_str));
+            known.extend(self.foreign.names());
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);
             } else if let Some(near) = nearest(&name.text, known.into_iter()) {
@@ -340,6 +356,9 @@ impl Lowering<'_> {
         span: Span,
         statement: bool,
     ) -> Option<Call<'c>> {
+        if let Some(feature) = self.settings.unstable.function(name) {
+            self.unstable(feature, &format!("`{name}`"), span)?;
+        }
         let (least, most) = function.arguments;
         let count = arguments.len();
         if count < least || count > most {

@@ -1,16 +1,22 @@
 //! The state of one walk over a program, and what builtins and statements lower with: constants, conversions,
 //! prelude statements, slots, records, locals.
 
+use std::collections::BTreeSet;
+
 use btc_abi as abi;
 
 use super::Options;
-use super::config::Settings;
+use super::config::{Feature, Level, Settings};
 use super::constants::Constants;
+use super::followed::Held;
+use super::foreign::Foreign;
 use super::macros::{Frame, Macros};
 use super::maps::MapTable;
+use super::program::Subprograms;
 use super::scope::Scopes;
+use super::subprograms::Inlined;
 use super::types::TypeTable;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{
     self, Expr, ExprKind, Helper, IntType, LocalId, RecordId, SlotId, Stmt, StmtKind, Type,
@@ -33,6 +39,8 @@ pub struct Lowering<'a> {
     pub probe: &'a ProbeContext,
     pub(super) constants: &'a Constants,
     pub(super) macros: &'a Macros<'a>,
+    pub(super) subprograms: &'a Subprograms<'a>,
+    pub(super) foreign: &'a Foreign,
     pub(super) types: TypeTable,
     pub(super) maps: MapTable,
     pub(super) scopes: Scopes,
@@ -42,6 +50,7 @@ pub struct Lowering<'a> {
     pub(super) positional: Vec<Option<abi::ParameterType>>,
     pub(super) named: Vec<abi::Parameter>,
     pub(super) locals: Vec<ir::Local>,
+    pub(super) held: Held,
     /// Where the probe's return value is, once it returns one.
     pub(super) status: Option<LocalId>,
     /// Of the user function whose arguments the current probe reads by name, and its binary's number.
@@ -52,13 +61,42 @@ pub struct Lowering<'a> {
     pub(super) loops: u32,
     /// How often the current statement is copied by the `unroll`s around it.
     pub(super) copies: i128,
+    /// Whether the current statement is.
+    pub(super) reached: Reached,
     /// Macro expansions around the current expression.
     pub(super) expansions: Vec<Frame<'a>>,
     /// Expansions made so far: each has its own names.
     pub(super) expanded: u32,
+    /// The script's function whose body is being lowered, the calls that led there, and all that were ever called.
+    pub(super) inlined: Option<Inlined>,
+    pub(super) calls: Vec<(String, Span)>,
+    pub(super) called: BTreeSet<String>,
+    /// The number of the next [`StmtKind::Scope`] of the probe.
+    pub(super) next_scope: u32,
+}
+
+/// What is known of the conditions around a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// One of them is a constant that leads elsewhere.
+    pub never: bool,
+    /// One of them depends on what the target tells before anything runs, and on nothing else.
+    pub by_target: bool,
 }
 
 impl Lowering<'_> {
+    /// Whether the current statement is never reached, as is known when compiling.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.reached.never
+    }
+
+    /// Whether the target decides, before anything runs, if the current statement is reached.
+    #[must_use]
+    pub fn depends_on_target(&self) -> bool {
+        self.reached.by_target
+    }
+
     // -- diagnostics ------------------------------------------------------------------------------------------------
 
     /// Reports an error or a warning.
@@ -77,9 +115,11 @@ impl Lowering<'_> {
         self.report(Diagnostic::warning(code, span, message));
     }
 
-    pub fn not_supported_yet<T>(&mut self, span: Span, what: Unsupported) -> Option<T> {
-        self.report(Diagnostic::not_supported_yet(span, what));
-        None
+    /// Says that a feature is used, where the configuration wants that; `None` where it refuses it.
+    pub fn unstable(&mut self, feature: Feature, what: &str, span: Span) -> Option<()> {
+        let said = feature.used(what, span);
+        said.into_iter().for_each(|said| self.report(said));
+        (feature.level != Level::Error).then_some(())
     }
 
     /// A type as users read it: `int64`, `string[16]`, `struct task_struct *`.

@@ -299,13 +299,13 @@ impl Lowering<'_> {
             Code::TypeMismatch
         };
         let (known, found) = (self.type_name(&known), self.type_name(found));
+        let message = match known == found {
+            true => format!("`@{name}` is a `{known}` with other arguments elsewhere"),
+            false => format!("expected a value of type `{known}` for `@{name}`, found `{found}`"),
+        };
         self.report(
-            Diagnostic::error(
-                code,
-                span,
-                format!("expected a value of type `{known}` for `@{name}`, found `{found}`"),
-            )
-            .with_label(first, "the value's type comes from here"),
+            Diagnostic::error(code, span, message)
+                .with_label(first, "the value's type comes from here"),
         );
     }
 
@@ -377,8 +377,31 @@ pub(super) fn reading(of: &Aggregation) -> Option<IntType> {
             bits: 64,
             signed: *signed,
         }),
-        Aggregation::Stats { .. } | Aggregation::Hist { .. } | Aggregation::Lhist { .. } => None,
+        Aggregation::Stats { .. }
+        | Aggregation::Hist { .. }
+        | Aggregation::Lhist { .. }
+        | Aggregation::Tseries(_) => None,
     }
+}
+
+/// What a loop over a map of aggregations has as an element's value: of stats their parts, of histograms the number of
+/// values that they took in.
+pub(super) fn element_reading(of: &Aggregation) -> Type {
+    if let Some(int) = reading(of) {
+        return Type::Int(int);
+    }
+    let Aggregation::Stats { signed } = of else {
+        return Type::Int(IntType::I64);
+    };
+    let value = Type::Int(IntType {
+        bits: 64,
+        signed: *signed,
+    });
+    Type::Record(vec![
+        ("count".to_owned(), Type::Int(IntType::I64)),
+        ("average".to_owned(), value.clone()),
+        ("total".to_owned(), value),
+    ])
 }
 
 fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
@@ -392,17 +415,30 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
         (A::Max { .. }, A::Max { .. }) => Some(A::Max { signed: true }),
         (A::Avg { .. }, A::Avg { .. }) => Some(A::Avg { signed: true }),
         (A::Stats { .. }, A::Stats { .. }) => Some(A::Stats { signed: true }),
+        (A::Tseries(a), A::Tseries(b)) => {
+            let made = |of: &abi::Series| abi::Series {
+                signed: true,
+                ..of.clone()
+            };
+            (made(a) == made(b)).then(|| A::Tseries(made(a)))
+        }
         _ => None,
     }
 }
 
 /// The kind of BPF map that holds these values.
 pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
-    if let Some((kind, _)) = &state.declared {
-        return kind.clone();
-    }
     let aggregation = matches!(value, Type::Aggregation(_));
-    match (matches!(state.key, Some(Some(_))), aggregation) {
+    let keyed = matches!(state.key, Some(Some(_)));
+    if let (Some((kind, _)), true) = (&state.declared, keyed) {
+        // What is counted on one CPU another one must not count away.
+        return match kind {
+            abi::MapKind::Hash if aggregation => abi::MapKind::PerCpuHash,
+            abi::MapKind::LruHash if aggregation => abi::MapKind::LruPerCpuHash,
+            kind => kind.clone(),
+        };
+    }
+    match (keyed, aggregation) {
         (false, false) => abi::MapKind::Array,
         (false, true) => abi::MapKind::PerCpuArray,
         (true, false) => abi::MapKind::Hash,

@@ -2,6 +2,7 @@
 
 use super::lowering::Lowering;
 use super::members::part;
+use crate::builtin::configuration;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Place, Space, Step, Type};
 use crate::source::Span;
@@ -20,6 +21,9 @@ impl Lowering<'_> {
         };
         if args {
             return self.argument(base.span, name);
+        }
+        if base.kind == ast::ExprKind::Identifier("config".into()) && !self.macros.has("config") {
+            return configuration::named(self, name, base.span.to(name.span));
         }
         let base = self.expr(base)?;
         self.field(base, name)
@@ -98,7 +102,11 @@ impl Lowering<'_> {
         }
         let base = self.expr(base);
         let index = self.integer_argument(index, "an index");
-        let (base, index) = (base?, index?);
+        self.element(base?, index?, span)
+    }
+
+    /// `base[index]`
+    pub fn element(&mut self, base: Expr, index: Expr, span: Span) -> Option<Expr> {
         let index = self.convert(index, Type::Int(IntType::I64));
         let (element, count) = match &base.ty {
             Type::Pointer { to, .. } => ((**to).clone(), None),

@@ -4,8 +4,9 @@ use super::convert;
 use super::lowering::Lowering;
 use super::scope::{Binding, written};
 use crate::builtin::{self, Lower};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
-use crate::ir::{Aggregation, Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::visit::{self, Node};
+use crate::ir::{Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, Statement, StatementKind, Target};
 
@@ -16,7 +17,7 @@ const MAX_COPIES: i128 = 1000;
 
 impl Lowering<'_> {
     /// A block's statements in a scope of their own, put into the current list; its value, if it has one.
-    fn block(&mut self, block: &ast::Block) -> Option<Option<Expr>> {
+    pub(super) fn block(&mut self, block: &ast::Block) -> Option<Option<Expr>> {
         self.scopes.enter();
         self.statements(&block.statements);
         let value = match &block.value {
@@ -54,7 +55,7 @@ impl Lowering<'_> {
         body
     }
 
-    fn evaluate(&mut self, value: Expr) {
+    pub(super) fn evaluate(&mut self, value: Expr) {
         if value.ty != Type::Void && !convert::is_pure(&value) {
             let span = value.span;
             self.push(StmtKind::Eval(value), span);
@@ -124,9 +125,11 @@ impl Lowering<'_> {
             } => self.for_map(variable, map, body, span),
             StatementKind::Break => self.jump("break", StmtKind::Break, span),
             StatementKind::Continue => self.jump("continue", StmtKind::Continue, span),
-            StatementKind::Return(None) => self.push(StmtKind::Return, span),
-            StatementKind::Return(Some(value)) => {
-                self.return_value(value, span);
+            StatementKind::Return(value) => {
+                let value = value.as_ref();
+                if !self.return_from_subprogram(value, span) {
+                    self.return_from_probe(value, span);
+                }
             }
             StatementKind::Block(block) => {
                 if let Some(Some(value)) = self.block(block) {
@@ -148,15 +151,22 @@ impl Lowering<'_> {
         }
     }
 
-    /// `return value`, whose value is for `--test` to judge.
-    fn return_value(&mut self, value: &ast::Expr, span: Span) {
+    /// `return` or `return value`. The value is for `--test` and `--bench`: to the kernel a program of any other probe
+    /// says nothing.
+    fn return_from_probe(&mut self, value: Option<&ast::Expr>, span: Span) {
+        let Some(value) = value else {
+            return self.push(StmtKind::Return, span);
+        };
         let Some(status) = self.integer_argument(value, "the value of `return`") else {
             return;
         };
         if !self.probe.attach.is_trial() {
-            let row = Unsupported::ReturnValue;
-            self.report(Diagnostic::not_supported_yet(value.span, row));
-            return;
+            if !matches!(status.kind, ExprKind::Integer(_)) {
+                let message = "nobody takes this value: only `test` and `bench` have a result";
+                self.warn(Code::UnusedResult, value.span, message);
+            }
+            self.evaluate(status);
+            return self.push(StmtKind::Return, span);
         }
         let wide = Type::Int(IntType::I64);
         let local = match self.status {
@@ -319,7 +329,8 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn assign_variable(&mut self, name: &str, value: Expr, span: Span) {
+    /// `$name = value`
+    pub fn assign_variable(&mut self, name: &str, value: Expr, span: Span) {
         let Some(value) = self.with_value(value) else {
             return self.poison_variable(name, span);
         };
@@ -351,6 +362,7 @@ impl Lowering<'_> {
             }
         };
         let value = self.convert(value, ty);
+        self.hold(local, &value, span);
         self.push(StmtKind::SetLocal { local, value }, span);
     }
 
@@ -411,9 +423,10 @@ impl Lowering<'_> {
         let message = format!("expected `{expected}` for `${name}`, found `{found}`");
         let within = span.start <= variable.declared.start && variable.declared.end <= span.end;
         // `let $x: T = value` complains about its value, an assignment about itself.
-        let (place, label) = match within {
-            true => (value.span, "declared here"),
-            false => (span, "first set here"),
+        let (place, label) = match (within, variable.fixed) {
+            (true, _) => (value.span, "declared here"),
+            (false, true) => (span, "declared here"),
+            (false, false) => (span, "first set here"),
         };
         let mut diagnostic = Diagnostic::error(Code::TypeMismatch, place, message);
         if variable.declared != place {
@@ -603,7 +616,9 @@ impl Lowering<'_> {
         span: Span,
     ) {
         let test = self.condition(condition);
-        if comptime {
+        let told_on_target = test.as_ref().is_some_and(convert::is_told_on_target);
+        // What the target decides is decided when compiling where a script is run at once.
+        if comptime && !told_on_target {
             let Some(test) = test else { return };
             let ExprKind::Integer(n) = test.kind else {
                 self.report(Diagnostic::error(
@@ -619,8 +634,14 @@ impl Lowering<'_> {
             }
             return;
         }
-        let then = self.body(then);
-        let otherwise = otherwise.map(|block| self.body(block)).unwrap_or_default();
+        let known = test.as_ref().and_then(|test| match test.kind {
+            ExprKind::Integer(n) => Some(n != 0),
+            _ => None,
+        });
+        let then = self.chosen(then, known == Some(false), told_on_target);
+        let otherwise = otherwise
+            .map(|block| self.chosen(block, known == Some(true), told_on_target))
+            .unwrap_or_default();
         if let Some(condition) = test {
             self.push(
                 StmtKind::If {
@@ -631,6 +652,16 @@ impl Lowering<'_> {
                 span,
             );
         }
+    }
+
+    /// A branch, by what is known of its condition.
+    fn chosen(&mut self, block: &ast::Block, dead: bool, told_on_target: bool) -> Vec<Stmt> {
+        let before = self.reached;
+        self.reached.never |= dead;
+        self.reached.by_target |= told_on_target;
+        let body = self.body(block);
+        self.reached = before;
+        body
     }
 
     fn loop_body(&mut self, block: &ast::Block) -> Vec<Stmt> {
@@ -658,6 +689,7 @@ impl Lowering<'_> {
                 let count = n as u32;
                 self.push(StmtKind::Unroll { count, body }, span);
             }
+            None if self.repeat(count, &body, span) => {}
             found => {
                 let found = match found {
                     Some(n) => n.to_string(),
@@ -670,6 +702,31 @@ impl Lowering<'_> {
                 ));
             }
         }
+    }
+
+    /// A body as often as the executable's parameters say (`unroll($1)`); false where the count depends on more.
+    fn repeat(&mut self, count: &ast::Expr, body: &[Stmt], span: Span) -> bool {
+        let (diagnostics, positional) = (self.diagnostics.clone(), self.positional.clone());
+        let (prelude, value) = self.collect(|l| l.integer_argument(count, "the count of `unroll`"));
+        let Some(value) = value.filter(|v| prelude.is_empty() && is_of_target(v)) else {
+            (self.diagnostics, self.positional) = (diagnostics, positional);
+            return false;
+        };
+        let int = Type::Int(IntType::I64);
+        let variable = self.new_local(int.clone());
+        let start = self.integer(0, IntType::I64, span);
+        let end = self.convert(value, int);
+        let body = body.to_vec();
+        self.push(
+            StmtKind::ForRange {
+                variable,
+                start,
+                end,
+                body,
+            },
+            span,
+        );
+        true
     }
 
     fn for_range(
@@ -722,10 +779,10 @@ impl Lowering<'_> {
             ));
         } else if let Some(value) = self.map_value(id, map.span) {
             let value = match value {
-                Type::Aggregation(of) => self.element_reading(&of, map.span),
-                other => Some(other),
+                Type::Aggregation(of) => super::maps::element_reading(&of),
+                other => other,
             };
-            ty = value.and_then(|value| Some(Type::Tuple(vec![self.map_key_type(id)?, value])));
+            ty = (self.map_key_type(id)).map(|key| Type::Tuple(vec![key, value]));
         }
         let (local, body) = self.loop_over(variable, ty, body);
         if let Some(variable) = local {
@@ -738,13 +795,6 @@ impl Lowering<'_> {
                 span,
             );
         }
-    }
-
-    fn element_reading(&mut self, of: &Aggregation, span: Span) -> Option<Type> {
-        if let Some(int) = super::maps::reading(of) {
-            return Some(Type::Int(int));
-        }
-        self.not_supported_yet(span, Unsupported::LoopOverAggregation)
     }
 
     /// A loop's body with its variable, which no outer variable of the name may hide.
@@ -769,4 +819,25 @@ impl Lowering<'_> {
         self.scopes.leave();
         (local, body)
     }
+}
+
+/// Whether a value is the same in a whole run: made of constants and what the target tells before load.
+fn is_of_target(value: &Expr) -> bool {
+    let mut of_target = true;
+    visit::expression(value, &mut |node| {
+        of_target &= match node {
+            Node::Expr(expr) => matches!(
+                expr.kind,
+                ExprKind::Integer(_)
+                    | ExprKind::Target(_)
+                    | ExprKind::Convert(_)
+                    | ExprKind::Unary { .. }
+                    | ExprKind::Binary { .. }
+                    | ExprKind::Logical { .. }
+                    | ExprKind::Select { .. }
+            ),
+            Node::Stmt(_) | Node::Steps(_) => false,
+        };
+    });
+    of_target
 }

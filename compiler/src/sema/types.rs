@@ -279,10 +279,18 @@ impl TypeTable {
             }
             Type::KernelSymbol => "ksym_t".into(),
             Type::UserSymbol => "usym_t".into(),
-            Type::Stack { kind, .. } => match kind {
-                abi::StackKind::Kernel => "kstack_t".into(),
-                abi::StackKind::User => "ustack_t".into(),
-            },
+            Type::Stack { kind, mode, .. } => {
+                let name = match kind {
+                    abi::StackKind::Kernel => "kstack_t",
+                    abi::StackKind::User => "ustack_t",
+                };
+                match mode {
+                    abi::StackMode::Bpftrace => name.into(),
+                    abi::StackMode::Perf => format!("{name}(perf)"),
+                    abi::StackMode::Raw => format!("{name}(raw)"),
+                    abi::StackMode::BuildId => format!("{name}(build_id)"),
+                }
+            }
             Type::Inet => "inet".into(),
             Type::Mac => "mac_address".into(),
             Type::Timestamp { .. } => "timestamp".into(),
@@ -385,5 +393,6 @@ pub(super) fn aggregation_name(of: &Aggregation) -> &'static str {
         Aggregation::Stats { signed: false } => "ustats_t",
         Aggregation::Hist { .. } => "hist_t",
         Aggregation::Lhist { .. } => "lhist_t",
+        Aggregation::Tseries(_) => "tseries_t",
     }
 }

@@ -13,6 +13,9 @@ pub fn disambiguate(mut tokens: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
             Some(Token::Keyword("sizeof" | "offsetof" | "typeof")) => {
                 type_operand(&tokens, at).then_some(Token::TypeOpen)
             }
+            Some(Token::Identifier("container_of")) if takes_a_type(&tokens, at) => {
+                Some(Token::ContainerOpen)
+            }
             Some(
                 Token::Identifier(_)
                 | Token::Keyword("if" | "while" | "for" | "unroll" | "comptime"),
@@ -34,6 +37,27 @@ fn token<'t, 's>(tokens: &'t [Lexeme<'s>], at: usize) -> Option<&'t Token<'s>> {
 fn is_record(tokens: &[Lexeme<'_>], open: usize) -> bool {
     matches!(token(tokens, open + 1), Some(Token::Identifier(_)))
         && matches!(token(tokens, open + 2), Some(Token::Punct("=")))
+}
+
+/// Whether the second of three arguments is a type.
+fn takes_a_type(tokens: &[Lexeme<'_>], open: usize) -> bool {
+    let Some(end) = closing(tokens, open) else {
+        return false;
+    };
+    let mut depth = 0usize;
+    let mut commas = vec![];
+    for at in open + 1..end {
+        match token(tokens, at) {
+            Some(Token::Punct("(" | "[" | "{")) => depth += 1,
+            Some(Token::Punct(")" | "]" | "}")) => depth = depth.saturating_sub(1),
+            Some(Token::Punct(",")) if depth == 0 => commas.push(at),
+            _ => {}
+        }
+    }
+    let [first, second] = commas[..] else {
+        return false;
+    };
+    type_ends(tokens, first + 1).is_some_and(|(end, _)| end == second)
 }
 
 /// Where a type that starts at `at` ends, and whether it can be nothing but a type.
@@ -70,7 +94,11 @@ fn closing(tokens: &[Lexeme<'_>], open: usize) -> Option<usize> {
     let mut depth = 0usize;
     for at in open..tokens.len() {
         match token(tokens, at)? {
-            Token::Punct("(") | Token::TypeOpen | Token::CastOpen | Token::RecordOpen => depth += 1,
+            Token::Punct("(")
+            | Token::TypeOpen
+            | Token::CastOpen
+            | Token::ContainerOpen
+            | Token::RecordOpen => depth += 1,
             Token::Punct(")") => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {

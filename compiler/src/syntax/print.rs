@@ -240,6 +240,11 @@ impl Printer {
                 let path: Vec<&str> = path.iter().map(|n| n.text.as_str()).collect();
                 self.operand(&format!("offsetof .{}", path.join(".")), of);
             }
+            ExprKind::ContainerOf { pointer, ty, path } => {
+                let path: Vec<&str> = path.iter().map(|n| n.text.as_str()).collect();
+                let head = format!("container_of {} .{}", type_text(ty), path.join("."));
+                self.nested(&head, |p| p.expr(pointer));
+            }
             ExprKind::Unary { op, operand } => {
                 self.nested(&format!("unary {}", op.symbol()), |p| p.expr(operand));
             }

@@ -28,6 +28,8 @@ pub enum Token<'s> {
     CastOpen,
     /// `(` after sizeof, offsetof or typeof whose contents are a type.
     TypeOpen,
+    /// `(` after container_of, whose second argument is a type.
+    ContainerOpen,
     /// `{` where an operand is expected.
     BlockExprOpen,
     /// `(` that opens a record literal.
@@ -90,7 +92,9 @@ impl Token<'_> {
             Token::String(_) => "a string".into(),
             Token::TupleIndex(n) => format!("`{n}`"),
             Token::TypeName(name) => format!("the type `{name}`"),
-            Token::CastOpen | Token::TypeOpen | Token::RecordOpen => "`(`".into(),
+            Token::CastOpen | Token::TypeOpen | Token::ContainerOpen | Token::RecordOpen => {
+                "`(`".into()
+            }
             Token::BlockExprOpen => "`{`".into(),
             Token::IfExpr => "`if`".into(),
             Token::AttachPoint(_) => "a probe".into(),
@@ -108,7 +112,11 @@ impl Token<'_> {
                 matches!(*text, ")" | "]" | "}" | "++" | "--" | ";" | "{")
             }
             Token::Keyword(word) => *word != "return",
-            Token::PredicateOpen | Token::CastOpen | Token::TypeOpen | Token::RecordOpen => false,
+            Token::PredicateOpen
+            | Token::CastOpen
+            | Token::TypeOpen
+            | Token::ContainerOpen
+            | Token::RecordOpen => false,
             _ => true,
         }
     }

@@ -48,6 +48,15 @@ describe! {
         CgroupId { path: Text, },
         /// 1 where the target's kernel knows the BPF helper of that number.
         HasHelper { number: u32, },
+        /// 1 where the target's kernel has a function of that name for BPF programs to call.
+        KfuncExists { name: Text, },
+        /// 1 where programs of a type (enum bpf_prog_type of linux/bpf.h) may call it.
+        KfuncAllowed { name: Text, program: u32, },
+        /// A variable of the run's configuration: a number, a bool or a text.
+        Config { name: Text, },
+        /// Address of the kernel's table of how far each CPU's copy of a variable is; 0 where bpf_map_lookup_percpu_elem makes
+        /// do without.
+        PerCpuOffsets,
         /// The number of a probe's name among those of the run (see [`crate::Value::ProbeName`]); all ones where no
         /// probe has that name.
         ProbeNumber { name: Text, },

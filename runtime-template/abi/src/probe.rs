@@ -11,10 +11,38 @@ describe! {
         pub attach: Attach,
         /// The texts of `name` and `attach` hold `$1`, `$2`, … for the executable's parameters, and `$$` for a dollar.
         pub parameters: bool,
+        /// Empty, or the parameter that `attach` has its number from: nanoseconds and hertz are multiplied by it, counts and addresses
+        /// are it.
+        pub number: Text,
         /// `script:line:column` of the attach point.
         pub place: Text,
         /// Instructions whose offset depends on the target's tracepoint format.
         pub context: List<ContextRelocation>,
+        /// Loaded in place of `program` on kernels that lack something that this one needs.
+        pub floor: Option<FloorProgram>,
+    }
+}
+
+describe! {
+    /// A probe's program for kernels since Linux 5.10.
+    pub struct FloorProgram {
+        pub program: Text,
+        /// What the probe's other program needs.
+        pub needs: List<Feature>,
+        /// As [`Probe::context`].
+        pub context: List<ContextRelocation>,
+    }
+}
+
+describe! {
+    /// What kernels have that came after Linux 5.10, and that programs can do without.
+    pub enum Feature {
+        /// `bpf_loop` (Linux 5.17). Without it loops go around a bounded number of times.
+        LoopHelper,
+        /// Atomic additions that give the old value (Linux 5.12). Without them the value may be another moment's.
+        AtomicFetch,
+        /// Atomic operations other than additions (Linux 5.12). Without them updates of several CPUs may be lost.
+        AtomicUpdate,
     }
 }
 

@@ -80,8 +80,49 @@ describe! {
         Hist { bits: u8, },
         /// `u64` counters: below `min`, one per step, at or above `max`.
         Lhist { min: i64, max: i64, step: i64, },
+        /// [`Bucket`]s, one for each interval that is kept.
+        Tseries { series: Series, },
     }
 }
+
+describe! {
+    /// A time series: what was seen in each of the last intervals.
+    pub struct Series {
+        /// Nanoseconds.
+        pub interval: u64,
+        /// Intervals that are kept.
+        pub count: u32,
+        pub signed: bool,
+        pub keeps: Keeps,
+    }
+}
+
+describe! {
+    /// What is kept of the values of one interval.
+    pub enum Keeps {
+        Last,
+        Sum,
+        Min,
+        Max,
+        Average,
+    }
+}
+
+/// One interval of a time series: that of number `epoch` lies at index `epoch % count`. Intervals are counted
+/// from 1970 (CLOCK_REALTIME when the run started, then as CLOCK_BOOTTIME goes), the first of them is number 1.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    pub value: u64,
+    /// How many values; of a series that keeps the last one, when it was seen.
+    pub seen: u64,
+    /// The interval's number; 0 where nothing was seen yet.
+    pub epoch: u64,
+}
+
+/// Bytes of a [`Bucket`].
+pub const BUCKET_SIZE: u32 = size_of::<Bucket>() as u32;
+const _: () = assert!(BUCKET_SIZE == 24);
 
 describe! {
     pub enum StackKind {
@@ -159,6 +200,7 @@ impl Value {
             Value::Mac => 6,
             Value::Hist { bits } => 8 * hist_buckets(*bits),
             Value::Lhist { min, max, step } => 8 * lhist_buckets(*min, *max, *step),
+            Value::Tseries { series } => BUCKET_SIZE * series.count,
         }
     }
 
@@ -213,6 +255,7 @@ impl Value {
                 | Value::Stats { .. }
                 | Value::Hist { .. }
                 | Value::Lhist { .. }
+                | Value::Tseries { .. }
         )
     }
 }

@@ -1,9 +1,10 @@
-//! What the CPUs counted each for itself → one number, one set of statistics, one histogram.
+//! What the CPUs counted each for itself → one number, one set of statistics, one histogram, one time series.
 
 use btc_abi::Value;
 use btc_abi::value::lhist_buckets;
 
 use crate::datum::{Bound, Bucket, Histogram};
+use crate::series;
 
 /// A merged map value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,16 +19,19 @@ pub enum Merged {
         signed: bool,
     },
     Buckets(Vec<u64>),
+    /// Numbers of intervals and what is kept of them, in order.
+    Series(Vec<(u64, i128)>),
 }
 
 impl Merged {
-    /// What elements are sorted by: the number, the average, the sum of all counters.
+    /// What elements are sorted by: the number, the average, the sum of all counters; series by their keys.
     #[must_use]
     pub fn rank(&self) -> i128 {
         match self {
             Merged::Number { bits, signed } => wide(*bits, *signed),
             Merged::Stats { .. } => self.average(),
             Merged::Buckets(counters) => counters.iter().map(|count| i128::from(*count)).sum(),
+            Merged::Series(_) => 0,
         }
     }
 
@@ -42,12 +46,14 @@ impl Merged {
             } => wide(*total, *signed)
                 .checked_div(i128::from(*count))
                 .unwrap_or(0),
-            Merged::Number { .. } | Merged::Buckets(_) => 0,
+            Merged::Number { .. } | Merged::Buckets(_) | Merged::Series(_) => 0,
         }
     }
 }
 
-fn wide(bits: u64, signed: bool) -> i128 {
+/// Bits as the number that they are.
+#[must_use]
+pub fn wide(bits: u64, signed: bool) -> i128 {
     if signed {
         i128::from(bits.cast_signed())
     } else {
@@ -107,6 +113,7 @@ pub fn merge(value: &Value, cpus: &[&[u8]]) -> Option<Merged> {
         Value::Hist { .. } | Value::Lhist { .. } => {
             Merged::Buckets((0..value.size() as usize / 8).map(sum).collect())
         }
+        Value::Tseries { series } => Merged::Series(series::merge(series, cpus)),
         _ => return None,
     })
 }

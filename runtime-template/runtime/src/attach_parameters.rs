@@ -1,6 +1,6 @@
 //! Parameters of attach points (`kprobe:$1`) → the texts that the executable was given, before anything is planned.
 
-use btc_abi::{Attach, Manifest, Probe, Text, UserPlace};
+use btc_abi::{Attach, Manifest, PerfPeriod, Probe, Text, UserPlace, period};
 
 use crate::parameters::Parameters;
 use crate::{Error, Tracer};
@@ -26,6 +26,8 @@ pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'stat
         manifest: Box::leak(Box::new(manifest)),
         providers: tracer.providers,
         symbolizer: tracer.symbolizer,
+        packets: tracer.packets,
+        unwinder: tracer.unwinder,
     })))
 }
 
@@ -38,6 +40,50 @@ fn fill(probe: &mut Probe, parameters: &Parameters) -> Result<(), Error> {
             })?
             .into();
     }
+    if probe.number.is_empty() {
+        return Ok(());
+    }
+    let text = with_parameters(&probe.number, parameters).unwrap_or_default();
+    set_number(&mut probe.attach, &text).map_err(|why| {
+        let name = &probe.name;
+        Error::usage(format!("{place}: {name}: {why}"))
+    })
+}
+
+/// Gives the attach point its number; says what it should have been.
+fn set_number(attach: &mut Attach, text: &str) -> Result<(), String> {
+    let expected = |what: &str| format!("expected {what}, found `{text}`");
+    let positive = || period::number(text).filter(|n| *n > 0);
+    let count = || positive().ok_or_else(|| expected("a number above 0"));
+    match attach {
+        Attach::Interval { period } | Attach::Profile { period } => {
+            *period = match period {
+                PerfPeriod::Hertz { .. } => PerfPeriod::Hertz { hz: count()? },
+                // A bare period may have its unit with it.
+                PerfPeriod::Nanoseconds { ns: 1 } => match period::bare(text) {
+                    Some(period) => period,
+                    None => return Err(expected("a period")),
+                },
+                PerfPeriod::Nanoseconds { ns } => match count()?.checked_mul(*ns) {
+                    Some(ns) => PerfPeriod::Nanoseconds { ns },
+                    None => return Err(expected("a shorter period")),
+                },
+            };
+        }
+        Attach::Software { count: all, .. } | Attach::Hardware { count: all, .. } => {
+            *all = count()?;
+        }
+        Attach::Watchpoint {
+            address, length, ..
+        } => {
+            let given = positive().ok_or_else(|| expected("an address"))?;
+            if !given.is_multiple_of(u64::from(*length)) {
+                return Err(expected(&format!("a multiple of the length, {length}")));
+            }
+            *address = given;
+        }
+        _ => {}
+    }
     Ok(())
 }
 
@@ -47,7 +93,9 @@ fn texts(attach: &mut Attach) -> Vec<&mut Text> {
         Attach::Kprobe {
             module, function, ..
         }
-        | Attach::Kretprobe { module, function } => module.iter_mut().chain([function]).collect(),
+        | Attach::Kretprobe { module, function }
+        | Attach::Fentry { module, function }
+        | Attach::Fexit { module, function } => module.iter_mut().chain([function]).collect(),
         Attach::Tracepoint { category, event } => vec![category, event],
         Attach::RawTracepoint { event, .. } => vec![event],
         Attach::Uprobe { binary, place, .. } | Attach::Uretprobe { binary, place } => {
@@ -96,6 +144,37 @@ mod tests {
     use super::*;
     use crate::testing::manifest;
     use btc_abi::{Parameter, ParameterType};
+
+    #[test]
+    fn numbers_are_set() {
+        let set = |period: PerfPeriod, text: &str| {
+            let mut attach = Attach::Interval { period };
+            set_number(&mut attach, text).map(|()| match attach {
+                Attach::Interval { period } => period,
+                other => panic!("{other:?}"),
+            })
+        };
+        let ns = |ns| PerfPeriod::Nanoseconds { ns };
+        assert_eq!(set(ns(1_000_000), "5"), Ok(ns(5_000_000)));
+        assert_eq!(set(ns(1), "20ms"), Ok(ns(20_000_000)));
+        assert_eq!(set(ns(1), "99hz"), Ok(PerfPeriod::Hertz { hz: 99 }));
+        let hertz = PerfPeriod::Hertz { hz: 1 };
+        assert_eq!(set(hertz.clone(), "99"), Ok(PerfPeriod::Hertz { hz: 99 }));
+        assert!(set(hertz, "0").is_err());
+        assert!(set(ns(1000), "x").is_err());
+        assert!(set(ns(1_000_000_000), "99999999999999").is_err());
+        let watchpoint = |text| {
+            let mut attach = Attach::Watchpoint {
+                address: 8,
+                length: 8,
+                access: 2,
+            };
+            set_number(&mut attach, text).is_ok()
+        };
+        assert!(watchpoint("0x1000"));
+        assert!(!watchpoint("0x1001"));
+        assert!(!watchpoint("0"));
+    }
 
     #[test]
     fn texts_are_filled() {

@@ -21,6 +21,7 @@ const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
 const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
+const DECL_TAG: u32 = 17;
 const TYPE_TAG: u32 = 18;
 
 /// Types of one object.
@@ -125,6 +126,38 @@ impl Types {
         let id = u32::try_from(id).ok()?;
         // A module's types are numbered after the kernel's, where the name may be too.
         (id >= self.own_types().0).then_some(id)
+    }
+
+    /// The number of a function that BPF programs can call. Where the BTF marks these, one without a mark is none.
+    #[must_use]
+    pub fn kfunc(&self, name: &str) -> Option<u32> {
+        let id = self.function(name)?;
+        let mut marked = false;
+        let mut found = false;
+        self.for_each(DECL_TAG, |tag, text| {
+            if text == "bpf_kfunc" {
+                marked = true;
+                found |= self.type_(tag).is_some_and(|tag| self.reference(tag) == id);
+            }
+        });
+        (found || !marked).then_some(id)
+    }
+
+    /// The number of a raw tracepoint's type.
+    #[must_use]
+    pub fn raw_tracepoint(&self, event: &str) -> Option<u32> {
+        let wanted = c_string(format!("btf_trace_{event}")).ok()?;
+        // SAFETY: live types, a NUL-terminated name.
+        let id = unsafe {
+            libbpf_sys::btf__find_by_name_kind(self.raw.as_ptr(), wanted.as_ptr(), TYPEDEF)
+        };
+        u32::try_from(id).ok()
+    }
+
+    /// A descriptor of a module's BTF.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<OwnedFd> {
+        self.object.as_ref()?.try_clone().ok()
     }
 
     /// What a program is loaded for, with the places of the function's parameters and result in its context.

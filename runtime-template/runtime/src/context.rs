@@ -333,6 +333,7 @@ mod tests {
                 event: "b".into(),
             },
             parameters: false,
+            number: "".into(),
             place: "x.bt:1:1".into(),
             context: vec![
                 relocation(0, "filename", 8, 0),

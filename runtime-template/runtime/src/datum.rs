@@ -20,6 +20,24 @@ pub enum Datum<'a> {
     /// Members with their names.
     Record(Vec<(&'a str, Datum<'a>)>),
     Histogram(Histogram),
+    Timeline(Timeline),
+}
+
+/// A time series' intervals in order, from the first that has a value to the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Nanoseconds.
+    pub interval: u64,
+    pub points: Vec<Point>,
+}
+
+/// One interval of a time series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Nanoseconds since 1970.
+    pub start: i128,
+    /// `None`: nothing was seen.
+    pub value: Option<i128>,
 }
 
 /// Counters in order, from the first that is not zero to the last.
@@ -63,7 +81,8 @@ impl<'a> Datum<'a> {
             | Datum::Tuple(_)
             | Datum::Array(_)
             | Datum::Record(_)
-            | Datum::Histogram(_) => None,
+            | Datum::Histogram(_)
+            | Datum::Timeline(_) => None,
         }
     }
 }

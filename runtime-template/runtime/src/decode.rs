@@ -9,10 +9,12 @@ use btc_abi::{Clock, Config, Field, Manifest, StackKind, StackMode, Value};
 use libbpf_rs::Object;
 
 use crate::Error;
-use crate::aggregate::{self, Merged, integer};
+use crate::aggregate::{self, Merged, integer, wide};
 use crate::datum::Datum;
+use crate::format::controls::Controls;
 use crate::format::time;
 use crate::names::{self, Names};
+use crate::series;
 use crate::stacks::Stacks;
 use crate::symbolize::{Symbolizer, Symbols};
 use crate::target::clock_ns;
@@ -27,6 +29,8 @@ pub struct Decoder<'o> {
     stacks: Stacks<'o>,
     probe_names: &'o [String],
     symbols: Option<Box<dyn Symbols>>,
+    /// Of text in what is decoded next.
+    pub controls: Controls,
 }
 
 /// What follows the fixed part of a record.
@@ -57,6 +61,7 @@ impl<'o> Decoder<'o> {
             stacks: Stacks::find(manifest, object)?,
             probe_names,
             symbols: symbolizer.map(|symbolizer| symbolizer.open(config)),
+            controls: Controls::Raw,
         })
     }
 
@@ -97,7 +102,7 @@ impl<'o> Decoder<'o> {
             Value::TailString => {
                 let word = integer(bytes, 0, 4, false) as u32;
                 let text = tail.take((word & !CUT) as usize);
-                self.string(text, word & CUT != 0)
+                self.printable(&field.value, self.string(text, word & CUT != 0))
             }
             Value::TailBuffer => {
                 let length = integer(bytes, 0, 4, false) as usize;
@@ -115,6 +120,12 @@ impl<'o> Decoder<'o> {
             Merged::Buckets(counters) => {
                 Datum::Histogram(aggregate::histogram(value, counters, divisor as u64))
             }
+            Merged::Series(intervals) => match value {
+                Value::Tseries { series } => {
+                    Datum::Timeline(series::timeline(series, intervals, divisor))
+                }
+                _ => Datum::Tuple(vec![]),
+            },
             Merged::Stats {
                 count,
                 total,
@@ -135,6 +146,27 @@ impl<'o> Decoder<'o> {
 
     /// A value in place.
     pub fn value<'b>(&mut self, value: &'static Value, bytes: &'b [u8]) -> Datum<'b> {
+        let datum = self.as_it_is(value, bytes);
+        self.printable(value, datum)
+    }
+
+    /// Text as it may be printed.
+    fn printable<'b>(&self, value: &Value, datum: Datum<'b>) -> Datum<'b> {
+        match datum {
+            Datum::Text(text) if matches!(value, Value::Stack { .. }) => {
+                Datum::Text(self.controls.lines(text))
+            }
+            Datum::Text(text) => Datum::Text(self.controls.value(text)),
+            Datum::Named { text, number } => {
+                let text = self.controls.value(Cow::Owned(text.into_bytes()));
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Datum::Named { text, number }
+            }
+            other => other,
+        }
+    }
+
+    fn as_it_is<'b>(&mut self, value: &'static Value, bytes: &'b [u8]) -> Datum<'b> {
         let word = || integer(bytes, 0, 8, false);
         let small = || integer(bytes, 0, 4, true) as i32;
         match value {
@@ -183,10 +215,10 @@ impl<'o> Decoder<'o> {
                     StackKind::Kernel => None,
                     StackKind::User => Some(integer(bytes, 8, 4, false) as u32),
                 };
-                let addresses = self.stacks.addresses(*map, word());
+                let frames = self.stacks.frames(*map, word());
                 let mode = self.stack_mode(mode).clone();
                 let symbols = self.symbols.as_deref_mut();
-                Datum::text(crate::stacks::text(&addresses, process, &mode, symbols))
+                Datum::text(crate::stacks::text(&frames, process, &mode, symbols))
             }
             Value::Inet => Datum::text(inet(bytes)),
             Value::Mac => Datum::text(mac(bytes)),
@@ -213,7 +245,8 @@ impl<'o> Decoder<'o> {
             | Value::Avg { .. }
             | Value::Stats { .. }
             | Value::Hist { .. }
-            | Value::Lhist { .. } => match aggregate::merge(value, &[bytes]) {
+            | Value::Lhist { .. }
+            | Value::Tseries { .. } => match aggregate::merge(value, &[bytes]) {
                 Some(merged) => self.merged(value, &merged, 1),
                 None => Datum::Unsigned(0),
             },
@@ -286,14 +319,6 @@ fn flattened<'b>(members: impl Iterator<Item = (&'b str, Datum<'b>)>) -> Vec<(&'
     all
 }
 
-fn wide(bits: u64, signed: bool) -> i128 {
-    if signed {
-        i128::from(bits.cast_signed())
-    } else {
-        i128::from(bits)
-    }
-}
-
 fn number<'b>(value: i128, signed: bool) -> Datum<'b> {
     if signed {
         Datum::Signed(value as i64)
@@ -324,7 +349,7 @@ fn mac(bytes: &[u8]) -> String {
 }
 
 /// A clock's nanoseconds as nanoseconds since 1970, by what the clocks show now.
-fn since_epoch(clock: &Clock, ns: u64) -> i128 {
+pub fn since_epoch(clock: &Clock, ns: u64) -> i128 {
     let id = match clock {
         Clock::Realtime => return i128::from(ns),
         Clock::Monotonic => libc::CLOCK_MONOTONIC,

@@ -1,5 +1,6 @@
 //! An open object and the plan → a loaded object: maps sized, slots written, layouts patched, refusals explained.
 
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
@@ -11,7 +12,7 @@ use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
 use crate::variant::{self, Split};
-use crate::{Context, Error, sites};
+use crate::{Context, Error, sites, unwind};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -135,6 +136,18 @@ fn set_up_map(
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
+    if description.role == MapRole::UnwindMappings {
+        return map
+            .set_map_flags(libbpf_sys::BPF_F_NO_PREALLOC)
+            .context(what);
+    }
+    if description.role == MapRole::UnwindTables {
+        let inner = unwind::inner_map()?;
+        // libbpf takes its shape when it makes the outer map; it is open until the process ends.
+        return map
+            .set_inner_map_fd(Box::leak(Box::new(inner)).as_fd())
+            .context(what);
+    }
     if description.role == MapRole::RingBuffer {
         return map
             .set_max_entries(ring_buffer_size(config.perf_rb_pages))
@@ -303,15 +316,25 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
 
 /// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
 fn lacking(log: &str) -> Option<String> {
-    if !target::kernel_at_least(5, 12) && log.contains("BPF_STX uses reserved fields") {
-        return Some(
-            "atomic operations that give the old value, which came with Linux 5.12".into(),
-        );
-    }
-    // Functions that loops are made of, which nothing calls as these kernels see it.
+    // Functions that walk maps, which nothing calls as these kernels see it.
     if !target::kernel_at_least(5, 13) && log.contains("func_info doesn't match number of subprogs")
     {
-        return Some("the helpers of `for` loops, which came with Linux 5.13 and 5.17".into());
+        return Some(
+            "bpf_for_each_map_elem for its loop over a map (or `len` of one), which came with Linux 5.13"
+                .into(),
+        );
+    }
+    let walked = ["BPF program is too large", "jumps is too complex"];
+    if !target::kernel_at_least(5, 17) && walked.iter().any(|words| log.contains(words)) {
+        return Some(
+            "loops that this kernel's verifier need not walk (bpf_loop, which came with Linux 5.17)"
+                .into(),
+        );
+    }
+    if log.contains("helper call is not allowed in probe") {
+        return Some(
+            "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
+        );
     }
     if let Some(missing) = missing_member(log) {
         return Some(missing);
@@ -323,8 +346,11 @@ fn lacking(log: &str) -> Option<String> {
     let number: u32 = (rest.split(|c: char| !c.is_ascii_digit()).next()?)
         .parse()
         .ok()?;
-    let (_, helper, version) = HELPERS.iter().find(|(known, _, _)| *known == number)?;
-    Some(format!("{helper}, which came with Linux {version}"))
+    let (_, helper, since) = HELPERS.iter().find(|(known, _, _)| *known == number)?;
+    Some(match since {
+        Since::Version(version) => format!("{helper}, which came with Linux {version}"),
+        Since::Kind(kernels) => format!("{helper}, which only {kernels} have"),
+    })
 }
 
 /// What a kernel's types lack, by libbpf's words for a relocation that it could not resolve:
@@ -355,20 +381,41 @@ fn missing_member(log: &str) -> Option<String> {
     }
 }
 
-/// Helpers newer than the oldest kernel that executables run on: number in linux/bpf.h, name, Linux version.
-const HELPERS: [(u32, &str, &str); 12] = [
-    (120, "bpf_get_ns_current_pid_tgid", "5.7"),
-    (125, "bpf_ktime_get_boot_ns", "5.8"),
-    (147, "bpf_d_path", "5.10"),
-    (158, "bpf_get_current_task_btf", "5.11"),
-    (164, "bpf_for_each_map_elem", "5.13"),
-    (173, "bpf_get_func_ip", "5.15"),
-    (174, "bpf_get_attach_cookie", "5.15"),
-    (175, "bpf_task_pt_regs", "5.15"),
-    (181, "bpf_loop", "5.17"),
-    (182, "bpf_strncmp", "5.17"),
-    (195, "bpf_map_lookup_percpu_elem", "5.19"),
-    (208, "bpf_ktime_get_tai_ns", "6.1"),
+/// Which kernels have a helper.
+enum Since {
+    Version(&'static str),
+    Kind(&'static str),
+}
+
+/// Helpers that not every kernel that executables run on has, by their numbers in linux/bpf.h.
+const HELPERS: [(u32, &str, Since); 15] = [
+    (
+        36,
+        "bpf_probe_write_user",
+        Since::Kind("kernels that are not locked down, for root,"),
+    ),
+    (
+        58,
+        "bpf_override_return",
+        Since::Kind("kernels that were built with CONFIG_BPF_KPROBE_OVERRIDE"),
+    ),
+    (
+        46,
+        "bpf_get_socket_cookie for tracing programs",
+        Since::Version("5.12"),
+    ),
+    (120, "bpf_get_ns_current_pid_tgid", Since::Version("5.7")),
+    (125, "bpf_ktime_get_boot_ns", Since::Version("5.8")),
+    (147, "bpf_d_path", Since::Version("5.10")),
+    (158, "bpf_get_current_task_btf", Since::Version("5.11")),
+    (164, "bpf_for_each_map_elem", Since::Version("5.13")),
+    (173, "bpf_get_func_ip", Since::Version("5.15")),
+    (174, "bpf_get_attach_cookie", Since::Version("5.15")),
+    (175, "bpf_task_pt_regs", Since::Version("5.15")),
+    (181, "bpf_loop", Since::Version("5.17")),
+    (182, "bpf_strncmp", Since::Version("5.17")),
+    (195, "bpf_map_lookup_percpu_elem", Since::Version("5.19")),
+    (208, "bpf_ktime_get_tai_ns", Since::Version("6.1")),
 ];
 
 /// The last lines of the verifier's log, or of all that libbpf said.
@@ -411,7 +458,7 @@ pub fn privileges() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{lacking, missing_member};
+    use super::{excerpt, lacking, missing_member};
 
     #[test]
     fn members_that_a_kernel_lacks_have_names() {
@@ -434,6 +481,19 @@ mod tests {
             named
         );
         assert_eq!(lacking("unknown func bpf_get_attach_cookie#174\n"), named);
+        assert!(
+            lacking("unknown func bpf_override_return#58\n").is_some_and(|it| {
+                it.ends_with("only kernels that were built with CONFIG_BPF_KPROBE_OVERRIDE have")
+            })
+        );
         assert_eq!(lacking("R1 invalid mem access 'inv'"), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_the_logs_end() {
+        assert_eq!(excerpt("first\nsecond\nthird", 8), "nd\nthird");
+        assert_eq!(excerpt("é\nb", 3), "\nb");
+        let long: String = (0..30).map(|line| format!("{line}\n")).collect();
+        assert!(excerpt(&long, 1000).starts_with("10\n"));
     }
 }

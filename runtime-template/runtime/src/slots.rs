@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 
-use btc_abi::{Manifest, Slot, TargetValue};
+use btc_abi::{Config, Manifest, Slot, TargetValue};
 use libbpf_rs::ProgramType;
 
 use crate::parameters::Parameters;
 use crate::target::{self, c_string, clock_ns};
-use crate::{Context, Error, elf, library};
+use crate::{Context, Error, config, elf, kfuncs, library};
 
 /// The section's name, and that of its map.
 pub const SECTION: &str = ".rodata.btc";
@@ -25,13 +25,15 @@ pub struct Facts<'a> {
     pub start_time: u64,
     /// Whether warnings are printed.
     pub warnings: bool,
+    /// After the environment's overrides.
+    pub config: &'a Config,
 }
 
 /// Writes every slot into `section`, the initial value of the section's map.
 pub fn write(manifest: &Manifest, facts: &Facts<'_>, section: &mut [u8]) -> Result<(), Error> {
     let kernel = kernel_addresses(manifest)?;
     for slot in manifest.slots.iter() {
-        let bytes = match text(&slot.value, facts.parameters) {
+        let bytes = match text(slot, facts) {
             Some(text) => text.as_bytes().to_vec(),
             None => number(&slot.value, facts, &kernel)?.to_le_bytes().to_vec(),
         };
@@ -45,12 +47,17 @@ fn place(slot: &Slot, bytes: &[u8], section: &mut [u8]) -> Result<(), Error> {
     let room = (section.get_mut(offset..offset + size))
         .ok_or_else(|| Error::new(format!("the object's {SECTION} is too small: a bug of btc")))?;
     room.fill(0);
-    if !matches!(
+    let whole = matches!(
         slot.value,
         TargetValue::PositionalString { .. } | TargetValue::NamedString { .. }
-    ) {
+    );
+    if !whole {
         // Little-endian, so a narrower slot keeps the low bytes.
-        let length = bytes.len().min(size);
+        let length = match slot.value {
+            // Texts of the configuration end with NUL.
+            TargetValue::Config { .. } if size > 8 => bytes.len().min(size - 1),
+            _ => bytes.len().min(size),
+        };
         room[..length].copy_from_slice(&bytes[..length]);
         return Ok(());
     }
@@ -65,10 +72,11 @@ fn place(slot: &Slot, bytes: &[u8], section: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-fn text<'a>(value: &TargetValue, parameters: &'a Parameters) -> Option<&'a str> {
-    match value {
-        TargetValue::PositionalString { index } => Some(parameters.positional_text(*index)),
-        TargetValue::NamedString { index } => Some(parameters.named_text(*index)),
+fn text<'a>(slot: &Slot, facts: &Facts<'a>) -> Option<&'a str> {
+    match &slot.value {
+        TargetValue::PositionalString { index } => Some(facts.parameters.positional_text(*index)),
+        TargetValue::NamedString { index } => Some(facts.parameters.named_text(*index)),
+        TargetValue::Config { name } => config::text(facts.config, name),
         _ => None,
     }
 }
@@ -80,6 +88,12 @@ fn number(
 ) -> Result<u64, Error> {
     Ok(match value {
         TargetValue::PositionalString { .. } | TargetValue::NamedString { .. } => 0,
+        TargetValue::Config { name } => config::number(facts.config, name),
+        TargetValue::KfuncExists { name } => u64::from(kfuncs::exists(name)?),
+        TargetValue::KfuncAllowed { name, program } => {
+            u64::from(kfuncs::is_allowed(name, *program)?)
+        }
+        TargetValue::PerCpuOffsets => kernel.get(PER_CPU_OFFSETS).copied().unwrap_or(0),
         TargetValue::Positional { index } => {
             facts.parameters.positional_number(*index).cast_unsigned()
         }
@@ -132,11 +146,21 @@ fn pid_namespace() -> Result<(u64, u64), Error> {
     Ok((kernel_device, namespace.ino()))
 }
 
-/// One pass over /proc/kallsyms for all symbols that the script names.
+/// The kernel's table of how far each CPU's copy of a variable is.
+const PER_CPU_OFFSETS: &str = "__per_cpu_offset";
+/// bpf_map_lookup_percpu_elem of linux/bpf.h.
+const LOOKUP_PERCPU: u32 = 195;
+
+/// One pass over /proc/kallsyms for all symbols that the script names, and those that an old kernel is read by.
 fn kernel_addresses(manifest: &Manifest) -> Result<HashMap<&str, u64>, Error> {
     let wanted: Vec<&str> = (manifest.slots.iter())
         .filter_map(|slot| match &slot.value {
             TargetValue::KernelAddress { symbol } => Some(&**symbol),
+            TargetValue::PerCpuOffsets
+                if !target::has_helper(ProgramType::Kprobe, LOOKUP_PERCPU) =>
+            {
+                Some(PER_CPU_OFFSETS)
+            }
             _ => None,
         })
         .collect();
@@ -159,15 +183,13 @@ fn kernel_addresses(manifest: &Manifest) -> Result<HashMap<&str, u64>, Error> {
         let address = u64::from_str_radix(address, 16).context(|| format!("{path}: `{line}`"))?;
         if address == 0 {
             return Err(Error::new(format!(
-                "kaddr: the kernel hides its addresses (`{symbol}` reads as 0): set kernel.kptr_restrict to 0 or run with CAP_SYSLOG"
+                "the kernel hides its addresses (`{symbol}` reads as 0): set kernel.kptr_restrict to 0 or run with CAP_SYSLOG"
             )));
         }
         found.entry(*symbol).or_insert(address);
     }
     match wanted.iter().find(|symbol| !found.contains_key(**symbol)) {
-        Some(symbol) => Err(Error::new(format!(
-            "kaddr: this kernel has no symbol `{symbol}`"
-        ))),
+        Some(symbol) => Err(Error::new(format!("this kernel has no symbol `{symbol}`"))),
         None => Ok(found),
     }
 }
@@ -243,6 +265,7 @@ mod tests {
             pid_filter: None,
             start_time: 0,
             warnings: true,
+            config: &manifest.config,
         };
         let mut section = [0xffu8; 32];
         write(&manifest, &facts, &mut section).unwrap();
@@ -261,6 +284,7 @@ mod tests {
             pid_filter: None,
             start_time: 0,
             warnings: true,
+            config: &manifest.config,
         };
         assert!(write(&manifest, &facts, &mut section).is_err());
     }

@@ -293,6 +293,10 @@ impl Expansion<'_> {
             ExprKind::Sizeof(of) | ExprKind::Typeof(of) | ExprKind::Offsetof { of, .. } => {
                 self.type_or_expr(of);
             }
+            ExprKind::ContainerOf { pointer, ty, .. } => {
+                self.expr(pointer);
+                self.ty(ty);
+            }
             ExprKind::Unary { operand, .. } => self.expr(operand),
             ExprKind::Step { operand, .. } => {
                 if self.is_parameter(operand) && self.number.is_some() {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::datum::Datum;
-use crate::format::histogram;
+use crate::format::{histogram, timeline};
 
 /// Appends a value's text.
 pub fn write(datum: &Datum<'_>, out: &mut Vec<u8>) {
@@ -26,6 +26,7 @@ pub fn write(datum: &Datum<'_>, out: &mut Vec<u8>) {
         }
         Datum::Record(members) => record(members, out),
         Datum::Histogram(buckets) => histogram::write(buckets, out),
+        Datum::Timeline(points) => timeline::write(points, out),
     }
 }
 
