@@ -266,7 +266,7 @@ pub const CASES: &[Case] = &[
         "args-by-value",
         "uprobe:./p/values:value_small { printf(\"%d %d %d %d\\n\", args.before, args.s.first, args.s.second, args.after); }",
         "./t -q -c './p/values 2'",
-        "^1 -2 3 4\n1 -2 4 4\n$",
+        "^1 -2 3 4\n1 -2 4 4\n+$",
     ),
     works(
         "args-by-value-in-two-registers",
@@ -278,7 +278,7 @@ pub const CASES: &[Case] = &[
         "args-by-value-on-the-stack",
         "uprobe:./p/values:value_large { printf(\"%d %d %d %s %d\\n\", args.before, args.l.words[0], args.l.words[3], str(args.l.name), args.after); $i = 2; print(args.l.words[$i]); } uprobe:./p/values:value_full { printf(\"%d %d %s %d\\n\", args.e, args.m.first, args.m.tag, args.f); }",
         "./t -q -c './p/values 1'",
-        "^6 10 40 large 7\n30\n5 80 xyz 9\n$",
+        "^6 10 40 large 7\n30\n5 80 xyz 9\n+$",
     ),
     works(
         "args-all",
