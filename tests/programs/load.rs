@@ -105,6 +105,23 @@ pub extern "C" fn load_outer(n: c_int) -> c_int {
     std::hint::black_box(load_middle(n)) + 1
 }
 
+/// Calls itself from two places down to `depth`, where load_leaf is called: as many stacks as leaves, all different.
+#[inline(never)]
+fn tree(depth: u64) -> u64 {
+    if depth == 0 {
+        return load_leaf();
+    }
+    let left = std::hint::black_box(tree(depth - 1));
+    let right = std::hint::black_box(tree(depth - 1));
+    left + right
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_leaf() -> u64 {
+    std::hint::black_box(1)
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|w| w == "beside") {
@@ -192,6 +209,9 @@ fn one(name: &str, arguments: &[String]) {
             for i in 0..number(0) {
                 std::hint::black_box(load_outer(i as c_int));
             }
+        }
+        "tree" => {
+            std::hint::black_box(tree(number(0)));
         }
         "points" => points(number(0)),
         "name" => {

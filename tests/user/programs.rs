@@ -31,6 +31,8 @@ head -c 30 shapes > short
 cp shapes narrow; printf '\001' | dd of=narrow bs=1 seek=4 conv=notrunc status=none
 cp shapes foreign; printf '\363' | dd of=foreign bs=1 seek=18 conv=notrunc status=none
 gcc -c -o object.o $P/pad.c
+gcc -O2 -fomit-frame-pointer -o frameless $P/frameless.c
+gcc -O1 -fno-omit-frame-pointer -o jit $P/jit.c
 "#;
 
 /// # Errors

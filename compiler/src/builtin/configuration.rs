@@ -91,8 +91,8 @@ fn variable(l: &mut Lowering, name: &'static str, kind: Kind, span: Span) -> Exp
             return l.integer(value, IntType::U64, span);
         }
         Kind::License => {
-            let license = l.settings.license.0.to_owned();
-            return l.string(license.as_bytes(), span);
+            let license = l.settings.license.clone();
+            return l.string(license.0.as_bytes(), span);
         }
         Kind::Integer => Type::Int(IntType::U64),
         Kind::Bool => Type::Bool,

@@ -154,7 +154,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let room = self.i64(u64::from(size.min(16)));
                 self.helper(number::COMM, &[to.at.into(), room.into()])?;
             }
-            ExprKind::Stack => self.stack(&expr.ty, to)?,
+            ExprKind::Stack(walk) => self.stack(walk, &expr.ty, to)?,
             ExprKind::UserSymbol { address } => {
                 let address = self.int64(address)?;
                 self.store_int(to, address)?;

@@ -35,6 +35,7 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unwind;
 mod verify;
 mod write;
 

@@ -78,7 +78,7 @@ impl Cost {
                     | ExprKind::MapDelete { .. }
                     | ExprKind::Load(_)
                     | ExprKind::ReadString { .. } => 1,
-                    ExprKind::MapStep { .. } | ExprKind::Stack | ExprKind::Equal { .. } => 2,
+                    ExprKind::MapStep { .. } | ExprKind::Stack(_) | ExprKind::Equal { .. } => 2,
                     _ => 0,
                 };
             }

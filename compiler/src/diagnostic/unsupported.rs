@@ -58,7 +58,6 @@ table! {
     Declarations {
     }
     Names {
-        DwUstack = "`dw_ustack`",
     }
     Values {
         AllArguments = "`args` as a whole",
@@ -69,20 +68,9 @@ table! {
         TypeofValue = "a type as a value",
     }
     Functions {
-        BuildIdStack = "the stack mode `build_id`",
         StrOfValue = "`str` of an array that is not in memory",
         MemcmpArray = "`memcmp` of an array of anything but integers",
         MemcmpPointer = "`memcmp` of a pointer",
-    }
-}
-
-impl Unsupported {
-    /// The row of a builtin or function.
-    #[must_use]
-    pub fn of_name(name: &str) -> Option<Unsupported> {
-        let rows = Self::ALL.iter().filter(|row| row.area() == Area::Names);
-        rows.copied()
-            .find(|row| row.what().trim_matches('`') == name)
     }
 }
 

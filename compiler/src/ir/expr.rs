@@ -107,7 +107,7 @@ pub enum ExprKind {
         length: Box<Expr>,
     },
     /// Captures a stack; `ty` is the Stack.
-    Stack,
+    Stack(Walk),
     /// `address` with the current tgid: UserSymbol.
     UserSymbol {
         address: Box<Expr>,
@@ -329,6 +329,20 @@ pub enum Step {
     },
     /// Member of a Tuple or Record.
     Tuple { index: u32 },
+}
+
+/// How frames are found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Walk {
+    /// By the kernel, which follows frame pointers in user code.
+    Kernel,
+    /// By the program, with the rows that the runtime makes of unwind tables.
+    Tables {
+        /// The record that asks for the rows of a process.
+        ask: super::RecordId,
+        /// `curtask.stack`: where registers are on kernels that have no helper for them.
+        stack: Box<Expr>,
+    },
 }
 
 /// The kind of stack a [`ExprKind::Stack`] captures is in its type.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{
     AggregateUpdate, Aggregation, BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapId,
-    Place, Probe, Program, Space, Step, Stmt, StmtKind, Type, UnaryOp,
+    Place, Probe, Program, Space, Step, Stmt, StmtKind, Type, UnaryOp, Walk,
 };
 
 /// A whole program.
@@ -334,7 +334,11 @@ impl Printer<'_> {
                 self.expr(of),
                 self.expr(length)
             ),
-            ExprKind::Stack => self.ty(&expr.ty),
+            ExprKind::Stack(Walk::Kernel) => self.ty(&expr.ty),
+            ExprKind::Stack(Walk::Tables { ask, stack }) => {
+                let stack = self.expr(stack);
+                format!("{} by tables({stack}), ask {}", self.ty(&expr.ty), ask.0)
+            }
             ExprKind::UserSymbol { address } => format!("usym({})", self.expr(address)),
             ExprKind::Inet { source } => format!("inet({})", self.expr(source)),
             ExprKind::MapGet { map, key } => self.element(*map, key.as_deref()),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::ir::{AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind};
+use crate::ir::{
+    AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind, Walk,
+};
 
 /// What a walk meets, before its parts.
 pub enum Node<'n> {
@@ -186,12 +188,13 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Local(_)
         | ExprKind::Target(_)
         | ExprKind::Context(_)
-        | ExprKind::Stack
+        | ExprKind::Stack(Walk::Kernel)
         | ExprKind::MapLen { .. }
         | ExprKind::TypeSize(_) => {}
         ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
             arguments.iter().for_each(|a| expression(a, visit))
         }
+        ExprKind::Stack(Walk::Tables { stack, .. }) => expression(stack, visit),
         ExprKind::Unary { operand, .. } => expression(operand, visit),
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }

@@ -67,6 +67,11 @@ impl Lowering<'_> {
                 let name = self.probe_number(&left)?;
                 Some(self.equal_numbers(name, right, op, span))
             }
+            (Type::Stack { .. }, Type::Stack { .. })
+                if equality && convert::unify(&left.ty, &right.ty).is_some() =>
+            {
+                Some(equal(left, right, op, span))
+            }
             (
                 Type::Buffer { .. } | Type::Array { .. } | Type::Tuple(_) | Type::Record(_),
                 Type::Buffer { .. } | Type::Array { .. } | Type::Tuple(_) | Type::Record(_),

@@ -262,10 +262,18 @@ impl TypeTable {
             }
             Type::KernelSymbol => "ksym_t".into(),
             Type::UserSymbol => "usym_t".into(),
-            Type::Stack { kind, .. } => match kind {
-                abi::StackKind::Kernel => "kstack_t".into(),
-                abi::StackKind::User => "ustack_t".into(),
-            },
+            Type::Stack { kind, mode, .. } => {
+                let name = match kind {
+                    abi::StackKind::Kernel => "kstack_t",
+                    abi::StackKind::User => "ustack_t",
+                };
+                match mode {
+                    abi::StackMode::Bpftrace => name.into(),
+                    abi::StackMode::Perf => format!("{name}(perf)"),
+                    abi::StackMode::Raw => format!("{name}(raw)"),
+                    abi::StackMode::BuildId => format!("{name}(build_id)"),
+                }
+            }
             Type::Inet => "inet".into(),
             Type::Mac => "mac_address".into(),
             Type::Timestamp { .. } => "timestamp".into(),

@@ -69,7 +69,11 @@ impl<'o> Counters<'o> {
                     counted(count, "update")
                 ),
                 Counter::CutLoop { place, rounds } => cut_loop(place, *rounds, count),
-                Counter::LostStacks => format!("{} lost", counted(count, "stack")),
+                Counter::LostStacks => self.stacks_lost(count),
+                Counter::ShortStacks => format!(
+                    "{} of dw_ustack ended early: code without unwind rows, or rows that were not loaded yet",
+                    counted(count, "stack")
+                ),
                 Counter::FailedRead { place } if telling.failed_reads => {
                     output.trouble(&Trouble::FailedReads { place, count })?;
                     continue;
@@ -87,6 +91,14 @@ impl<'o> Counters<'o> {
             output.trouble(&Trouble::Warning(&text))?;
         }
         Ok(())
+    }
+
+    fn stacks_lost(&self, count: u64) -> String {
+        let maps = self.manifest.maps.iter();
+        let kept = maps.filter(|map| matches!(map.role, MapRole::Stacks { .. }));
+        let kept = kept.map(|map| map.max_entries).max().unwrap_or(0);
+        let stacks = counted(count, "stack");
+        format!("{stacks} lost: a run keeps {kept} different ones")
     }
 
     fn map_name(&self, map: u32) -> &'static str {

@@ -215,10 +215,10 @@ impl<'o> Decoder<'o> {
                     StackKind::Kernel => None,
                     StackKind::User => Some(integer(bytes, 8, 4, false) as u32),
                 };
-                let addresses = self.stacks.addresses(*map, word());
+                let frames = self.stacks.frames(*map, word());
                 let mode = self.stack_mode(mode).clone();
                 let symbols = self.symbols.as_deref_mut();
-                Datum::text(crate::stacks::text(&addresses, process, &mode, symbols))
+                Datum::text(crate::stacks::text(&frames, process, &mode, symbols))
             }
             Value::Inet => Datum::text(inet(bytes)),
             Value::Mac => Datum::text(mac(bytes)),

@@ -1,5 +1,6 @@
 //! An open object and the plan → a loaded object: maps sized, slots written, layouts patched, refusals explained.
 
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
@@ -11,7 +12,7 @@ use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
 use crate::variant::{self, Split};
-use crate::{Context, Error, sites};
+use crate::{Context, Error, sites, unwind};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -135,6 +136,18 @@ fn set_up_map(
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
+    if description.role == MapRole::UnwindMappings {
+        return map
+            .set_map_flags(libbpf_sys::BPF_F_NO_PREALLOC)
+            .context(what);
+    }
+    if description.role == MapRole::UnwindTables {
+        let inner = unwind::inner_map()?;
+        // libbpf takes its shape when it makes the outer map; it is open until the process ends.
+        return map
+            .set_inner_map_fd(Box::leak(Box::new(inner)).as_fd())
+            .context(what);
+    }
     if description.role == MapRole::RingBuffer {
         return map
             .set_max_entries(ring_buffer_size(config.perf_rb_pages))
