@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use btc_abi as abi;
 
 use crate::ir::visit::{self, Node};
-use crate::ir::{self, CRecordId, ExprKind, Origin, StmtKind, Type, Types};
+use crate::ir::{self, CRecordId, ExprKind, StmtKind, Type, Types};
 use crate::source::SourceMap;
 
 /// Strings and buffers over this many bytes are tail values of records.
@@ -49,13 +49,6 @@ impl StackMap {
 #[must_use]
 pub fn align_up(offset: u32, align: u32) -> u32 {
     offset.div_ceil(align.max(1)) * align.max(1)
-}
-
-/// A record of the script's own C without bitfields is kept byte by byte; all others are read member by member, because
-/// the target decides where their members are, and are kept in a layout of our own.
-#[must_use]
-pub fn is_repacked(record: &ir::CRecord) -> bool {
-    record.origin != Origin::Script || record.members.iter().any(|m| m.bitfield.is_some())
 }
 
 impl<'a> Shapes<'a> {
@@ -189,7 +182,7 @@ impl<'a> Shapes<'a> {
 
     fn record(&self, id: CRecordId) -> abi::Value {
         let record = self.types.record(id);
-        if is_repacked(record) {
+        if self.types.is_repacked(id) {
             let members = record.members.iter();
             let members = members.map(|m| (m.name.as_str(), self.value(&m.ty)));
             let (size, fields) = self.sequence(members, 0);

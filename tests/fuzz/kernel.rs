@@ -125,6 +125,8 @@ impl Machine {
             manifest: Box::leak(Box::new(compiled.manifest)),
             providers: PROVIDERS,
             symbolizer: None,
+            packets: Some(btc_runtime::packets::open),
+            unwinder: None,
         }));
         let rehearsed = rehearsal::rehearse(tracer, compiled.object);
         let rehearsed = rehearsed.map_err(|error| format!("refused by the kernel: {error}"))?;

@@ -45,12 +45,14 @@ unsafe extern "C" {
 mod number {
     pub const NEWFSTATAT: i64 = 262;
     pub const GETPPID: i64 = 110;
+    pub const PERF_EVENT_OPEN: i64 = 298;
     pub const O_DIRECT: i32 = 0o40000;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const NEWFSTATAT: i64 = 79;
     pub const GETPPID: i64 = 173;
+    pub const PERF_EVENT_OPEN: i64 = 241;
     pub const O_DIRECT: i32 = 0o200000;
 }
 
@@ -226,6 +228,7 @@ fn one(name: &str, arguments: &[String]) {
                 unsafe { syscall(number::GETPPID as c_long) };
             }
         }
+        "counted" => counted(number(0)),
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
         "fault-in-threads" => threads(number(0), || faults(number(1))),
@@ -255,6 +258,30 @@ fn one(name: &str, arguments: &[String]) {
 }
 
 /// So many getppid calls a millisecond, for so many milliseconds; prints how many were made.
+/// Calls getppid so many times, while a perf event of our own counts the system call's tracepoint, and prints its count.
+fn counted(calls: u64) {
+    let id = std::fs::read_to_string("/sys/kernel/tracing/events/syscalls/sys_enter_getppid/id");
+    let id = id.ok().and_then(|id| id.trim().parse::<u64>().ok());
+    let Some(id) = id else { usage("a tracefs") };
+    // struct perf_event_attr of linux/perf_event.h: PERF_TYPE_TRACEPOINT, the size of its first version, the event.
+    let mut attributes = [0u64; 8];
+    attributes[0] = 2 | 64 << 32;
+    attributes[1] = id;
+    let mut count = 0u64;
+    // SAFETY: the attributes are of the size that they say, and the count has room for what is read.
+    unsafe {
+        let ours = attributes.as_ptr();
+        let event = syscall(number::PERF_EVENT_OPEN as c_long, ours, 0, -1, -1, 0) as c_int;
+        for _ in 0..calls {
+            syscall(number::GETPPID as c_long);
+        }
+        if read(event, (&raw mut count).cast(), 8) != 8 {
+            usage("a perf event");
+        }
+    }
+    println!("counted {count}");
+}
+
 fn pace(calls: u64, milliseconds: u64) {
     let start = Instant::now();
     let mut made = 0u64;

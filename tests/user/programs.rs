@@ -12,6 +12,7 @@ gcc -g -O0 -o shapes-plain $P/shapes.c
 gcc -g -O1 -no-pie -o shapes-fixed $P/shapes.c
 gcc -g -O1 -Wl,--build-id=0x0123456789abcdef -o shapes-rebuilt $P/shapes.c
 gcc -O1 -Wl,--build-id=0x0123456789abcdef -o shapes-without $P/shapes.c
+gcc -g -O1 -o values $P/values.c
 g++ -g -O1 -o shapes-cpp $P/shapes.cpp
 strip -o shapes-stripped shapes
 objcopy --only-keep-debug shapes-plain shapes-split.debug

@@ -129,7 +129,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     pub fn while_loop(&mut self, stmt: &Stmt, condition: &Expr, body: &[Stmt]) -> Result<(), Bug> {
-        if !self.has_loop_helper() {
+        if !self.calls_back() {
             return self.bounded(stmt, None, |this, _, inside, done| {
                 let mark = this.mark();
                 let go = this.int(condition)?;
@@ -172,7 +172,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             self.share = share;
             return result;
         }
-        if !self.has_loop_helper() {
+        if !self.calls_back() {
             return self.bounded(stmt, known, |this, round, inside, done| {
                 let now = this.add(from, round)?;
                 let go = this.compare(IntPredicate::SLT, now, to)?;
@@ -218,7 +218,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.after_callback(&Leaves::of(body, None))
     }
 
-    /// bpf_loop; yields the rounds that were made.
+    /// bpf_loop; yields the rounds that were made. It is not called for none: kernels that know the number beforehand never
+    /// look at the callback then, drop it, and fail for a program that names it.
     fn call_loop(
         &mut self,
         rounds: IntValue<'ctx>,
@@ -227,10 +228,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.needs(btc_abi::Feature::LoopHelper);
         let frame = self.frame_word(0)?.at;
         let flags = self.i64(0);
-        self.helper(
+        let (call, end) = (self.block("loop_call"), self.block("loop_called"));
+        let rounds = self.opaque(rounds)?;
+        let none = self.compare(IntPredicate::EQ, rounds, self.i64(0))?;
+        let before = self.current()?;
+        self.branch(none, end, call)?;
+        self.enter(call);
+        let made = self.helper(
             number::LOOP,
             &[rounds.into(), callback.into(), frame.into(), flags.into()],
-        )
+        )?;
+        let called = self.current()?;
+        self.jump(end)?;
+        self.enter(end);
+        self.phi((made, called), (self.i64(0), before))
     }
 
     /// Counts a loop that was ended because it went around too often.
@@ -273,8 +284,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let round_phi = self.builder.build_phi(self.unit.i64, "round")?;
         // One register counts and is compared: the verifier knows it in every round.
         let now = self.opaque(round_phi.as_basic_value().into_int_value())?;
-        let limit = self.i64(u64::from(bound));
-        if known.is_some_and(|n| n <= i64::from(bound)) {
+        let limit = self.i64(u64::from(bound.rounds));
+        if known.is_some_and(|n| bound.whole || n <= i64::from(bound.rounds)) {
             self.jump(within)?;
         } else {
             let more = self.compare(IntPredicate::ULT, now, limit)?;
@@ -289,7 +300,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let zero = self.i64(0);
         round_phi.add_incoming(&[(&zero, before), (&after, next)]);
         self.enter(cut);
-        self.count_cut(stmt.span, bound)?;
+        self.count_cut(stmt.span, bound.rounds)?;
         self.jump(done)?;
         self.enter(done);
         self.bound = outer;

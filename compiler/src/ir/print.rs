@@ -353,6 +353,11 @@ impl Printer<'_> {
             ExprKind::WriteUser { to, from } => {
                 format!("write user({}, {})", self.expr(to), self.expr(from))
             }
+            ExprKind::LocalAddress(id) => format!("&{}", self.local(id.index())),
+            ExprKind::ElementAddress { map, key } => {
+                format!("&{}", self.element(*map, key.as_deref()))
+            }
+            ExprKind::MapAddress(map) => format!("&map {}", self.map(*map)),
             ExprKind::MapDelete { map, key } => {
                 format!("delete {}", self.element(*map, key.as_deref()))
             }
@@ -560,6 +565,7 @@ fn context_name(context: Context) -> String {
         Context::FunctionAddress => "func".into(),
         Context::Slot(n) => format!("ctx[{n}]"),
         Context::Parameter(n) => format!("parameter{n}"),
+        Context::ParameterRest(n) => format!("parameter{n}.rest"),
         Context::Result => "result".into(),
         Context::MarkerArgument(n) => format!("marker.arg{n}"),
         Context::Cookie => "cookie".into(),

@@ -44,6 +44,8 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
                 | ExprKind::MapHas { map, .. }
                 | ExprKind::MapFind { map, .. }
                 | ExprKind::MapLen { map }
+                | ExprKind::ElementAddress { map, .. }
+                | ExprKind::MapAddress(map)
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
                 _ => return,
@@ -190,6 +192,8 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Context(_)
         | ExprKind::Stack(Walk::Kernel)
         | ExprKind::MapLen { .. }
+        | ExprKind::LocalAddress(_)
+        | ExprKind::MapAddress(_)
         | ExprKind::TypeSize(_) => {}
         ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
             arguments.iter().for_each(|a| expression(a, visit))
@@ -256,7 +260,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
             expression(of, visit);
             expression(length, visit);
         }
-        ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
+        ExprKind::MapGet { key, .. }
+        | ExprKind::MapDelete { key, .. }
+        | ExprKind::ElementAddress { key, .. } => {
             optional(key.as_deref(), visit);
         }
         ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => expression(key, visit),

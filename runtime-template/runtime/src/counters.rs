@@ -108,10 +108,17 @@ impl<'o> Counters<'o> {
 
     fn map_full(&self, map: u32, count: u64) -> String {
         let name = self.map_name(map);
-        format!(
-            "{name} is full: {} lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)",
-            counted(count, "update")
-        )
+        let declared = self.manifest.maps.get(map as usize);
+        let more = match declared.map_or(0, |map| map.max_entries) {
+            0 => format!(
+                "BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script"
+            ),
+            entries => format!(
+                "the script declares it for {}",
+                counted(entries.into(), "key")
+            ),
+        };
+        format!("{name} is full: {} lost ({more})", counted(count, "update"))
     }
 
     fn grown(&mut self, index: usize) -> Result<u64, Error> {
