@@ -498,8 +498,8 @@ mod tests {
 
     #[test]
     fn structs_take_registers_or_memory() {
-        // `file`: a pointer and an integer in 16 bytes; `task_struct`: 64 bytes.
-        let small = [record("file"), int(4)];
+        // `dentry`: a pointer and an integer in 16 bytes; `task_struct`: 64 bytes.
+        let small = [record("dentry"), int(4)];
         let large = [record("task_struct"), int(4)];
         for arch in crate::arch::ALL {
             let pair = Registers { first: 0, words: 2 };
@@ -515,7 +515,7 @@ mod tests {
             [BehindRegister(0), Register(1)]
         );
         // All of it or nothing: the sixth register is left for what follows.
-        let late = [vec![int(8); 5], vec![record("file"), int(8), int(8)]].concat();
+        let late = [vec![int(8); 5], vec![record("dentry"), int(8), int(8)]].concat();
         assert_eq!(
             placed(Arch::X86_64, CType::Void, &late)[6..],
             [Register(5), Stack(2)]
@@ -533,7 +533,7 @@ mod tests {
             placed(Arch::Arm64, record("task_struct"), &one),
             [Register(0)]
         );
-        assert_eq!(placed(Arch::X86_64, record("file"), &one), [Register(0)]);
+        assert_eq!(placed(Arch::X86_64, record("dentry"), &one), [Register(0)]);
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub fn current_value(older: &OlderName, value: &str) -> Result<String, Expected>
 #[must_use]
 pub fn number(text: &str) -> Option<u64> {
     let digits: String = text.chars().filter(|c| *c != '_').collect();
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
     if let Some(hex) = digits.strip_prefix("0x") {
