@@ -274,6 +274,12 @@ fn what_is_wrong_with_imported_c_is_said_at_its_place() {
         calls.contains("expected an integer for `x` of `good`"),
         "{calls}"
     );
+    let program = "import \"good.bpf.c\" macro good(x) { x } begin { print(good(1)); }";
+    let twice = said(program, None);
+    assert!(
+        twice.contains("`good` is a macro or function of the script already"),
+        "{twice}"
+    );
     let none = said(
         "import \"good.bpf.c\" begin { print(good(1)); }",
         Some("/bin/true"),

@@ -22,11 +22,13 @@ pub(super) struct Foreign {
     pub modules: Vec<ir::ForeignModule>,
 }
 
+/// `own`: whether the script has a macro or function of a name.
 pub(super) fn read(
     program: &ast::Program,
     sources: &SourceMap,
     host: &dyn Host,
     options: &Options,
+    own: &dyn Fn(&str) -> bool,
     diagnostics: &mut Diagnostics,
 ) -> Foreign {
     let mut foreign = Foreign::default();
@@ -41,7 +43,10 @@ pub(super) fn read(
                     diagnostics.push(program_in_c(name, imported, sources));
                 }
                 for function in compiled.functions {
-                    foreign.add(function, imported, sources, diagnostics);
+                    let span = place_of(&function.name, imported, sources);
+                    if let Some(taken) = foreign.add(function, own, span) {
+                        diagnostics.push(taken.with_label(imported.span, "imported here"));
+                    }
                 }
                 foreign.modules.push(ir::ForeignModule {
                     name: source.name.clone(),
@@ -120,28 +125,25 @@ fn program_in_c(name: &str, imported: &ast::ForeignSource, sources: &SourceMap) 
 }
 
 impl Foreign {
+    /// Takes in a function whose name nothing else has.
     fn add(
         &mut self,
         function: Function,
-        imported: &ast::ForeignSource,
-        sources: &SourceMap,
-        diagnostics: &mut Diagnostics,
-    ) {
+        own: &dyn Fn(&str) -> bool,
+        span: Span,
+    ) -> Option<Diagnostic> {
         let name = function.name.clone();
-        let span = place_of(&name, imported, sources);
-        let wrong = if builtin::lookup(&name).is_some() {
-            let message = format!("`{name}` is a builtin: a C function can't have its name");
-            Some(Diagnostic::error(Code::DuplicateName, span, message))
+        let message = if builtin::lookup(&name).is_some() {
+            format!("`{name}` is a builtin: a C function can't have its name")
+        } else if own(&name) {
+            format!("`{name}` is a macro or function of the script already")
         } else if self.functions.contains_key(&name) {
-            let message = format!("function `{name}` is defined in two C files");
-            Some(Diagnostic::error(Code::DuplicateName, span, message))
+            format!("function `{name}` is defined in two C files")
         } else {
-            None
+            self.functions.insert(name, function);
+            return None;
         };
-        match wrong {
-            Some(wrong) => diagnostics.push(wrong.with_label(imported.span, "imported here")),
-            None => drop(self.functions.insert(name, function)),
-        }
+        Some(Diagnostic::error(Code::DuplicateName, span, message))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

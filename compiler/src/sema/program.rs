@@ -34,10 +34,11 @@ pub(super) fn analyze(
     let mut diagnostics = Diagnostics::default();
     let settings = config::read(program, &options.overrides, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
     unstable(program, &settings, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
     let subprograms = subprograms(program, &macros, &mut diagnostics);
+    let own = |name: &str| macros.has(name) || subprograms.contains_key(name);
+    let foreign = foreign::read(program, sources, host, options, &own, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
