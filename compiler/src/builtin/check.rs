@@ -146,7 +146,7 @@ fn fail(l: &mut Lowering, call: &Call) -> Option<Expr> {
     }
     let mut known = vec![];
     for value in &values {
-        let Some(datum) = constant(l, value) else {
+        let Some(datum) = constant(value) else {
             return l.error(
                 Code::ArgumentType,
                 value.span,
@@ -162,7 +162,7 @@ fn fail(l: &mut Lowering, call: &Call) -> Option<Expr> {
 }
 
 /// A constant as `printf` would print it.
-fn constant(l: &Lowering, value: &Expr) -> Option<Datum<'static>> {
+fn constant(value: &Expr) -> Option<Datum<'static>> {
     match (&value.kind, &value.ty) {
         (ExprKind::Integer(n), Type::Bool) => Some(Datum::Bool(*n != 0)),
         (ExprKind::Integer(n), Type::Int(int)) if int.signed => Some(Datum::Signed(*n as i64)),
@@ -172,7 +172,7 @@ fn constant(l: &Lowering, value: &Expr) -> Option<Datum<'static>> {
             number: *value,
         }),
         (ExprKind::String(text), _) => Some(Datum::Text(text.clone().into())),
-        (ExprKind::Convert(of), _) => constant(l, of),
+        (ExprKind::Convert(of), _) => constant(of),
         _ => None,
     }
 }
