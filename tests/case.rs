@@ -50,6 +50,8 @@ pub struct Case {
     pub script: PathBuf,
     /// Further words for btc.
     pub flags: Vec<String>,
+    /// Set for btc alone.
+    pub btc_environment: Vec<(String, String)>,
     /// Words for the executable; `{load}` and `{tmp}` are replaced.
     pub args: Vec<String>,
     pub environment: Vec<(String, String)>,
@@ -87,6 +89,7 @@ impl Case {
             covers: vec![],
             script: path.to_path_buf(),
             flags: vec![],
+            btc_environment: vec![],
             args: vec![],
             environment: vec![],
             load: None,
@@ -148,10 +151,8 @@ impl Case {
             "script" => self.script = crate::root().join(value),
             "btc" => self.flags.extend(words(value)?),
             "args" => self.args.extend(words(value)?),
-            "env" => {
-                let (name, value) = value.split_once('=').context("expected NAME=value")?;
-                self.environment.push((name.into(), value.into()));
-            }
+            "env" => self.environment.push(variable(value)?),
+            "btc-env" => self.btc_environment.push(variable(value)?),
             "load" => self.load = Some(value.into()),
             "with" => self.with = Some(value.into()),
             "under" => self.under = words(value)?,
@@ -198,6 +199,12 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// `NAME=value`
+fn variable(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').context("expected NAME=value")?;
+    Ok((name.into(), value.into()))
 }
 
 /// Where a case of guests runs that doesn't say it.

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use crate::case::{Case, Expectation};
+use crate::json;
 
 /// What a run left.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,10 @@ pub fn check(case: &Case, outcome: &Outcome) -> Result<(), String> {
                 .map(|why| format!("{e:?}: {why}"))
         }),
     };
+    let failed = failed.or_else(|| match json::is_printed_by(case) {
+        true => json::check(&outcome.stdout).err(),
+        false => None,
+    });
     match failed {
         None => Ok(()),
         Some(why) => Err(format!(

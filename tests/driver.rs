@@ -229,6 +229,59 @@ fn a_change_of_an_imported_or_included_file_is_seen() {
 }
 
 #[test]
+fn what_is_wrong_with_imported_c_is_said_at_its_place() {
+    let here = directory("c");
+    let write = |name: &str, text: &str| fs::write(here.join(name), text).unwrap();
+    let said = |program: &str, clang: Option<&str>| {
+        let mut command = Command::new(btc().unwrap());
+        command.args(["check", "-e", program]).current_dir(&here);
+        if let Some(clang) = clang {
+            command.env("BTC_CLANG", clang);
+        }
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    write("half.bpf.c", "int half(int x)\n{\n\treturn x / two;\n}\n");
+    let wrong = said("import \"half.bpf.c\" begin { print(half(4)); }", None);
+    assert!(wrong.contains("half.bpf.c:3:13"), "{wrong}");
+    assert!(wrong.contains("undeclared identifier 'two'"), "{wrong}");
+    assert!(wrong.contains("imported here"), "{wrong}");
+    write(
+        "program.bpf.c",
+        "__attribute__((section(\"kprobe/vfs_read\"))) int on_read(void *c) { return 0; }\n",
+    );
+    let program = said("import \"program.bpf.c\" begin { exit(); }", None);
+    assert!(program.contains("`on_read` is a BPF program"), "{program}");
+    write(
+        "good.bpf.c",
+        "int good(int x) { return x; }\nint strlen(int x) { return x; }\n",
+    );
+    let calls = said(
+        "import \"good.bpf.c\" begin { print(good(1, 2)); print(goodd(1)); print(good(\"x\")); }",
+        None,
+    );
+    assert!(calls.contains("`strlen` is a builtin"), "{calls}");
+    write("good.bpf.c", "int good(int x) { return x; }\n");
+    let calls = said(
+        "import \"good.bpf.c\" begin { print(good(1, 2)); print(goodd(1)); print(good(\"x\")); }",
+        None,
+    );
+    assert!(
+        calls.contains("`good` takes 1 argument, found 2"),
+        "{calls}"
+    );
+    assert!(calls.contains("did you mean `good`?"), "{calls}");
+    assert!(
+        calls.contains("expected an integer for `x` of `good`"),
+        "{calls}"
+    );
+    let none = said(
+        "import \"good.bpf.c\" begin { print(good(1)); }",
+        Some("/bin/true"),
+    );
+    assert!(none.contains("BTC_CLANG=/bin/true is no clang"), "{none}");
+}
+
+#[test]
 fn check_makes_nothing() {
     let within = directory("check");
     is_good(&run(&["check", "-e", PROGRAM], &within));

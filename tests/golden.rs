@@ -76,6 +76,7 @@ fn options(name: &str, language: &Language) -> sema::Options {
             includes: language.includes.clone(),
         },
         arch: language.target,
+        overrides: language.overrides.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod case;
 pub mod check;
 pub mod compile;
 pub mod golden;
+pub mod json;
 pub mod launch;
 pub mod vm;
 

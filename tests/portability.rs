@@ -28,7 +28,7 @@ fentry:do_thing { print(args.node->next->id); }
 kretprobe:do_* { print(retval); }
 rawtracepoint:switch { print(args.task->tgid); }
 uprobe:/bin/sh:main { @long[str(arg0)] = count(); }
-tracepoint:syscalls:sys_enter_openat { for ($i : 0..100) { @n[$i] = 1; } }
+tracepoint:syscalls:sys_enter_openat { @n[1] = 1; for ($kv : @n) { print($kv); } }
 ";
 
 /// A kernel that has all that the script needs, but for the things that are named.
@@ -151,9 +151,9 @@ const LACKS: &[(&str, &str, &str)] = &[
     ("btf_trace_switch", "x.bt:11:", "no raw tracepoint `switch`"),
     ("uprobe_register", "x.bt:12:", "no uprobes"),
     (
-        "helper 181",
+        "helper 164",
         "x.bt:13:",
-        "no bpf_loop, which came with Linux 5.17",
+        "no bpf_for_each_map_elem, which came with Linux 5.13",
     ),
 ];
 
@@ -209,6 +209,12 @@ fn what_the_runtime_makes_up_for_is_a_fallback() {
     let (verdict, what) = one("uprobe:/bin/sh:main { @long[str(arg0), 1] = 1; }");
     assert_eq!(verdict, Verdict::Fails);
     assert!(what.contains("@long"), "{what}");
+    let (verdict, what) = one("uprobe:/bin/sh:main { for ($i : 0..100) { @n[$i] = 1; } }");
+    assert_eq!(verdict, Verdict::Fallback);
+    assert!(
+        what.starts_with("no bpf_loop, which came with Linux 5.17: loops are"),
+        "{what}"
+    );
     let report = judged("kprobe:do_* { @ = count(); }", &["register_fprobe_ips"]);
     assert_eq!(report.verdict(), Verdict::Fallback);
     let what = "no kprobe.multi (CONFIG_FPROBE): one link for each function";

@@ -115,6 +115,17 @@ fn generate(
             diagnostics.push(stack_too_large(&program.probes[probe]));
             return Ok(None);
         }
+        Err(Refusal::Nesting { probe, depth }) => {
+            diagnostics.push(loops_too_deep(&program.probes[probe], depth));
+            return Ok(None);
+        }
+        Err(Refusal::Size {
+            probe,
+            instructions,
+        }) => {
+            diagnostics.push(program_too_large(&program.probes[probe], instructions));
+            return Ok(None);
+        }
         Err(Refusal::Bug(bug)) => return Err(bug.into()),
     };
     Ok(Some(Compiled {
@@ -123,6 +134,24 @@ fn generate(
         object,
         arch,
     }))
+}
+
+fn loops_too_deep(probe: &ir::Probe, depth: u32) -> Diagnostic {
+    Diagnostic::error(
+        Code::ProgramTooLarge,
+        probe.span,
+        format!("loops are {depth} deep within each other here, and kernels take 6"),
+    )
+    .with_help("constant ranges of a few rounds and `unroll` don't count")
+}
+
+fn program_too_large(probe: &ir::Probe, instructions: u64) -> Diagnostic {
+    Diagnostic::error(
+        Code::ProgramTooLarge,
+        probe.span,
+        format!("this probe has {instructions} instructions, more than BPF's jumps reach"),
+    )
+    .with_help("use `for` or `while` in place of `unroll`, or split the probe")
 }
 
 fn stack_too_large(probe: &ir::Probe) -> Diagnostic {
@@ -194,6 +223,7 @@ fn sema_options(name: &str, sources: &SourceMap, language: &Language) -> sema::O
             includes: language.includes.clone(),
         },
         arch: language.target,
+        overrides: language.overrides.clone(),
     }
 }
 

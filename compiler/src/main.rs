@@ -13,5 +13,5 @@ fn main() -> ExitCode {
         );
         std::process::exit(1);
     }));
-    btc::driver::main(&Options::parse())
+    btc::driver::main(Options::parse())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::arch::Arch;
+use crate::sema::Overrides;
 
 /// Compile bpftrace scripts into standalone executables.
 ///
@@ -66,6 +67,9 @@ pub struct Language {
         hide_default_value = true
     )]
     pub target: Arch,
+    /// What the environment configures.
+    #[arg(skip)]
+    pub overrides: Overrides,
 }
 
 #[derive(Debug, Args)]
@@ -194,6 +198,9 @@ pub struct Run {
     /// Say where reads of memory failed
     #[arg(short = 'k')]
     pub failed_reads: bool,
+    /// Leave control characters in traced text as they are, on a terminal too
+    #[arg(long)]
+    pub raw_output: bool,
     /// Say what would be attached, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -226,6 +233,7 @@ impl Run {
         for (option, given) in [
             ("-k", self.failed_reads),
             ("--no-warnings", self.language.no_warnings),
+            ("--raw-output", self.raw_output),
             ("--dry-run", self.dry_run),
             ("--list", self.list),
         ] {

@@ -77,4 +77,38 @@ pub const PER_EVENT: &[(&str, &str, &str)] = &[
         "tracepoint:syscalls:sys_enter_getppid { @[ustack] = count(); }",
         CALLS,
     ),
+    (
+        "strings: read twice, compared, a key of two",
+        "tracepoint:syscalls:sys_enter_openat {
+           if (strncmp(str(args->filename), \"/etc/pass\", 9) == 0) { @[comm, str(args->filename)] = count(); } }",
+        OPENS,
+    ),
+    (
+        "strings: chosen and compared",
+        "tracepoint:syscalls:sys_enter_getppid {
+           $who = comm == \"nobody\" ? \"none\" : (comm == \"btc-load\" ? \"load\" : \"others\");
+           @[$who, comm] = count(); }",
+        CALLS,
+    ),
+    (
+        "loops: while of 50 turns",
+        "tracepoint:syscalls:sys_enter_getppid {
+           $i = 0; $s = 0; while ($i < 50) { $s += $i * (uint64)cpu; $i++; } @ = sum($s); }",
+        CALLS,
+    ),
+    (
+        "loops: 20 unrolled map increments",
+        "tracepoint:syscalls:sys_enter_getppid { $i = 0; unroll (20) { @[$i] = count(); $i += 1; } }",
+        CALLS,
+    ),
+    (
+        "stacks: kernel and user, by comm",
+        "tracepoint:syscalls:sys_enter_getppid { @[kstack, ustack, comm] = count(); }",
+        CALLS,
+    ),
+    (
+        "stacks: two depths of both",
+        "tracepoint:syscalls:sys_enter_getppid { @k[kstack(5)] = count(); @u[ustack(3)] = count(); @kk[kstack(20)] = count(); }",
+        CALLS,
+    ),
 ];

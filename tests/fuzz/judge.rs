@@ -1,18 +1,16 @@
 //! What must hold for any text: no panic, an end, spans inside the text, diagnostics that render, no program with
 //! errors and no silence without one; and what has no errors compiles.
 
-use btc::diagnostic::Diagnostics;
+use btc::diagnostic::{self, Diagnostics};
 use btc::options::Language;
 use btc::source::{SourceMap, Span};
 use btc::{codegen, ir, layout};
 use btc_tests::golden;
+use codespan_reporting::term::termcolor::NoColor;
 
-/// Judges a text; `compile` runs code generation too.
-///
-/// # Errors
-/// What does not hold.
-pub fn judge(text: &str, compile: bool) -> Result<(), String> {
-    let judged = std::panic::catch_unwind(|| checked(text, compile));
+/// A verdict; a panic is one too.
+pub fn caught<T>(judge: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(judge));
     judged.unwrap_or_else(|panic| {
         let said = panic
             .downcast_ref::<String>()
@@ -22,25 +20,26 @@ pub fn judge(text: &str, compile: bool) -> Result<(), String> {
     })
 }
 
-fn checked(text: &str, compile: bool) -> Result<(), String> {
+/// Judges a text against the fixture kernel; `compile` runs code generation too. Whether it has no errors.
+///
+/// # Errors
+/// What does not hold.
+pub fn judge(text: &str, compile: bool) -> Result<bool, String> {
     let language = Language {
         r#unsafe: text.len().is_multiple_of(2),
         target: btc::arch::ALL[text.len() / 2 % btc::arch::ALL.len()],
         ..Language::default()
     };
     let analyzed = golden::analyze("fuzz", text, &language);
-    spans(&analyzed.diagnostics, &analyzed.sources)?;
-    analyzed
-        .rendered()
-        .map_err(|e| format!("the diagnostics don't render: {e}"))?;
+    rendered(&analyzed.diagnostics, &analyzed.sources)?;
     let Some(program) = &analyzed.program else {
         return match analyzed.diagnostics.has_errors() {
-            true => Ok(()),
-            false => Err("no program, and nothing is said about it".into()),
+            true => Ok(false),
+            false => Err("silence: no program, and nothing is said about it".into()),
         };
     };
     if ir::print::print(program).is_empty() {
-        return Err("an empty typed tree".into());
+        return Err("silence: an empty typed tree".into());
     }
     let mut manifest = layout::plan(program, &analyzed.sources);
     if compile {
@@ -48,12 +47,23 @@ fn checked(text: &str, compile: bool) -> Result<(), String> {
             arch: language.target,
             sources: &analyzed.sources,
         };
-        match codegen::emit(program, &mut manifest, &options) {
-            Ok(_) | Err(codegen::Refusal::Stack { .. }) => {}
-            Err(codegen::Refusal::Bug(bug)) => return Err(bug.to_string()),
+        if let Err(codegen::Refusal::Bug(bug)) = codegen::emit(program, &mut manifest, &options) {
+            return Err(format!("a bug: {bug}"));
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Diagnostics as a user reads them.
+///
+/// # Errors
+/// They can't be shown: a span that is no part of the text.
+pub fn rendered(diagnostics: &Diagnostics, sources: &SourceMap) -> Result<String, String> {
+    spans(diagnostics, sources)?;
+    let mut out = NoColor::new(vec![]);
+    diagnostic::render(diagnostics, sources, &mut out)
+        .map_err(|error| format!("spans: the diagnostics don't render: {error}"))?;
+    Ok(String::from_utf8_lossy(&out.into_inner()).into_owned())
 }
 
 fn spans(diagnostics: &Diagnostics, sources: &SourceMap) -> Result<(), String> {
@@ -66,13 +76,13 @@ fn spans(diagnostics: &Diagnostics, sources: &SourceMap) -> Result<(), String> {
         for span in all {
             if !inside(span) {
                 return Err(format!(
-                    "{span:?} of `{}` is no part of the text",
+                    "spans: {span:?} of `{}` is no part of the text",
                     d.message
                 ));
             }
         }
         if d.message.is_empty() {
-            return Err("a diagnostic without words".into());
+            return Err("spans: a diagnostic without words".into());
         }
     }
     Ok(())

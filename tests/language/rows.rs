@@ -146,6 +146,7 @@ const WRITTEN: &[(&str, &[Written])] = &[
             ),
             ("dereference", r"[ (]\*[$(]"),
             ("address-of", r"[ (]&[$@a-z(]"),
+            ("args", r"\bargs\b"),
             ("arrow", r"->"),
             ("index", r"\w\[\w+\]\."),
             ("ternary", r" \? [^:\n]+ : "),

@@ -2,6 +2,7 @@
 
 use btc_abi as abi;
 use btc_runtime::datum::Datum;
+use btc_runtime::format::controls::Controls;
 use btc_runtime::format::printf;
 
 use super::argument::{self, named};
@@ -156,7 +157,7 @@ fn fail(l: &mut Lowering, call: &Call) -> Option<Expr> {
         known.push(datum);
     }
     let mut text = vec![];
-    printf::write(&format, known.into_iter(), &mut text);
+    printf::write(&format, known.into_iter(), Controls::Raw, &mut text);
     let text = String::from_utf8_lossy(&text).trim_end().to_owned();
     failed(l, call, text)
 }

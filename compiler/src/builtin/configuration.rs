@@ -92,7 +92,7 @@ fn variable(l: &mut Lowering, name: &'static str, kind: Kind, span: Span) -> Exp
         }
         Kind::License => {
             let license = l.settings.license.clone();
-            return l.string(license.as_bytes(), span);
+            return l.string(license.0.as_bytes(), span);
         }
         Kind::Integer => Type::Int(IntType::U64),
         Kind::Bool => Type::Bool,

@@ -12,6 +12,7 @@ mod effect;
 mod kernel;
 mod map;
 mod network;
+mod object;
 mod output;
 mod parameter;
 mod print;
@@ -26,7 +27,6 @@ mod task;
 mod time;
 mod tseries;
 mod types;
-mod unsupported;
 
 use crate::ir;
 use crate::sema::Lowering;
@@ -158,6 +158,7 @@ const FAMILIES: &[&[Function]] = &[
     string::FUNCTIONS,
     search::FUNCTIONS,
     network::FUNCTIONS,
+    object::FUNCTIONS,
     output::FUNCTIONS,
     print::FUNCTIONS,
     map::FUNCTIONS,
@@ -169,7 +170,6 @@ const FAMILIES: &[&[Function]] = &[
     kernel::FUNCTIONS,
     configuration::FUNCTIONS,
     types::FUNCTIONS,
-    unsupported::FUNCTIONS,
 ];
 
 /// The entry for a name; `arg0`, `sarg1` and the like find `arg` and `sarg`.

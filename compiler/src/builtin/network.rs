@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::argument::{self, integer, named, value};
+use super::argument::{self, integer, is_byte, named, value};
 use super::{Call, Function};
-use crate::ir::{Expr, ExprKind, IntType, Type};
+use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Place, Type};
 use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -42,21 +42,21 @@ fn bytes_type(count: u32) -> Type {
 fn ntop(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let at = call.arguments.len() - 1;
     let family = match at {
-        0 => None,
+        0 => Family::Unsaid,
         _ => family(l, call)?,
     };
     let given = value(l, call, at)?;
     if let Type::Int(_) = given.ty {
-        if family == Some(AF_INET6) {
+        if matches!(family, Family::Known(AF_INET6)) {
             return argument::wrong(l, call, at, "16 bytes for AF_INET6", "an integer");
         }
         let source = l.convert(given, Type::Int(IntType::U32));
         return Some(inet(source, call));
     }
     match (byte_count(&given.ty), family) {
-        (Some(4), None | Some(AF_INET)) | (Some(16), None | Some(AF_INET6)) => {
-            Some(inet(given, call))
-        }
+        (Some(16), Family::Asked(family)) => Some(either(l, family, given, call)),
+        (Some(4), Family::Unsaid | Family::Asked(_) | Family::Known(AF_INET))
+        | (Some(16), Family::Unsaid | Family::Known(AF_INET6)) => Some(inet(given, call)),
         _ => {
             let found = named(l, &given.ty);
             let expected = "an integer, 4 bytes or 16 bytes";
@@ -65,18 +65,47 @@ fn ntop(l: &mut Lowering, call: &Call) -> Option<Expr> {
     }
 }
 
-/// A constant family must fit the address; one that is only known at run time is judged by the address's size alone.
-fn family(l: &mut Lowering, call: &Call) -> Option<Option<i128>> {
+enum Family {
+    Unsaid,
+    /// Must fit the address.
+    Known(i128),
+    /// Only known at run time.
+    Asked(Expr),
+}
+
+/// 16 bytes of which a family of run time may mean the first four.
+fn either(l: &mut Lowering, family: Expr, source: Expr, call: &Call) -> Expr {
+    let source = l.once(source);
+    let four = l.integer(AF_INET as u64, IntType::I64, call.span);
+    let is_four = l.binary(
+        BinaryOp::Equal,
+        family,
+        four,
+        Type::Int(IntType::I64),
+        call.span,
+    );
+    let head = l.convert(source.clone(), bytes_type(4));
+    Expr {
+        kind: ExprKind::Select {
+            condition: Box::new(is_four),
+            then: Box::new(inet(head, call)),
+            otherwise: Box::new(inet(source, call)),
+        },
+        ty: Type::Inet,
+        span: call.span,
+    }
+}
+
+fn family(l: &mut Lowering, call: &Call) -> Option<Family> {
     let argument = call.arguments.first()?;
     if let Some(n) = l.constant_integer(argument) {
         if n != AF_INET && n != AF_INET6 {
             let found = format!("{n}");
             return argument::wrong(l, call, 0, "AF_INET (2) or AF_INET6 (10)", &found);
         }
-        return Some(Some(n));
+        return Some(Family::Known(n));
     }
-    integer(l, call, 0)?;
-    Some(None)
+    integer(l, call, 0).map(Family::Asked)
 }
 
 fn inet(source: Expr, call: &Call) -> Expr {
@@ -115,6 +144,23 @@ fn macaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let given = value(l, call, 0)?;
     if let ExprKind::String(_) = given.kind {
         return argument::wrong(l, call, 0, "an array of 6 bytes", "a string literal");
+    }
+    if let Type::Pointer { to, space } = &given.ty
+        && (is_byte(to) || **to == Type::Void)
+    {
+        let space = *space;
+        let six = Place {
+            base: given,
+            space,
+            steps: vec![],
+            ty: bytes_type(6),
+        };
+        let bytes = Expr {
+            kind: ExprKind::Load(Box::new(six)),
+            ty: bytes_type(6),
+            span: call.span,
+        };
+        return Some(l.convert(bytes, Type::Mac));
     }
     match byte_count(&given.ty) {
         Some(6) => Some(l.convert(given, Type::Mac)),

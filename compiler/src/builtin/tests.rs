@@ -122,6 +122,7 @@ fn analyze(probe: &str, kinds: Vec<ast::StatementKind>) -> (Option<ir::Program>,
         unsafe_mode: false,
         c: crate::host::COptions::default(),
         arch: Arch::X86_64,
+        overrides: crate::sema::Overrides::default(),
     };
     crate::sema::analyze(&program, &sources, &host, &options)
 }
@@ -285,7 +286,6 @@ fn aggregations_check_their_bounds() {
     assert!(lhist(0, 100_000, 1).contains("at most 1000 buckets"));
     assert!(lhist(0, 10, 0).contains("expected at least 1") || lhist(0, 10, 0).contains("1 to"));
     assert!(refused(call("sum", &[text("x")])).starts_with("argument-type"));
-    assert!(refused(call("tseries", &[number(1)])).starts_with("not-supported-yet"));
     assert!(
         misused("begin", call("count", &[])).starts_with("aggregation-misuse: `count` can only")
     );

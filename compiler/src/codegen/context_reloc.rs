@@ -7,7 +7,7 @@ use btc_abi as abi;
 use inkwell::values::IntValue;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
-use super::loops::{EventRead, Hoisted};
+use super::callback::{EventRead, Hoisted};
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::Origin;

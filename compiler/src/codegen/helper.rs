@@ -27,6 +27,7 @@ pub mod number {
     pub const GET_STACK: u32 = 67;
     pub const CGROUP_ID: u32 = 80;
     pub const SEND_SIGNAL: u32 = 109;
+    pub const SKB_OUTPUT: u32 = 111;
     pub const READ_USER: u32 = 112;
     pub const READ_KERNEL: u32 = 113;
     pub const READ_USER_STRING: u32 = 114;
@@ -40,10 +41,13 @@ pub mod number {
     pub const RINGBUF_OUTPUT: u32 = 130;
     pub const RINGBUF_RESERVE: u32 = 131;
     pub const RINGBUF_SUBMIT: u32 = 132;
+    pub const D_PATH: u32 = 147;
     pub const KTIME_COARSE_NS: u32 = 160;
+    pub const TASK_BTF: u32 = 158;
     pub const FOR_EACH_MAP: u32 = 164;
     pub const GET_FUNC_IP: u32 = crate::layout::GET_FUNC_IP;
     pub const ATTACH_COOKIE: u32 = 174;
+    pub const TASK_PT_REGS: u32 = crate::layout::TASK_PT_REGS;
     pub const LOOP: u32 = 181;
     pub const LOOKUP_PERCPU: u32 = crate::layout::LOOKUP_PERCPU;
     pub const KTIME_TAI_NS: u32 = 208;
@@ -69,7 +73,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Helper::Random => number::RANDOM,
             Helper::SendSignal => number::SEND_SIGNAL,
             Helper::SendSignalThread => number::SEND_SIGNAL_THREAD,
-            Helper::SocketCookie => number::SOCKET_COOKIE,
+            Helper::SocketCookie => {
+                let sock = arguments.first();
+                return self.socket_cookie(sock.ok_or_else(|| Bug::new("no socket"))?);
+            }
             Helper::OverrideReturn => {
                 let code = self.argument(arguments)?;
                 let context = self.context;
@@ -80,10 +87,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             return self.helper(simple, &[]);
         }
         let argument = self.argument(arguments)?;
-        if helper == Helper::SocketCookie {
-            let pointer = self.int_to_pointer(argument)?;
-            return self.helper(simple, &[pointer.into()]);
-        }
         self.helper(simple, &[argument.into()])
     }
 

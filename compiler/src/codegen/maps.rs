@@ -1,4 +1,4 @@
-//! Maps: keys in memory, lookups, inserts that don't race, and reading an aggregation over all CPUs.
+//! Maps: keys in memory, lookups, inserts that don't race, and what is counted where the kernel refuses one.
 
 use btc_abi as abi;
 use inkwell::IntPredicate;
@@ -8,18 +8,23 @@ use inkwell::values::{IntValue, PointerValue};
 use super::builder::Mem;
 use super::expr::Val;
 use super::helper::number;
+use super::module::Counted;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{BinaryOp, Expr, LocalId, MapId, Type};
+use crate::ir::{Expr, LocalId, MapId, Type};
+use crate::source::Span;
 
 /// BPF_NOEXIST of linux/bpf.h.
 pub const NO_EXIST: u64 = 1;
+/// -E2BIG: a full map's answer.
+const FULL: u64 = -7i64 as u64;
+
 /// Bytes of a map's value as the kernel is told. Per-CPU values are rounded to 8 by the kernel itself.
 pub fn value_size(map: &abi::Map) -> u32 {
     map.value.size().max(1)
 }
 
-fn is_per_cpu(kind: &abi::MapKind) -> bool {
+pub fn is_per_cpu(kind: &abi::MapKind) -> bool {
     use abi::MapKind as K;
     matches!(kind, K::PerCpuArray | K::PerCpuHash | K::LruPerCpuHash)
 }
@@ -45,7 +50,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .ok_or_else(|| Bug::new("no such map"))
     }
 
-    fn map_kind(&self, map: MapId) -> abi::MapKind {
+    pub fn map_kind(&self, map: MapId) -> abi::MapKind {
         self.unit.program.maps[map.index()].kind.clone()
     }
 
@@ -90,41 +95,52 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         )
     }
 
-    /// Adds one to a counter of `btc_counters`.
-    pub fn count(&mut self, wanted: &abi::Counter) -> Result<(), Bug> {
-        let index = self.unit.manifest.counters.iter().position(|c| c == wanted);
-        let counters = self
+    /// A counter's index, and that of the map of counters.
+    fn counter(&self, wanted: &abi::Counter) -> Option<(u32, u32)> {
+        let index = self
             .unit
             .manifest
-            .maps
+            .counters
             .iter()
-            .position(|m| m.role == abi::MapRole::Counters);
-        let (Some(index), Some(counters)) = (index, counters) else {
-            return Ok(());
-        };
-        self.count_at(index as u32, counters as u32)
+            .position(|c| c == wanted)?;
+        Some((index as u32, self.counters_map().ok()?))
+    }
+
+    fn counters_map(&self) -> Result<u32, Bug> {
+        let mut maps = self.unit.manifest.maps.iter();
+        let counters = maps.position(|m| m.role == abi::MapRole::Counters);
+        let counters = counters.ok_or_else(|| Bug::new("no map of counters"))?;
+        Ok(counters as u32)
+    }
+
+    /// Adds one to a counter of `btc_counters`.
+    pub fn count(&mut self, wanted: &abi::Counter) -> Result<(), Bug> {
+        match self.counter(wanted) {
+            Some((index, counters)) => self.count_at(self.i32(index), counters),
+            None => Ok(()),
+        }
     }
 
     /// Counts a read whose helper returned an error.
     pub fn count_if_failed(&mut self, result: IntValue<'ctx>) -> Result<(), Bug> {
-        let index = self.unit.read_counter(self.here);
-        let maps = &self.unit.manifest.maps;
-        let counters = maps.iter().position(|m| m.role == abi::MapRole::Counters);
-        let counters = counters.ok_or_else(|| Bug::new("no map of counters"))?;
+        let index = self
+            .unit
+            .counter_of(Counted::FailedRead { span: self.here });
+        let counters = self.counters_map()?;
         let failed = self.block("read_failed");
         let end = self.block("read");
         let negative = self.compare(IntPredicate::SLT, result, self.i64(0))?;
         self.branch(negative, failed, end)?;
         self.enter(failed);
-        self.count_at(index, counters as u32)?;
+        self.count_at(self.i32(index), counters)?;
         self.jump(end)?;
         self.enter(end);
         Ok(())
     }
 
-    fn count_at(&mut self, index: u32, counters: u32) -> Result<(), Bug> {
+    fn count_at(&mut self, index: IntValue<'ctx>, counters: u32) -> Result<(), Bug> {
         let key = self.temporary(8)?;
-        self.store_int(Mem { align: 4, ..key }, self.i32(index))?;
+        self.store_int(Mem { align: 4, ..key }, index)?;
         let at = self.lookup(counters, key.at)?;
         let found = self.block("counter");
         let end = self.block("counted");
@@ -141,22 +157,38 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// Counts a failed update (`result` negative).
-    fn count_if_full(&mut self, map: MapId, result: IntValue<'ctx>) -> Result<(), Bug> {
-        if !matches!(
-            self.map_kind(map),
-            abi::MapKind::Hash | abi::MapKind::PerCpuHash
-        ) {
-            return Ok(());
-        }
-        let full = self.block("map_full");
+    fn count_if_refused(&mut self, map: MapId, result: IntValue<'ctx>) -> Result<(), Bug> {
+        let refused = self.block("map_refused");
         let end = self.block("map_set");
         let failed = self.compare(IntPredicate::SLT, result, self.i64(0))?;
-        self.branch(failed, full, end)?;
-        self.enter(full);
-        self.count(&abi::Counter::MapFull { map: map.0 })?;
+        self.branch(failed, refused, end)?;
+        self.enter(refused);
+        self.count_refused(map, result)?;
         self.jump(end)?;
         self.enter(end);
         Ok(())
+    }
+
+    /// Counts an update that the kernel refused: because the map is full, or for any other reason.
+    fn count_refused(&mut self, map: MapId, result: IntValue<'ctx>) -> Result<(), Bug> {
+        let lost = abi::Counter::LostUpdates { map: map.0 };
+        let full = abi::Counter::MapFull { map: map.0 };
+        let (Some((lost, counters)), full) = (self.counter(&lost), self.counter(&full)) else {
+            return Ok(());
+        };
+        let mut index = self.i32(lost);
+        if let Some((full, _)) = full {
+            let is_full = self.compare(IntPredicate::EQ, result, self.i64(FULL))?;
+            index = self.select(is_full, self.i32(full), index)?;
+        }
+        self.count_at(index, counters)
+    }
+
+    /// Counts a loop that was ended after so many rounds.
+    pub fn count_cut(&mut self, span: Span, rounds: u32) -> Result<(), Bug> {
+        let index = self.unit.counter_of(Counted::CutLoop { span, rounds });
+        let counters = self.counters_map()?;
+        self.count_at(self.i32(index), counters)
     }
 
     /// `@m[key] = value`
@@ -173,7 +205,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let key_at = self.key(map, key)?;
         if !is_array(&self.map_kind(map)) {
             let result = self.update(map.0, key_at, from.at, 0)?;
-            return self.count_if_full(map, result);
+            return self.count_if_refused(map, result);
         }
         let at = self.lookup(map.0, key_at)?;
         let found = self.block("found");
@@ -213,14 +245,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let zero = self.temporary(size)?;
         self.zero(zero, size)?;
         // Another CPU may insert it first: then this update fails and the second lookup finds theirs.
-        self.update(map.0, key, zero.at, NO_EXIST)?;
+        let result = self.update(map.0, key, zero.at, NO_EXIST)?;
         let second = self.lookup(map.0, key)?;
         let null = self.is_null(second)?;
-        let full = self.block("map_full");
+        let refused = self.block("map_refused");
         let second_block = self.current()?;
-        self.branch(null, full, found)?;
-        self.enter(full);
-        self.count(&abi::Counter::MapFull { map: map.0 })?;
+        self.branch(null, refused, found)?;
+        self.enter(refused);
+        self.count_refused(map, result)?;
         self.jump(failed)?;
         self.enter(found);
         let at = self.phi_pointer((first, first_block), (second, second_block))?;
@@ -290,7 +322,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         } else {
             self.copy(to, Mem { at, align: 8 }, size)?;
         }
-        self.forget_in_callback(local, to)?;
+        self.forget_in_rounds(local, to)?;
         self.jump(end)?;
         self.enter(end);
         Ok(there)
@@ -315,59 +347,5 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.jump(end)?;
         self.enter(end);
         Ok(self.builder.build_not(null, "")?)
-    }
-
-    /// `@m op= value`: the old or the new value, whichever is wanted; 0 where the element can't be inserted.
-    pub fn map_step(
-        &mut self,
-        map: MapId,
-        key: Option<&Expr>,
-        op: BinaryOp,
-        value: &Expr,
-        yields: Yields,
-    ) -> Result<IntValue<'ctx>, Bug> {
-        let ty = &value.ty;
-        let operand = self.int(value)?;
-        let key = self.key(map, key)?;
-        let end = self.block("stepped");
-        let nothing = self.block("not_stepped");
-        let slot = self.find_or_insert(map, key, nothing)?;
-        let shared = !is_per_cpu(&self.map_kind(map));
-        let wide = operand.get_type().get_bit_width() >= 32;
-        let atomic = shared && wide && matches!(op, BinaryOp::Add | BinaryOp::Subtract);
-        let (old, new) = if atomic {
-            let by = if op == BinaryOp::Add {
-                operand
-            } else {
-                self.builder.build_int_neg(operand, "")?
-            };
-            // The relaxed order makes it an instruction that gives no value; the one that does came with Linux 5.12.
-            let order = match yields {
-                Yields::Nothing => inkwell::AtomicOrdering::Monotonic,
-                Yields::Old | Yields::New => inkwell::AtomicOrdering::SequentiallyConsistent,
-            };
-            let old =
-                self.builder
-                    .build_atomicrmw(inkwell::AtomicRMWBinOp::Add, slot.at, by, order)?;
-            (old, self.add(old, by)?)
-        } else {
-            let old = self.load_scalar(slot, ty)?;
-            let signed = super::expr::is_signed(ty, &self.unit.program.types);
-            let new = self.arithmetic(op, old, operand, signed)?;
-            self.store_scalar(slot, new)?;
-            (old, new)
-        };
-        let result = match yields {
-            Yields::Old => old,
-            Yields::New => new,
-            Yields::Nothing => old.get_type().const_zero(),
-        };
-        let stepped = self.current()?;
-        self.jump(end)?;
-        self.enter(nothing);
-        self.jump(end)?;
-        self.enter(end);
-        let zero = result.get_type().const_zero();
-        self.phi((result, stepped), (zero, nothing))
     }
 }

@@ -10,8 +10,8 @@ use inkwell::types::IntType;
 use inkwell::values::IntValue;
 
 use super::builder::Mem;
+use super::callback::Hoisted;
 use super::helper::number;
-use super::loops::Hoisted;
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::Space;

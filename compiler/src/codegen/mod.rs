@@ -3,14 +3,18 @@
 mod aggregate;
 pub mod arithmetic;
 mod builder;
+mod callback;
 mod context_reloc;
 mod convert;
 mod core_reloc;
 mod debug_info;
+mod depth;
 mod expr;
 mod flavor;
+mod foreign;
 mod helper;
 mod iterator;
+mod kernel_object;
 mod llvm_messages;
 mod loops;
 mod maps;
@@ -18,16 +22,20 @@ mod marker;
 mod module;
 mod place;
 mod program;
+mod reach;
 mod read;
 mod reading;
 mod record;
+mod rounds;
 mod series;
 mod shared;
 mod stack;
+mod step;
 mod strip;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unwind;
 mod verify;
 mod write;
 
@@ -41,7 +49,8 @@ use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::ir;
 use crate::source::{SourceMap, Span};
-use module::Unit;
+use module::{Counted, Unit};
+use program::Edition;
 
 /// What code generation is told beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +90,12 @@ pub enum Refusal {
     /// A probe's values don't fit into BPF's stack, however many are kept elsewhere: the script's fault after all.
     #[error("the values of probe {probe} don't fit into BPF's stack")]
     Stack { probe: usize },
+    /// Loops within each other that kernels don't take.
+    #[error("probe {probe} has loops that are {depth} deep")]
+    Nesting { probe: usize, depth: u32 },
+    /// A probe has so many instructions that BPF's jumps don't reach.
+    #[error("probe {probe} has {instructions} instructions")]
+    Size { probe: usize, instructions: u64 },
 }
 
 /// What `--emit` prints of code generation.
@@ -98,12 +113,22 @@ pub fn emit(
     manifest: &mut abi::Manifest,
     options: &Options,
 ) -> Result<Object, Refusal> {
+    for (probe, of) in program.probes.iter().enumerate() {
+        let depth = callback::nested_loops(&of.body);
+        if depth > callback::MOST_NESTED {
+            return Err(Refusal::Nesting { probe, depth });
+        }
+    }
     let (elf, markers) = attempt(program, manifest, options, FileType::Object)?;
     let file = object::File::parse(&*elf)
         .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
     for (probe, markers) in manifest.probes.to_mut().iter_mut().zip(&markers) {
-        let found = context_reloc::locate(&file, &probe.program, markers)?;
+        let found = context_reloc::locate(&file, &probe.program, &markers.own)?;
         probe.context = Cow::Owned(found);
+        if let Some(floor) = &mut probe.floor {
+            let found = context_reloc::locate(&file, &floor.program, &markers.floor)?;
+            floor.context = Cow::Owned(found);
+        }
     }
     drop(file);
     manifest.needs_btf |= verify::count_relocations(&elf)? > 0;
@@ -140,7 +165,7 @@ pub fn emit_text(
 
 /// How much of the 512 bytes of stack our own values may take: how many LLVM's spills take is known only after code
 /// generation, so a program whose stack overflows is made again with more of it in scratch memory.
-const STACK_BUDGETS: [u32; 3] = [256, 128, 24];
+const STACK_BUDGETS: [u32; 4] = [256, 128, 64, 0];
 
 /// One try at a program.
 #[derive(Clone, Copy)]
@@ -150,7 +175,7 @@ struct Attempt<'a> {
     flavor: &'a str,
 }
 
-type Assembled = (Vec<u8>, Vec<Vec<context_reloc::Marker>>);
+type Assembled = (Vec<u8>, Vec<Markers>);
 
 fn attempt(
     program: &ir::Program,
@@ -169,10 +194,22 @@ fn attempt(
         let context = Context::create();
         let mut planned = manifest.clone();
         let made = translate(&context, program, &mut planned, options, attempt)?;
-        match module::assemble(&made.module, &machine, file_type) {
+        module::optimise(&made.module, &machine)?;
+        if let Some(large) = module::too_large(&made.module, &machine)? {
+            return Err(too_large(program, large));
+        }
+        match module::write(&made.module, &machine, file_type) {
             Ok(mut bytes) => {
                 match file_type {
-                    FileType::Object => flavor::remove_from_object(&mut bytes, attempt.flavor)?,
+                    FileType::Object => {
+                        let fits = made.callbacks.iter();
+                        let fits = fits.map(|(program, of)| depth::check(&bytes, program, of));
+                        if let Err(deep) = fits.collect::<Result<Vec<_>, _>>() {
+                            last = deep;
+                            continue;
+                        }
+                        flavor::remove_from_object(&mut bytes, attempt.flavor)?;
+                    }
                     FileType::Assembly => {
                         let text = String::from_utf8_lossy(&bytes);
                         bytes = flavor::remove_from_text(&text, attempt.flavor).into_bytes();
@@ -195,10 +232,33 @@ fn attempt(
     }
 }
 
+fn too_large(program: &ir::Program, large: reach::TooLarge) -> Refusal {
+    let owner = large.function.rsplit_once("_loop");
+    let owner = owner.map_or(&*large.function, |(owner, _)| owner);
+    let owner = owner.strip_suffix("_floor").unwrap_or(owner);
+    let probe = program.probes.iter().position(|p| p.program == owner);
+    match probe {
+        Some(probe) => Refusal::Size {
+            probe,
+            instructions: large.instructions,
+        },
+        None => Bug::new(format!("`{}` is too large", large.function)).into(),
+    }
+}
+
 struct Translated<'ctx> {
     module: inkwell::module::Module<'ctx>,
     /// By probe.
-    markers: Vec<Vec<context_reloc::Marker>>,
+    markers: Vec<Markers>,
+    /// By program.
+    callbacks: Vec<(String, Vec<depth::Callback>)>,
+}
+
+/// Of a probe's program, and of that for the oldest kernels.
+#[derive(Default)]
+struct Markers {
+    own: Vec<context_reloc::Marker>,
+    floor: Vec<context_reloc::Marker>,
 }
 
 fn translate<'ctx>(
@@ -209,40 +269,77 @@ fn translate<'ctx>(
     attempt: Attempt,
 ) -> Result<Translated<'ctx>, Bug> {
     // Another attempt may have added its own.
-    set_read_counters(manifest, &[], options);
+    set_counters(manifest, &[], options);
     let mut unit = Unit::new(context, program, manifest, options, attempt)?;
+    foreign::link(&unit)?;
     let mut markers = Vec::new();
+    let mut floors = Vec::new();
+    let mut callbacks = Vec::new();
     let mut scratch = 0;
     let mut scratch_entries = 0;
     for index in 0..program.probes.len() as u32 {
-        let finished = program::emit(&unit, index)?;
-        if finished.scratch > 0 {
-            scratch = scratch.max(finished.scratch);
-            // The key is the program's index.
-            scratch_entries = program.probes.len() as u32;
+        let mut take = |edition| {
+            let finished = program::emit(&unit, index, edition)?;
+            if finished.scratch > 0 {
+                scratch = scratch.max(finished.scratch);
+                // The key is the program's index.
+                scratch_entries = program.probes.len() as u32;
+            }
+            let name = edition.program(&program.probes[index as usize].program);
+            callbacks.push((name, finished.callbacks));
+            Ok::<_, Bug>((finished.markers, finished.features))
+        };
+        let mut probe_markers = Markers::default();
+        let mut floor = None;
+        let (own, features) = take(Edition::Current)?;
+        probe_markers.own = own;
+        if !features.is_empty() {
+            probe_markers.floor = take(Edition::Floor)?.0;
+            let name = &program.probes[index as usize].program;
+            floor = Some(abi::FloorProgram {
+                program: Edition::Floor.program(name).into(),
+                needs: features.into(),
+                context: Cow::Borrowed(&[]),
+            });
         }
-        markers.push(finished.markers);
+        markers.push(probe_markers);
+        floors.push(floor);
     }
     let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
+    foreign::without_library(&unit);
     unit.di.builder.finalize();
     unit.module
         .verify()
         .map_err(|error| Bug::new(format!("LLVM refuses the module: {}", error.to_string())))?;
     let module = unit.module;
-    let reads = unit.reads.into_inner();
+    let counted = unit.counted.into_inner();
     set_scratch(manifest, scratch, scratch_entries);
-    set_read_counters(manifest, &reads, options);
-    Ok(Translated { module, markers })
+    set_counters(manifest, &counted, options);
+    for (probe, floor) in manifest.probes.to_mut().iter_mut().zip(floors) {
+        probe.floor = floor;
+    }
+    Ok(Translated {
+        module,
+        markers,
+        callbacks,
+    })
 }
 
 /// The manifest tells of the counters that code generation added.
-fn set_read_counters(manifest: &mut abi::Manifest, reads: &[Span], options: &Options) {
+fn set_counters(manifest: &mut abi::Manifest, counted: &[Counted], options: &Options) {
+    use abi::Counter as C;
     let counters = manifest.counters.to_mut();
-    counters.retain(|counter| !matches!(counter, abi::Counter::FailedRead { .. }));
-    counters.extend(reads.iter().map(|span| abi::Counter::FailedRead {
-        place: options.sources.place(*span).into(),
+    counters.retain(|one| !matches!(one, C::FailedRead { .. } | C::CutLoop { .. }));
+    counters.extend(counted.iter().map(|one| match one {
+        Counted::FailedRead { span } => C::FailedRead {
+            place: options.sources.place(*span).into(),
+        },
+        Counted::CutLoop { span, rounds } => C::CutLoop {
+            place: options.sources.place(*span).into(),
+            rounds: *rounds,
+        },
     }));
     for map in manifest.maps.to_mut() {
         if map.role == abi::MapRole::Counters {

@@ -28,6 +28,19 @@ const DEFAULT_ENTRIES: u32 = 4096;
 /// Bytes of the ring buffer until the runtime sets them.
 const DEFAULT_RING: u32 = 256 * 1024;
 
+/// What only code generation knows that it has to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Reads that fail in a statement.
+    FailedRead {
+        span: Span,
+    },
+    CutLoop {
+        span: Span,
+        rounds: u32,
+    },
+}
+
 /// All that the programs of an object share.
 pub struct Unit<'a, 'ctx> {
     pub context: &'ctx Context,
@@ -47,10 +60,10 @@ pub struct Unit<'a, 'ctx> {
     pub i64: IntType<'ctx>,
     pub bool: IntType<'ctx>,
     sequence: Cell<u64>,
-    /// Statements that read memory which may not be there, in the order of their counters.
-    pub reads: RefCell<Vec<Span>>,
     /// Functions that programs call.
     pub shared: RefCell<Vec<Declared<'ctx>>>,
+    /// What programs count beyond the manifest's counters, in the order of their own.
+    pub counted: RefCell<Vec<Counted>>,
     /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
     pub stack_budget: u32,
 }
@@ -87,8 +100,8 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             i64: context.i64_type(),
             bool: context.bool_type(),
             sequence: Cell::new(0),
-            reads: RefCell::new(Vec::new()),
             shared: RefCell::new(Vec::new()),
+            counted: RefCell::new(Vec::new()),
             stack_budget: attempt.stack_budget,
         };
         unit.license()?;
@@ -166,13 +179,13 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             .ok_or_else(|| Bug::new("a slot is read but the manifest has none"))
     }
 
-    /// The number of the counter of reads that fail in a statement.
-    pub fn read_counter(&self, statement: Span) -> u32 {
-        let mut reads = self.reads.borrow_mut();
-        let known = reads.iter().position(|span| *span == statement);
+    /// The number of a counter.
+    pub fn counter_of(&self, wanted: Counted) -> u32 {
+        let mut counted = self.counted.borrow_mut();
+        let known = counted.iter().position(|one| *one == wanted);
         let index = known.unwrap_or_else(|| {
-            reads.push(statement);
-            reads.len() - 1
+            counted.push(wanted);
+            counted.len() - 1
         });
         (self.manifest.counters.len() + index) as u32
     }
@@ -182,7 +195,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         for (map, global) in self.manifest.maps.iter().zip(&self.maps) {
             if map.role == abi::MapRole::Counters {
                 let mut map = map.clone();
-                map.max_entries += self.reads.borrow().len() as u32;
+                map.max_entries += self.counted.borrow().len() as u32;
                 self.define_map(&map, *global)?;
             }
         }
@@ -232,15 +245,20 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         let kind = match map.kind {
             K::Hash => 1,
             K::Array => 2,
+            K::PerfEventArray => 4,
             K::PerCpuHash => 5,
             K::PerCpuArray => 6,
             K::LruHash => 9,
             K::LruPerCpuHash => 10,
+            K::LpmTrie => 11,
+            K::ArrayOfMaps => 12,
             K::RingBuffer => 27,
         };
         let ring = map.kind == K::RingBuffer;
         let entries = match map.max_entries {
             0 if ring => DEFAULT_RING,
+            // One for each CPU, which libbpf knows.
+            0 if map.kind == K::PerfEventArray => 0,
             0 => DEFAULT_ENTRIES,
             n => n,
         };
@@ -293,18 +311,47 @@ pub fn machine() -> Result<TargetMachine, Bug> {
         .ok_or_else(|| Bug::new("LLVM made no target machine for BPF"))
 }
 
-/// Optimises and assembles a finished module.
-pub fn assemble(
-    module: &Module,
-    machine: &TargetMachine,
-    file_type: FileType,
-) -> Result<Vec<u8>, Bug> {
+/// Optimises a finished module.
+pub fn optimise(module: &Module, machine: &TargetMachine) -> Result<(), Bug> {
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let said = super::llvm_messages::Collected::install(module);
     module
         .run_passes("default<O2>", machine, PassBuilderOptions::create())
         .map_err(|error| Bug::new(format!("LLVM passes: {error}")))?;
-    overlooked_accesses(module)?;
+    said.check()?;
+    overlooked_accesses(module)
+}
+
+/// LLVM's instructions of a function from which on its BPF instructions are counted.
+const LARGE: usize = 8000;
+
+/// A function that is too large for BPF.
+pub fn too_large(
+    module: &Module,
+    machine: &TargetMachine,
+) -> Result<Option<super::reach::TooLarge>, Bug> {
+    let size = |function: inkwell::values::FunctionValue| {
+        let blocks = function.get_basic_block_iter();
+        blocks.map(|block| block.get_instructions().count()).sum()
+    };
+    let large = module.get_functions().any(|f| {
+        let instructions: usize = size(f);
+        instructions >= LARGE
+    });
+    if !large {
+        return Ok(None);
+    }
+    let text = write(module, machine, FileType::Assembly)?;
+    Ok(super::reach::check(&String::from_utf8_lossy(&text)).err())
+}
+
+/// Assembles an optimised module.
+pub fn write(
+    module: &Module,
+    machine: &TargetMachine,
+    file_type: FileType,
+) -> Result<Vec<u8>, Bug> {
+    let said = super::llvm_messages::Collected::install(module);
     let buffer = machine
         .write_to_memory_buffer(module, file_type)
         .map_err(|error| Bug::new(format!("LLVM code generation: {error}")))?;

@@ -6,12 +6,14 @@ use inkwell::debug_info::DISubprogram;
 use inkwell::values::{FunctionValue, PointerValue};
 
 use super::builder::Mem;
+use super::callback::Frame;
 use super::context_reloc::Marker;
+use super::depth::Callback;
 use super::expr::Val;
 use super::helper::number;
-use super::loops::Frame;
 use super::maps::Yields;
 use super::module::Unit;
+use super::place::Copy;
 use crate::bug::Bug;
 use crate::ir::{self, Expr, ExprKind, LocalId, ProgramKind, Stmt, StmtKind, Type};
 use crate::source::Span;
@@ -40,10 +42,39 @@ pub struct Emitter<'u, 'a, 'ctx> {
     /// Set in programs whose loops are callbacks.
     pub frame: Option<Frame<'ctx>>,
     pub loops: Vec<LoopExits<'ctx>>,
+    /// Scopes around the current statement within this function, and their ends.
+    pub scopes: Vec<(u32, BasicBlock<'ctx>)>,
+    pub edition: Edition,
+    /// Rounds that loops may make here where the verifier walks them all, within such a loop.
+    pub bound: Option<super::rounds::Bound>,
+    /// How many such loops share what the verifier walks.
+    pub share: u32,
     pub markers: Vec<Marker>,
-    pub callbacks: u32,
+    /// The copy of a record that is being made.
+    pub copy: Option<Copy<'ctx>>,
+    /// What the program asks of its kernel that the oldest don't have.
+    pub features: Vec<btc_abi::Feature>,
+    pub callbacks: Vec<Callback>,
     /// The statement that is being emitted.
     pub here: Span,
+}
+
+/// Which kernels a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edition {
+    Current,
+    /// Without what came after Linux 5.10: `bpf_loop`, atomic operations other than additions.
+    Floor,
+}
+
+impl Edition {
+    /// The name of a probe's program.
+    pub fn program(self, name: &str) -> String {
+        match self {
+            Edition::Current => name.to_owned(),
+            Edition::Floor => format!("{name}_floor"),
+        }
+    }
 }
 
 /// Where break and continue go.
@@ -104,28 +135,35 @@ fn section(probe: &ir::Probe) -> String {
     }
 }
 
+/// What a program returns that has nothing to say. To users of a tracepoint's perf event, a program that returns 0 hides
+/// the event (perf_trace_run_bpf_submit of kernel/events/core.c); all others must or may return 0.
+fn unheeded(kind: ProgramKind) -> u32 {
+    u32::from(kind == ProgramKind::Tracepoint)
+}
+
 /// What a finished program asks of the object.
 pub struct Finished {
     pub scratch: u32,
     pub markers: Vec<Marker>,
+    pub features: Vec<btc_abi::Feature>,
+    pub callbacks: Vec<Callback>,
 }
 
 /// Emits the program of probe `index`.
-pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
+pub fn emit(unit: &Unit, index: u32, edition: Edition) -> Result<Finished, Bug> {
     let probe = unit
         .program
         .probes
         .get(index as usize)
         .ok_or_else(|| Bug::new("no such probe"))?;
     let ty = unit.i32.fn_type(&[unit.pointer_type().into()], false);
-    let function = unit.module.add_function(&probe.program, ty, None);
+    let name = edition.program(&probe.program);
+    let function = unit.module.add_function(&name, ty, None);
     function.set_section(Some(&section(probe)));
     unit.no_unwind(function);
     let line = unit.options.line_column(probe.span).0;
     let parameters = [("ctx", unit.di.void_pointer)];
-    let subprogram = unit
-        .di
-        .function(function, &probe.program, &parameters, line, false);
+    let subprogram = unit.di.function(function, &name, &parameters, line, false);
     let entry = unit.context.append_basic_block(function, "entry");
     let body = unit.context.append_basic_block(function, "body");
     let exit = unit.context.append_basic_block(function, "exit");
@@ -154,8 +192,14 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
         locals: Vec::new(),
         frame: None,
         loops: Vec::new(),
+        scopes: Vec::new(),
+        edition,
+        bound: None,
+        share: super::loops::nests(&probe.body).max(1),
         markers: Vec::new(),
-        callbacks: 0,
+        copy: None,
+        features: Vec::new(),
+        callbacks: Vec::new(),
         here: probe.span,
     };
     emitter.enter(body);
@@ -168,7 +212,7 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
     emitter.body(&probe.body)?;
     emitter.jump(exit)?;
     emitter.enter(exit);
-    let zero = emitter.i32(0);
+    let zero = emitter.i32(unheeded(probe.kind));
     let status = match probe.status {
         Some(local) => {
             let (at, _) = emitter.local(local)?;
@@ -182,6 +226,8 @@ pub fn emit(unit: &Unit, index: u32) -> Result<Finished, Bug> {
     Ok(Finished {
         scratch: emitter.scratch_max,
         markers: emitter.markers,
+        features: emitter.features,
+        callbacks: emitter.callbacks,
     })
 }
 
@@ -214,8 +260,15 @@ impl<'u, 'a, 'ctx> Emitter<'u, 'a, 'ctx> {
             locals: Vec::new(),
             frame: None,
             loops: Vec::new(),
+            scopes: Vec::new(),
+            // One function for the programs of both.
+            edition: Edition::Floor,
+            bound: None,
+            share: 1,
             markers: Vec::new(),
-            callbacks: 0,
+            copy: None,
+            features: Vec::new(),
+            callbacks: Vec::new(),
             here: probe.span,
         };
         emitter.enter(entry);
@@ -419,14 +472,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 then,
                 otherwise,
             } => self.if_else(condition, then, otherwise),
-            StmtKind::While { condition, body } => self.while_loop(condition, body),
+            StmtKind::While { condition, body } => self.while_loop(stmt, condition, body),
             StmtKind::Unroll { count, body } => self.unroll(*count, body),
             StmtKind::ForRange {
                 variable,
                 start,
                 end,
                 body,
-            } => self.for_range(*variable, start, end, body),
+            } => self.for_range(stmt, *variable, (start, end), body),
             StmtKind::ForMap {
                 variable,
                 map,
@@ -441,10 +494,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.leave(exits.on_continue)
             }
             StmtKind::Return => self.return_from_probe(),
+            StmtKind::Scope { scope, body } => self.scope(*scope, body),
+            StmtKind::Leave(scope) => self.leave_scope(*scope),
         }
     }
 
-    fn innermost(&self) -> Result<LoopExits<'ctx>, Bug> {
+    pub fn innermost(&self) -> Result<LoopExits<'ctx>, Bug> {
         self.loops
             .last()
             .copied()
@@ -464,7 +519,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             let value = self.int(value)?;
             let (mem, _) = self.local(local)?;
             self.store_scalar(mem, value)?;
-            return self.forget_in_callback(local, mem);
+            return self.forget_in_rounds(local, mem);
         }
         if matches!(value.ty, Type::Void) {
             return self.expr(value).map(|_| ());
@@ -474,7 +529,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let size = self.unit.shapes.size(&value.ty);
         let (mem, _) = self.local(local)?;
         self.copy(mem, from, size)?;
-        self.forget_in_callback(local, mem)
+        self.forget_in_rounds(local, mem)
     }
 
     fn if_else(&mut self, condition: &Expr, then: &[Stmt], otherwise: &[Stmt]) -> Result<(), Bug> {

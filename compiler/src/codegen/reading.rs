@@ -1,10 +1,11 @@
-//! An aggregation read in BPF: what all CPUs counted becomes one number.
+//! Aggregations are read: what each CPU counted becomes one value.
 
 use btc_abi as abi;
 use inkwell::IntPredicate;
 use inkwell::values::{BasicValue, IntValue, PointerValue};
 
 use super::builder::Mem;
+use super::callback::parameter;
 use super::helper::number;
 use super::program::Emitter;
 use crate::bug::Bug;
@@ -27,6 +28,31 @@ struct Element<'ctx> {
 }
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
+    /// An element's reading as a loop over its map has it: see [`crate::ir::StmtKind::ForMap`].
+    pub fn read_element(
+        &mut self,
+        map: MapId,
+        key: PointerValue<'ctx>,
+        of: &Aggregation,
+        to: Mem<'ctx>,
+    ) -> Result<(), Bug> {
+        match of {
+            Aggregation::Stats { signed } => {
+                let (total, count) = self.totals(map, key, of)?;
+                let average = self.arithmetic(BinaryOp::Divide, total, count, *signed)?;
+                for (at, value) in [(0, count), (8, average), (16, total)] {
+                    let to = self.offset(to, at)?;
+                    self.store_int(to, value)?;
+                }
+                Ok(())
+            }
+            _ => {
+                let read = self.read_aggregation(map, key, of)?;
+                self.store_scalar(to, read)
+            }
+        }
+    }
+
     /// One number of a per-CPU aggregation: sums are added up, averages divided, extremes compared.
     pub fn read_aggregation(
         &mut self,
@@ -34,12 +60,32 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         key: PointerValue<'ctx>,
         of: &Aggregation,
     ) -> Result<IntValue<'ctx>, Bug> {
+        let (total, count) = self.totals(map, key, of)?;
+        match of {
+            Aggregation::Avg { signed } | Aggregation::Stats { signed } => {
+                self.arithmetic(BinaryOp::Divide, total, count, *signed)
+            }
+            _ => Ok(total),
+        }
+    }
+
+    /// The sum (or extreme, or number of values of a histogram) and the number of values over all CPUs.
+    fn totals(
+        &mut self,
+        map: MapId,
+        key: PointerValue<'ctx>,
+        of: &Aggregation,
+    ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
+        let buckets = self.bucket_sum(of)?;
         let cpus = self
             .slot_of(&abi::TargetValue::CpuCount)?
             .ok_or_else(|| Bug::new("no slot holds the number of CPUs"))?;
         let i64 = self.unit.i64;
         let slot = self.temporary(16)?;
-        let element = self.per_cpu_element(map, key)?;
+        let element = match buckets {
+            Some(_) => None,
+            None => Some(self.per_cpu_element(map, key)?),
+        };
         let before = self.current()?;
         let head = self.block("cpu");
         let body = self.block("cpu_body");
@@ -61,12 +107,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let go = self.builder.build_and(some, sane, "")?;
         self.branch(go, body, end)?;
         self.enter(body);
-        let there = self.copy_of_cpu(element, cpu_now, slot)?;
+        let (there, at) = match element {
+            Some(element) => (self.copy_of_cpu(element, cpu_now, slot)?, slot.at),
+            None => self.element_of_cpu(map, key, cpu_now)?,
+        };
         let fetched = self.current()?;
         self.branch(there, found, next)?;
         self.enter(found);
-        let value = self.load_int(i64, slot)?;
-        let (new_total, new_count) = self.merge(of, slot, value, total_now, count_now)?;
+        let (new_total, new_count) = match buckets {
+            Some(sum) => (self.sum_buckets(sum, at, total_now)?, count_now),
+            None => {
+                let value = self.load_int(i64, slot)?;
+                self.merge(of, slot, value, total_now, count_now)?
+            }
+        };
         let merged = self.current()?;
         self.jump(next)?;
         self.enter(next);
@@ -79,12 +133,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         total.add_incoming(&[(&zero, before), (&total_next, next)]);
         count.add_incoming(&[(&zero, before), (&count_next, next)]);
         self.enter(end);
-        match of {
-            Aggregation::Avg { signed } | Aggregation::Stats { signed } => {
-                self.arithmetic(BinaryOp::Divide, total_now, count_now, *signed)
-            }
-            _ => Ok(total_now),
-        }
+        Ok((total_now, count_now))
+    }
+
+    /// A CPU's copy of an element that is too large to be copied, and whether there is one: Linux 5.19 has the helper.
+    fn element_of_cpu(
+        &mut self,
+        map: MapId,
+        key: PointerValue<'ctx>,
+        cpu: IntValue<'ctx>,
+    ) -> Result<(IntValue<'ctx>, PointerValue<'ctx>), Bug> {
+        let arguments = [self.map_pointer(map.0)?.into(), key.into(), cpu.into()];
+        let at = self.helper_pointer(number::LOOKUP_PERCPU, &arguments)?;
+        let missing = self.is_null(at)?;
+        Ok((self.builder.build_not(missing, "")?, at))
     }
 
     /// What is to know of an element before its copies are read.
@@ -198,6 +260,64 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(phi.as_basic_value().into_int_value())
     }
 
+    /// The callback that adds up a histogram's buckets, and how many there are.
+    fn bucket_sum(&mut self, of: &Aggregation) -> Result<Option<BucketSum<'ctx>>, Bug> {
+        let buckets = match *of {
+            Aggregation::Hist { bits } => abi::value::hist_buckets(bits),
+            Aggregation::Lhist { min, max, step } => abi::value::lhist_buckets(min, max, step),
+            _ => return Ok(None),
+        };
+        // Two words: the buckets' address and their sum.
+        let at = self.alloca(16)?;
+        self.stack.reserve(16);
+        let work = Mem { at, align: 8 };
+        let parameters = [("index", false), ("work", true)];
+        let callback = self.small_callback(&parameters, |this, function| {
+            let index = parameter(function, 0)?.into_int_value();
+            let work = Mem {
+                at: parameter(function, 1)?.into_pointer_value(),
+                align: 8,
+            };
+            let base = this.load_pointer(work)?;
+            let index = this.at_most(index, u64::from(buckets) - 1)?;
+            let bytes = this.builder.build_int_mul(index, this.i64(8), "")?;
+            let bucket = Mem {
+                at: this.gep(base, bytes)?,
+                align: 8,
+            };
+            let count = this.load_int(this.unit.i64, bucket)?;
+            let sum = this.offset(work, 8)?;
+            this.add_in_place(sum, count)
+        })?;
+        Ok(Some(BucketSum {
+            callback,
+            work,
+            buckets: u64::from(buckets),
+        }))
+    }
+
+    fn sum_buckets(
+        &mut self,
+        sum: BucketSum<'ctx>,
+        at: PointerValue<'ctx>,
+        total: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        self.builder.build_store(sum.work.at, at)?;
+        let to = self.offset(sum.work, 8)?;
+        self.store_int(to, self.i64(0))?;
+        self.helper(
+            number::LOOP,
+            &[
+                self.i64(sum.buckets).into(),
+                sum.callback.into(),
+                sum.work.at.into(),
+                self.i64(0).into(),
+            ],
+        )?;
+        let counted = self.load_int(self.unit.i64, to)?;
+        self.add(total, counted)
+    }
+
     fn merge(
         &mut self,
         of: &Aggregation,
@@ -218,7 +338,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 return Ok((self.add(total, value)?, count));
             }
             Aggregation::Hist { .. } | Aggregation::Lhist { .. } | Aggregation::Tseries(_) => {
-                return Err(Bug::new("no integer reading"));
+                return Err(Bug::new("buckets are read one by one"));
             }
         };
         let predicate = match (signed, smallest) {
@@ -238,4 +358,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let count = self.builder.build_or(count, set, "")?;
         Ok((total, count))
     }
+}
+
+/// What adds up the buckets of a histogram.
+#[derive(Clone, Copy)]
+struct BucketSum<'ctx> {
+    callback: PointerValue<'ctx>,
+    work: Mem<'ctx>,
+    buckets: u64,
 }

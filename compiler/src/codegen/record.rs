@@ -40,7 +40,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
     }
 
-    fn header(&mut self, at: Mem<'ctx>, id: RecordId) -> Result<(), Bug> {
+    pub fn header(&mut self, at: Mem<'ctx>, id: RecordId) -> Result<(), Bug> {
         let word = u64::from(id.0) | u64::from(self.probe_index) << 32;
         self.store_int(at, self.i64(word))
     }

@@ -111,27 +111,13 @@ fn program(probes: Vec<Probe>, maps: Vec<Map>, records: Vec<Record>, types: Type
         maps,
         records,
         slots: Vec::new(),
+        foreign: Vec::new(),
         positional: Vec::new(),
         named: Vec::new(),
         probes,
-        config: abi::Config {
-            stack_mode: abi::StackMode::Bpftrace,
-            str_trunc_trailer: Cow::Borrowed(".."),
-            print_maps_on_exit: true,
-            max_cat_bytes: 10240,
-            missing_probes: abi::MissingProbes::Error,
-            max_probes: 1024,
-            max_map_keys: 4096,
-            perf_rb_pages: 0,
-            cpp_demangle: true,
-            lazy_symbolication: true,
-            show_debug_info: true,
-            log_size: 1 << 20,
-        },
-        limits: Limits {
-            max_strlen: 1024,
-            on_stack_limit: 32,
-        },
+        config: abi::Config::default(),
+        limits: Limits::default(),
+        fixed: Vec::new(),
     }
 }
 
@@ -567,8 +553,8 @@ fn root_stacks_and_symbols() {
     let kernel = stack(abi::StackKind::Kernel);
     let user = stack(abi::StackKind::User);
     let key = tuple(vec![
-        expr(ExprKind::Stack, kernel.clone()),
-        expr(ExprKind::Stack, user.clone()),
+        expr(ExprKind::Stack(Walk::Kernel), kernel.clone()),
+        expr(ExprKind::Stack(Walk::Kernel), user.clone()),
         comm(),
     ]);
     let maps = vec![map(

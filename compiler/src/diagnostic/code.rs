@@ -24,8 +24,6 @@ codes! {
     InvalidToken = "invalid-token",
     /// A number that doesn't fit, or a malformed literal.
     InvalidLiteral = "invalid-literal",
-    /// Understood, but this version can't compile it.
-    NotSupportedYet = "not-supported-yet",
     TypeMismatch = "type-mismatch",
     UnknownField = "unknown-field",
     UnknownType = "unknown-type",
@@ -46,9 +44,13 @@ codes! {
     AssertionFailed = "assertion-failed",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
+    /// A struct or array that no program could copy.
+    ValueTooLarge = "value-too-large",
     TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",
+    /// More instructions than BPF's jumps reach, or calls of functions without end in sight.
+    ProgramTooLarge = "program-too-large",
     UnsafeFunction = "unsafe-function",
     WrongProbe = "wrong-probe",
     InvalidProbe = "invalid-probe",
@@ -56,6 +58,10 @@ codes! {
     UnknownSymbol = "unknown-symbol",
     DuplicateName = "duplicate-name",
     InvalidConfig = "invalid-config",
+    /// A feature that `unstable_NAME` warns of or refuses.
+    UnstableFeature = "unstable-feature",
+    /// More attach points than `max_bpf_progs` allows.
+    TooManyPrograms = "too-many-programs",
     InvalidControlFlow = "invalid-control-flow",
     CPreamble = "c-preamble",
     Macro = "macro",

@@ -21,11 +21,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use btc_abi::Environment;
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
 use crate::Compiled;
 use crate::diagnostic::{self, Diagnostics};
 use crate::options::{Build, Check, Command, Language, Options};
+use crate::sema::{Overrides, Reader};
 use crate::source::SourceMap;
 use input::Script;
 use kept::Reuse;
@@ -36,21 +38,35 @@ const USAGE: u8 = 2;
 
 /// Does what the options ask; everything that goes wrong has been said when this returns.
 #[must_use]
-pub fn main(options: &Options) -> ExitCode {
+pub fn main(mut options: Options) -> ExitCode {
+    if let Err(error) = usage(&options).and_then(|()| configure(&mut options)) {
+        say(&error);
+        return ExitCode::from(USAGE);
+    }
     match &options.command {
         Some(Command::Check(check)) => all(check_all(check)),
         Some(Command::Explain(asked)) => explain::explain(asked.code.as_deref()),
         Some(Command::Portability(asked)) => portability::portability(asked),
         Some(Command::Run(run)) => run::run(run).unwrap_or_else(|error| failed(&error)),
         None if options.build.list => list::list(&options.build),
-        None => match usage(&options.build) {
-            Err(error) => {
-                say(&error);
-                ExitCode::from(USAGE)
-            }
-            Ok(()) => build_all(&options.build),
-        },
+        None => build_all(&options.build),
     }
+}
+
+/// Takes in what the environment configures.
+fn configure(options: &mut Options) -> Result<()> {
+    let (language, reader) = match &mut options.command {
+        Some(Command::Check(check)) => (&mut check.language, Reader::Executable),
+        Some(Command::Run(run)) => (&mut run.language, Reader::Executable),
+        Some(Command::Portability(_) | Command::Explain(_)) => return Ok(()),
+        None if options.build.list => return Ok(()),
+        None => (&mut options.build.language, Reader::Nobody),
+    };
+    let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let environment = Environment::new(all);
+    language.overrides = Overrides::read(&environment, reader).map_err(anyhow::Error::msg)?;
+    Ok(())
 }
 
 fn say(error: &anyhow::Error) {
@@ -71,7 +87,11 @@ fn all(good: bool) -> ExitCode {
 }
 
 /// What clap can't see: options that don't go together.
-fn usage(build: &Build) -> Result<()> {
+fn usage(options: &Options) -> Result<()> {
+    let build = &options.build;
+    if options.command.is_some() || build.list {
+        return Ok(());
+    }
     if build.scripts.is_empty() && build.program.is_none() {
         bail!("no script: name one, or give a program with -e");
     }

@@ -55,8 +55,12 @@ const RECORDS: &[FixtureRecord] = &[
     ),
     (
         "file",
-        16,
-        &[("f_dentry", "dentry", 0), ("f_flags", "u32", 8)],
+        32,
+        &[
+            ("f_dentry", "dentry", 0),
+            ("f_flags", "u32", 8),
+            ("f_path", "struct path", 16),
+        ],
     ),
     (
         "bpf_iter__task",
@@ -73,6 +77,9 @@ const RECORDS: &[FixtureRecord] = &[
         16,
         &[("d_parent", "dentry", 0), ("d_flags", "u32", 8)],
     ),
+    ("path", 16, &[("mnt", "user", 0), ("dentry", "dentry", 8)]),
+    ("sock", 16, &[("sk_family", "u32", 0)]),
+    ("sk_buff", 16, &[("sk", "sock", 0), ("len", "u32", 8)]),
 ];
 
 /// Name, parameters, result.
@@ -94,6 +101,8 @@ const FUNCTIONS: &[FixtureFunction] = &[
         "s64",
     ),
     ("do_nanosleep", &[("t", "user"), ("mode", "u32")], "int"),
+    ("filp_close", &[("filp", "file"), ("id", "user")], "int"),
+    ("ip_rcv", &[("skb", "sk_buff")], "int"),
 ];
 
 /// Tracepoints: category, event, members in the words of a format file.
@@ -138,7 +147,7 @@ fn integer(bytes: u8, signed: bool, char_: bool) -> CType {
     }
 }
 
-/// A type of the tables above; a record's name means a pointer to it, and one behind `in ` the record itself.
+/// A type of the tables above; a record's name means a pointer to it, with `struct` or `in` before it the record itself.
 fn ctype(name: &str) -> CType {
     if let Some((element, count)) = name.trim_end_matches(']').split_once('[')
         && name != "u32[2]"
@@ -171,6 +180,10 @@ fn ctype(name: &str) -> CType {
         }
         "state" => return CType::Enum(state()),
         "user" => (integer(1, true, true), true),
+        name if name.starts_with("struct ") => {
+            let name = name.trim_start_matches("struct ");
+            return named(name).map_or(CType::Void, CType::Record);
+        }
         name => (named(name).map_or(CType::Void, CType::Record), false),
     };
     let to = Box::new(to);

@@ -351,6 +351,19 @@ impl Host for LiveHost {
         self.script.borrow_mut().extend(made.bodies);
         Ok((made.definitions, made.errors))
     }
+
+    fn compile_c(
+        &self,
+        path: &str,
+        text: &str,
+        options: &COptions,
+    ) -> Result<clang::Compiled, clang::Refusal> {
+        let machine = clang::Machine {
+            sysroot: self.options.sysroot.as_deref(),
+            arch: self.options.arch,
+        };
+        clang::compile(machine, Path::new(path), text, options)
+    }
 }
 
 fn directories(path: &Path) -> impl Iterator<Item = String> + use<> {

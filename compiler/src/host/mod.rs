@@ -6,6 +6,7 @@ pub mod clang;
 mod elf;
 pub mod files;
 pub mod fixture;
+pub mod headers;
 pub mod inventory;
 mod libraries;
 pub mod live;
@@ -220,4 +221,14 @@ pub trait Host {
         text: &str,
         options: &COptions,
     ) -> Result<(CDefinitions, Vec<CError>), String>;
+    /// Compiles an imported C file for BPF.
+    fn compile_c(
+        &self,
+        _path: &str,
+        _text: &str,
+        _options: &COptions,
+    ) -> Result<clang::Compiled, clang::Refusal> {
+        let why = "this machine compiles no C".to_owned();
+        Err(clang::Refusal::Missing(why))
+    }
 }

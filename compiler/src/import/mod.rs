@@ -26,11 +26,10 @@ pub struct Search<'a> {
 
 /// Puts what the script imports into its tree. The text of every file that was read is in `sources` afterwards.
 pub fn resolve(tree: Program, sources: &mut SourceMap, search: &Search) -> (Program, Diagnostics) {
-    if !tree
-        .items
-        .iter()
-        .any(|item| matches!(item, Item::Import(_)))
-    {
+    let mut items = tree.items.iter();
+    let imports = items.any(|item| matches!(item, Item::Import(_)));
+    let includes = tree.preamble.iter().any(|c| include(c).is_some());
+    if !imports && !includes {
         return (tree, Diagnostics::default());
     }
     let script = sources.script();
@@ -111,14 +110,27 @@ impl Resolver<'_> {
                 Item::Import(import) => {
                     let before = |c: &CText| c.span.start < import.span.start;
                     while let Some(c) = preamble.next_if(before) {
-                        self.made.preamble.push(c);
+                        self.c_text(c);
                     }
+                    self.made.imports.push(import.span);
                     self.import(&import, directory);
                 }
                 other => self.made.items.push(other),
             }
         }
-        self.made.preamble.extend(preamble);
+        preamble.for_each(|c| self.c_text(c));
+    }
+
+    /// A piece of C, and what the library has for a header that it includes.
+    fn c_text(&mut self, c: CText) {
+        if let Some((name, text)) = include(&c).and_then(stdlib::of_header)
+            && self.seen.insert(PathBuf::from(name))
+        {
+            let file = self.sources.add(Source::new(name, text));
+            let (tree, _) = syntax::parse(file, text);
+            self.made.items.extend(tree.items);
+        }
+        self.made.preamble.push(c);
     }
 
     fn import(&mut self, import: &Import, directory: &Path) {
@@ -320,10 +332,58 @@ impl Resolver<'_> {
     }
 }
 
+/// The header of an `#include <…>`.
+fn include(c: &CText) -> Option<&str> {
+    let word = c.text.strip_prefix('#')?.trim_start();
+    let rest = word.strip_prefix("include")?.trim_start();
+    rest.strip_prefix('<')?.split('>').next()
+}
+
 /// A path below a directory as a user would write it: nothing in front of what is in the working directory.
 fn tidy(directory: &Path, path: &str) -> PathBuf {
     match directory == Path::new(".") {
         true => PathBuf::from(path),
         false => directory.join(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::files::NoFiles;
+
+    /// What ships with btc has no errors that only its users would meet.
+    #[test]
+    fn the_library_is_well_formed() {
+        let headers = ["linux/blkdev.h"].map(|header| stdlib::of_header(header).unwrap().1);
+        let scripts = stdlib::SCRIPTS.iter().map(|(_, text)| *text);
+        for text in scripts.chain(headers) {
+            let (tree, found) = syntax::parse(FileId(0), text);
+            assert!(found.is_empty(), "{text}");
+            assert!(!tree.items.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_script_without_imports_is_as_it_was() {
+        let mut sources = SourceMap::default();
+        let file = sources.add(Source::new("x.bt", "begin { }"));
+        let (tree, _) = syntax::parse(file, &sources.get(file).text);
+        let search = Search {
+            files: &NoFiles,
+            directories: &[],
+        };
+        let (made, found) = resolve(tree.clone(), &mut sources, &search);
+        assert!(found.is_empty() && made == tree);
+        assert_eq!(sources.files().count(), 1);
+    }
+
+    #[test]
+    fn files_are_told_by_their_names() {
+        assert_eq!(Kind::of("a/b.bt"), Some(Kind::Script));
+        assert_eq!(Kind::of("b.bpf.c"), Some(Kind::C));
+        assert_eq!(Kind::of("b.h"), Some(Kind::Header));
+        assert_eq!(Kind::of(".h"), None);
+        assert_eq!(Kind::of("b.c"), None);
     }
 }

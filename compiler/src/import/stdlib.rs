@@ -14,6 +14,25 @@ pub(super) const SCRIPTS: &[(&str, &str)] = &[
     ("task.bt", include_str!("../../stdlib/task.bt")),
 ];
 
+/// Constants of the kernel's headers that are told by its own enumerators: headers, and what an `#include` of one adds.
+const HEADERS: &[(&[&str], &str, &str)] = &[(
+    &[
+        "linux/blkdev.h",
+        "linux/blk_types.h",
+        "linux/blk-mq.h",
+        "linux/bio.h",
+    ],
+    "stdlib/include/blk_types.bt",
+    include_str!("../../stdlib/include/blk_types.bt"),
+)];
+
+/// The name and text of what belongs to a header of the kernel's.
+pub(super) fn of_header(header: &str) -> Option<(&'static str, &'static str)> {
+    let header = header.strip_prefix("uapi/").unwrap_or(header);
+    let found = HEADERS.iter().find(|(all, ..)| all.contains(&header));
+    found.map(|(_, name, text)| (*name, *text))
+}
+
 /// `stdlib`, or `stdlib/NAME.bt`.
 pub(super) fn find(path: &str) -> Option<Found> {
     let contents = if path.trim_end_matches('/') == ROOT {

@@ -2,7 +2,7 @@
 
 use btc_abi as abi;
 
-use super::{CRecordId, EnumId, LocalId, MapId, SlotId, Space, Stmt, Type};
+use super::{CRecordId, EnumId, LocalId, MapId, RecordId, SlotId, Space, Stmt, Type};
 use crate::source::Span;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,11 @@ pub enum ExprKind {
     /// A BPF helper without memory arguments.
     Helper {
         helper: Helper,
+        arguments: Vec<Expr>,
+    },
+    /// A function of imported C. Values in memory are passed by their address.
+    Foreign {
+        function: String,
         arguments: Vec<Expr>,
     },
     Unary {
@@ -65,6 +70,15 @@ pub enum ExprKind {
     Load(Box<Place>),
     /// The place's address, without reading it; `ty` is a Pointer.
     Address(Box<Place>),
+    /// Where a scratch variable lies while its probe runs; `ty` is a Pointer into kernel memory, which BPF's is.
+    LocalAddress(LocalId),
+    /// Where an element of a map lies, or the value of a map without keys: NULL where there is none.
+    ElementAddress {
+        map: MapId,
+        key: Option<Box<Expr>>,
+    },
+    /// The kernel's own `struct bpf_map` of a map.
+    MapAddress(MapId),
     /// A part of a value that is in BPF memory already: a local's, map's or tuple's member. Steps are plain offsets.
     Part {
         of: Box<Expr>,
@@ -102,7 +116,7 @@ pub enum ExprKind {
         length: Box<Expr>,
     },
     /// Captures a stack; `ty` is the Stack.
-    Stack,
+    Stack(Walk),
     /// `address` with the current tgid: UserSymbol.
     UserSymbol {
         address: Box<Expr>,
@@ -153,6 +167,18 @@ pub enum ExprKind {
     Head {
         of: Box<Expr>,
         length: Box<Expr>,
+    },
+    /// The path of a `struct path`, which `of` points to as the verifier follows it: String of `ty`'s size.
+    ObjectPath {
+        of: Box<Expr>,
+    },
+    /// Sends the first `length` bytes of the `struct sk_buff` that `packet` points to as the verifier follows it, behind a
+    /// record of `values`: what the helper returned, Int 32 signed.
+    SendPacket {
+        record: RecordId,
+        packet: Box<Expr>,
+        length: Box<Expr>,
+        values: Vec<Expr>,
     },
     /// Where one String starts in another, or -1: Int i64.
     Find {
@@ -208,6 +234,8 @@ pub enum Context {
     Slot(u8),
     /// Parameter N of [`crate::ir::Probe::parameters`] (fentry, fexit): Int u64. Which slot has it is the target's.
     Parameter(u8),
+    /// The second word of parameter N, which is a struct that takes two slots: Int u64.
+    ParameterRest(u8),
     /// What the traced function returned (fexit), in a slot behind the target's parameters: Int u64.
     Result,
     /// Argument N of a usdt probe, found by what the target's notes say: Int u64.
@@ -246,7 +274,7 @@ pub enum Helper {
     SendSignalThread,
     /// (return code): bpf_override_return with the context.
     OverrideReturn,
-    /// (pointer to struct sock)
+    /// (pointer to struct sock, as the verifier follows it)
     SocketCookie,
 }
 
@@ -312,6 +340,20 @@ pub enum Step {
     },
     /// Member of a Tuple or Record.
     Tuple { index: u32 },
+}
+
+/// How frames are found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Walk {
+    /// By the kernel, which follows frame pointers in user code.
+    Kernel,
+    /// By the program, with the rows that the runtime makes of unwind tables.
+    Tables {
+        /// The record that asks for the rows of a process.
+        ask: super::RecordId,
+        /// `curtask.stack`: where registers are on kernels that have no helper for them.
+        stack: Box<Expr>,
+    },
 }
 
 /// The kind of stack a [`ExprKind::Stack`] captures is in its type.

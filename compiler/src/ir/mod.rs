@@ -14,7 +14,9 @@ pub mod stmt;
 pub mod types;
 pub mod visit;
 
-pub use expr::{BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapOp, Place, Step, UnaryOp};
+pub use expr::{
+    BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapOp, Place, Step, UnaryOp, Walk,
+};
 pub use stmt::{AggregateUpdate, Stmt, StmtKind};
 pub use types::{
     Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,
@@ -67,8 +69,21 @@ pub struct Program {
     pub positional: Vec<abi::Parameter>,
     pub named: Vec<abi::Parameter>,
     pub probes: Vec<Probe>,
+    /// Imported C.
+    pub foreign: Vec<ForeignModule>,
     pub config: abi::Config,
     pub limits: Limits,
+    /// Names and values of the configuration that an executable can't change.
+    pub fixed: Vec<(String, String)>,
+}
+
+/// An imported C file as clang compiled it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignModule {
+    pub name: String,
+    pub bitcode: Vec<u8>,
+    /// Of its import.
+    pub span: Span,
 }
 
 /// Limits that are fixed at compile time.
@@ -78,6 +93,15 @@ pub struct Limits {
     pub max_strlen: u32,
     /// `on_stack_limit`: larger values live in scratch memory.
     pub on_stack_limit: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_strlen: 1024,
+            on_stack_limit: 32,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{
     AggregateUpdate, Aggregation, BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapId,
-    Place, Probe, Program, Space, Step, Stmt, StmtKind, Type, UnaryOp,
+    Place, Probe, Program, Space, Step, Stmt, StmtKind, Type, UnaryOp, Walk,
 };
 
 /// A whole program.
@@ -187,6 +187,12 @@ impl Printer<'_> {
             StmtKind::Break => self.line("break"),
             StmtKind::Continue => self.line("continue"),
             StmtKind::Return => self.line("return"),
+            StmtKind::Scope { scope, body } => {
+                self.line(format!("scope {scope} {{"));
+                self.nested(body);
+                self.line("}");
+            }
+            StmtKind::Leave(scope) => self.line(format!("leave {scope}")),
         }
     }
 
@@ -249,6 +255,10 @@ impl Printer<'_> {
             ExprKind::Helper { helper, arguments } => {
                 format!("{}({})", helper_name(*helper), self.list(arguments))
             }
+            ExprKind::Foreign {
+                function,
+                arguments,
+            } => format!("c {function}({})", self.list(arguments)),
             ExprKind::Unary { op, operand } => {
                 let op = match op {
                     UnaryOp::Negate => "-",
@@ -324,7 +334,11 @@ impl Printer<'_> {
                 self.expr(of),
                 self.expr(length)
             ),
-            ExprKind::Stack => self.ty(&expr.ty),
+            ExprKind::Stack(Walk::Kernel) => self.ty(&expr.ty),
+            ExprKind::Stack(Walk::Tables { ask, stack }) => {
+                let stack = self.expr(stack);
+                format!("{} by tables({stack}), ask {}", self.ty(&expr.ty), ask.0)
+            }
             ExprKind::UserSymbol { address } => format!("usym({})", self.expr(address)),
             ExprKind::Inet { source } => format!("inet({})", self.expr(source)),
             ExprKind::MapGet { map, key } => self.element(*map, key.as_deref()),
@@ -339,6 +353,11 @@ impl Printer<'_> {
             ExprKind::WriteUser { to, from } => {
                 format!("write user({}, {})", self.expr(to), self.expr(from))
             }
+            ExprKind::LocalAddress(id) => format!("&{}", self.local(id.index())),
+            ExprKind::ElementAddress { map, key } => {
+                format!("&{}", self.element(*map, key.as_deref()))
+            }
+            ExprKind::MapAddress(map) => format!("&map {}", self.map(*map)),
             ExprKind::MapDelete { map, key } => {
                 format!("delete {}", self.element(*map, key.as_deref()))
             }
@@ -366,6 +385,19 @@ impl Printer<'_> {
                 self.ty(&expr.ty),
                 self.expr(of),
                 self.expr(length)
+            ),
+            ExprKind::ObjectPath { of } => format!("{} path({})", self.ty(&expr.ty), self.expr(of)),
+            ExprKind::SendPacket {
+                record,
+                packet,
+                length,
+                values,
+            } => format!(
+                "packet {}({}, {}, {})",
+                record.index(),
+                self.expr(packet),
+                self.expr(length),
+                self.list(values)
             ),
             ExprKind::Find { haystack, needle } => {
                 format!("find({}, {})", self.expr(haystack), self.expr(needle))
@@ -533,6 +565,7 @@ fn context_name(context: Context) -> String {
         Context::FunctionAddress => "func".into(),
         Context::Slot(n) => format!("ctx[{n}]"),
         Context::Parameter(n) => format!("parameter{n}"),
+        Context::ParameterRest(n) => format!("parameter{n}.rest"),
         Context::Result => "result".into(),
         Context::MarkerArgument(n) => format!("marker.arg{n}"),
         Context::Cookie => "cookie".into(),

@@ -55,7 +55,8 @@ pub enum StmtKind {
         end: Expr,
         body: Vec<Stmt>,
     },
-    /// `variable` is a Tuple of key and value. For aggregations the value is their integer reading.
+    /// `variable` is a Tuple of key and value. For aggregations the value is their integer reading: the number of
+    /// values of histograms, a Record of count, average and total of stats.
     ForMap {
         variable: LocalId,
         map: MapId,
@@ -65,6 +66,13 @@ pub enum StmtKind {
     Continue,
     /// Ends the probe.
     Return,
+    /// Statements that [`StmtKind::Leave`] ends from within, out of any loops between: a function's body. The same body
+    /// has its number once.
+    Scope {
+        scope: u32,
+        body: Vec<Stmt>,
+    },
+    Leave(u32),
 }
 
 /// What an aggregation takes in. Values are Ints of 64 bits with the aggregation's signedness (hist and lhist: signed).

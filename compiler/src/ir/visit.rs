@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::ir::{AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind};
+use crate::ir::{
+    AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind, Walk,
+};
 
 /// What a walk meets, before its parts.
 pub enum Node<'n> {
@@ -42,6 +44,8 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
                 | ExprKind::MapHas { map, .. }
                 | ExprKind::MapFind { map, .. }
                 | ExprKind::MapLen { map }
+                | ExprKind::ElementAddress { map, .. }
+                | ExprKind::MapAddress(map)
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
                 _ => return,
@@ -90,7 +94,9 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
             expression(condition, visit);
             statements(body, visit);
         }
-        StmtKind::Unroll { body, .. } | StmtKind::ForMap { body, .. } => statements(body, visit),
+        StmtKind::Unroll { body, .. }
+        | StmtKind::ForMap { body, .. }
+        | StmtKind::Scope { body, .. } => statements(body, visit),
         StmtKind::ForRange {
             start, end, body, ..
         } => {
@@ -98,7 +104,59 @@ fn statement<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
             expression(end, visit);
             statements(body, visit);
         }
-        StmtKind::Break | StmtKind::Continue | StmtKind::Return => {}
+        StmtKind::Break | StmtKind::Continue | StmtKind::Return | StmtKind::Leave(_) => {}
+    }
+}
+
+/// Visits the statement lists that a statement holds, those in its expressions too; not what those hold.
+pub fn children<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(&'n [Stmt])) {
+    match &stmt.kind {
+        StmtKind::If {
+            then, otherwise, ..
+        } => {
+            visit(then);
+            visit(otherwise);
+        }
+        StmtKind::While { body, .. }
+        | StmtKind::Unroll { body, .. }
+        | StmtKind::ForRange { body, .. }
+        | StmtKind::ForMap { body, .. }
+        | StmtKind::Scope { body, .. } => visit(body),
+        _ => {}
+    }
+    own_expressions(stmt, &mut |node| {
+        if let Node::Expr(Expr {
+            kind: ExprKind::Block { body, .. },
+            ..
+        }) = node
+        {
+            visit(body);
+        }
+    });
+}
+
+/// Visits the expressions of a statement, but not its statements.
+fn own_expressions<'n>(stmt: &'n Stmt, visit: &mut dyn FnMut(Node<'n>)) {
+    match &stmt.kind {
+        StmtKind::If { condition, .. } | StmtKind::While { condition, .. } => {
+            expression(condition, visit);
+        }
+        StmtKind::ForRange { start, end, .. } => {
+            expression(start, visit);
+            expression(end, visit);
+        }
+        StmtKind::Unroll { .. }
+        | StmtKind::ForMap { .. }
+        | StmtKind::Scope { .. }
+        | StmtKind::Break
+        | StmtKind::Continue
+        | StmtKind::Return
+        | StmtKind::Leave(_) => {}
+        StmtKind::SetLocal { .. }
+        | StmtKind::MapSet { .. }
+        | StmtKind::Aggregate { .. }
+        | StmtKind::Emit { .. }
+        | StmtKind::Eval(_) => statement(stmt, visit),
     }
 }
 
@@ -132,10 +190,15 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Local(_)
         | ExprKind::Target(_)
         | ExprKind::Context(_)
-        | ExprKind::Stack
+        | ExprKind::Stack(Walk::Kernel)
         | ExprKind::MapLen { .. }
+        | ExprKind::LocalAddress(_)
+        | ExprKind::MapAddress(_)
         | ExprKind::TypeSize(_) => {}
-        ExprKind::Helper { arguments, .. } => arguments.iter().for_each(|a| expression(a, visit)),
+        ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
+            arguments.iter().for_each(|a| expression(a, visit))
+        }
+        ExprKind::Stack(Walk::Tables { stack, .. }) => expression(stack, visit),
         ExprKind::Unary { operand, .. } => expression(operand, visit),
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }
@@ -163,7 +226,18 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::StackLength(of)
         | ExprKind::ByteSwap(of)
         | ExprKind::UserSymbol { address: of }
+        | ExprKind::ObjectPath { of }
         | ExprKind::Inet { source: of } => expression(of, visit),
+        ExprKind::SendPacket {
+            packet,
+            length,
+            values,
+            ..
+        } => {
+            expression(packet, visit);
+            expression(length, visit);
+            values.iter().for_each(|v| expression(v, visit));
+        }
         ExprKind::Load(at) | ExprKind::Address(at) => place(at, visit),
         ExprKind::Part { of, steps: list } => {
             expression(of, visit);
@@ -186,7 +260,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
             expression(of, visit);
             expression(length, visit);
         }
-        ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
+        ExprKind::MapGet { key, .. }
+        | ExprKind::MapDelete { key, .. }
+        | ExprKind::ElementAddress { key, .. } => {
             optional(key.as_deref(), visit);
         }
         ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => expression(key, visit),

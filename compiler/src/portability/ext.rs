@@ -10,15 +10,15 @@ use crate::host::btf::Btf;
 #[derive(Default)]
 pub struct Asked {
     pub helpers: Vec<(String, u32)>,
-    /// Functions with atomic operations that give the old value.
-    pub fetches: Vec<String>,
+    /// Functions with atomic operations other than additions without a value.
+    pub atomics: Vec<String>,
     pub accesses: Vec<(String, Access)>,
 }
 
 const CALL: u8 = 0x85;
 /// BPF_STX | BPF_ATOMIC, of 32 and of 64 bits.
 const ATOMIC: [u8; 2] = [0xc3, 0xdb];
-const FETCH: u32 = 1;
+const PLAIN_ADD: u32 = 0;
 const INSTRUCTION: usize = 8;
 
 pub fn read(object: &[u8]) -> Result<Asked, Bug> {
@@ -55,8 +55,8 @@ fn instructions<'d>(
         match instruction[0] {
             // Other sources are functions of the object and of the kernel.
             CALL if source == 0 => asked.helpers.extend(owner().map(|f| (f, immediate))),
-            code if ATOMIC.contains(&code) && immediate & FETCH != 0 => {
-                asked.fetches.extend(owner());
+            code if ATOMIC.contains(&code) && immediate != PLAIN_ADD => {
+                asked.atomics.extend(owner());
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use btc_abi::{Attach, Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
+use btc_abi::{Attach, Feature, Manifest, Map, MapKind, MissingProbes, Probe, TargetValue};
 
 use super::access::Info;
 use super::ext::{self, Asked};
@@ -12,13 +12,17 @@ use super::{Reason, Script, Verdict, probes};
 use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::host::reference;
-use crate::layout::GET_FUNC_IP;
+use crate::layout::{GET_FUNC_IP, TASK_PT_REGS};
 use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
 const LONGEST_OLD_KEY: u32 = 512;
 /// bpf_get_attach_cookie of linux/bpf.h.
 const GET_ATTACH_COOKIE: u32 = 174;
+/// bpf_loop of linux/bpf.h.
+const LOOP: u32 = 181;
+/// bpf_get_current_task_btf.
+const GET_CURRENT_TASK_BTF: u32 = 158;
 
 pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
     let compiled = script.compiled;
@@ -52,6 +56,11 @@ fn is_answered(helper: u32, probe: Option<&Probe>) -> bool {
     helper == GET_ATTACH_COOKIE || (helper == GET_FUNC_IP && knows_function)
 }
 
+fn has_floor(probe: Option<&Probe>, feature: &Feature) -> bool {
+    let floor = probe.and_then(|probe| probe.floor.as_ref());
+    floor.is_some_and(|floor| floor.needs.contains(feature))
+}
+
 struct Judge<'a> {
     manifest: &'a Manifest,
     kernel: &'a Kernel,
@@ -77,6 +86,16 @@ impl<'a> Judge<'a> {
         probes.find(|probe| {
             probe.program == function || loops.is_some_and(|(owner, _)| probe.program == owner)
         })
+    }
+
+    /// Whether a function belongs to a program for the oldest kernels: what it asks for, the probe's other one asks
+    /// for too.
+    fn is_floor(&self, function: &str) -> bool {
+        let owner = function
+            .rsplit_once("_loop")
+            .map_or(function, |(owner, _)| owner);
+        let floors = self.manifest.probes.iter().filter_map(|p| p.floor.as_ref());
+        floors.into_iter().any(|floor| floor.program == owner)
     }
 
     fn arch(&mut self, own: Arch) {
@@ -114,15 +133,20 @@ impl<'a> Judge<'a> {
     }
 
     fn helpers(&mut self, asked: &Asked) {
-        let optional: BTreeSet<u32> = (self.manifest.slots.iter())
+        let mut optional: BTreeSet<u32> = (self.manifest.slots.iter())
             .filter_map(|slot| match slot.value {
                 TargetValue::HasHelper { number } => Some(number),
                 _ => None,
             })
             .collect();
+        // Whose argument is had by another new helper.
+        if optional.contains(&TASK_PT_REGS) {
+            optional.insert(GET_CURRENT_TASK_BTF);
+        }
         let mut missing: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
         for (function, number) in &asked.helpers {
-            if !self.kernel.has_helper(*number) && !self.left_out.contains(function.as_str()) {
+            let asked = !self.left_out.contains(function.as_str()) && !self.is_floor(function);
+            if asked && !self.kernel.has_helper(*number) {
                 missing.entry(*number).or_default().push(function);
             }
         }
@@ -137,6 +161,9 @@ impl<'a> Judge<'a> {
                         Some("a copy of the program for each place")
                     }
                     number if optional.contains(&number) => Some("found out in another way"),
+                    LOOP if has_floor(probe, &Feature::LoopHelper) => {
+                        Some("loops are ended after a number of rounds that depends on them")
+                    }
                     _ => None,
                 };
                 match instead {
@@ -163,10 +190,22 @@ impl<'a> Judge<'a> {
             }
         }
         if !self.kernel.is_since("5.12") {
-            for function in &asked.fetches {
-                let what =
-                    "no atomic operations that give the old value, which came with Linux 5.12";
-                self.note(Verdict::Fails, self.probe(function), what);
+            let functions: BTreeSet<&String> = asked.atomics.iter().collect();
+            for function in functions {
+                let probe = self.probe(function);
+                let lossy = has_floor(probe, &Feature::AtomicUpdate);
+                let (verdict, instead) = match probe.is_some_and(|p| p.floor.is_some()) {
+                    true if lossy => (
+                        Verdict::Fallback,
+                        ": changes by several CPUs at once may be lost",
+                    ),
+                    true => (Verdict::Fallback, ": the value may be another moment's"),
+                    false => (Verdict::Fails, ""),
+                };
+                let what = format!(
+                    "no atomic operations but additions, which came with Linux 5.12{instead}"
+                );
+                self.note(verdict, probe, what);
             }
         }
     }

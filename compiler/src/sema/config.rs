@@ -1,192 +1,318 @@
-//! The `config` block: names and values become [`Settings`].
+//! The `config` block and btc's environment: names and values become [`Settings`].
 
 use btc_abi as abi;
+use btc_abi::config::{Expected, OLDER_NAMES, VARIABLES, WITHOUT_EFFECT, current_value, positive};
+use btc_abi::environment::{Environment, OF_BPFTRACE};
 
+use super::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Limits;
 use crate::syntax::ast::{ConfigEntry, ConfigValue, Item, Program};
 
 /// All configuration of a script, with defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub target: abi::Config,
     pub limits: Limits,
-    pub license: String,
+    pub license: License,
+    pub max_bpf_progs: MaxPrograms,
+    pub unstable: Unstable,
 }
 
-impl Default for Settings {
+/// Of the object; the kernel gives tracing helpers to programs of these alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct License(pub &'static str);
+
+const LICENSES: [&str; 6] = [
+    "GPL",
+    "GPL v2",
+    "GPL and additional rights",
+    "Dual BSD/GPL",
+    "Dual MIT/GPL",
+    "Dual MPL/GPL",
+];
+
+impl Default for License {
     fn default() -> Self {
-        Settings {
-            target: abi::Config {
-                stack_mode: abi::StackMode::Bpftrace,
-                str_trunc_trailer: "..".into(),
-                print_maps_on_exit: true,
-                max_cat_bytes: 10240,
-                missing_probes: abi::MissingProbes::Error,
-                max_probes: 1024,
-                max_map_keys: 4096,
-                perf_rb_pages: 0,
-                cpp_demangle: true,
-                lazy_symbolication: false,
-                show_debug_info: true,
-                log_size: 1_000_000,
-            },
-            limits: Limits {
-                max_strlen: 1024,
-                on_stack_limit: 32,
-            },
-            license: "GPL".into(),
+        License(LICENSES[0])
+    }
+}
+
+/// How many programs an object may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPrograms(pub u64);
+
+impl Default for MaxPrograms {
+    fn default() -> Self {
+        MaxPrograms(1024)
+    }
+}
+
+/// What the use of a feature is, that bpftrace calls unstable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    #[default]
+    Enable,
+    Warn,
+    Error,
+}
+
+impl Level {
+    fn read(value: &str) -> Result<Level, Expected> {
+        match value {
+            "enable" | "true" | "1" => Ok(Level::Enable),
+            "warn" => Ok(Level::Warn),
+            "error" | "false" | "0" => Ok(Level::Error),
+            _ => Err("`enable`, `warn` or `error`"),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Level::Enable => "enable",
+            Level::Warn => "warn",
+            Level::Error => "error",
         }
     }
 }
 
-type Set = fn(&mut Settings, &ConfigValue) -> Result<(), &'static str>;
+/// The levels of all such features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unstable {
+    pub dw_ustack: Level,
+    pub import: Level,
+    pub tseries: Level,
+    pub typeinfo: Level,
+}
 
-const INTEGER: &str = "a positive integer";
-const BOOL: &str = "`true` or `false`";
+/// A feature with its variable and its level.
+#[derive(Clone, Copy, Debug)]
+pub struct Feature {
+    pub variable: &'static str,
+    pub level: Level,
+}
 
-fn integer(value: &ConfigValue) -> Result<u64, &'static str> {
-    match value {
-        ConfigValue::Integer(n) => Ok(*n),
-        ConfigValue::Word(text) => text.parse().map_err(|_| INTEGER),
-        ConfigValue::Bool(_) => Err(INTEGER),
+impl Unstable {
+    /// The feature that a function is, if it is one.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<Feature> {
+        let (variable, level) = match name {
+            "dw_ustack" => ("unstable_dw_ustack", self.dw_ustack),
+            "tseries" => ("unstable_tseries", self.tseries),
+            _ => return None,
+        };
+        Some(Feature { variable, level })
+    }
+
+    #[must_use]
+    pub fn import(&self) -> Feature {
+        Feature {
+            variable: "unstable_import",
+            level: self.import,
+        }
+    }
+
+    #[must_use]
+    pub fn typeinfo(&self) -> Feature {
+        Feature {
+            variable: "unstable_typeinfo",
+            level: self.typeinfo,
+        }
     }
 }
 
-fn boolean(value: &ConfigValue) -> Result<bool, &'static str> {
-    match value {
-        ConfigValue::Bool(b) => Ok(*b),
-        ConfigValue::Integer(n @ (0 | 1)) => Ok(*n == 1),
-        ConfigValue::Word(text) if text == "true" => Ok(true),
-        ConfigValue::Word(text) if text == "false" => Ok(false),
-        _ => Err(BOOL),
+impl Feature {
+    /// What is said where `what` is used.
+    #[must_use]
+    pub fn used(self, what: &str, span: crate::source::Span) -> Option<Diagnostic> {
+        let Feature { variable, level } = self;
+        match level {
+            Level::Enable => None,
+            Level::Warn => {
+                let message = format!("{what} is unstable in bpftrace: it may change there");
+                let warning = Diagnostic::warning(Code::UnstableFeature, span, message);
+                Some(warning.with_help(format!("config = {{ {variable} = enable }}")))
+            }
+            Level::Error => {
+                let message = format!("{what} is refused: `{variable}` is `error`");
+                let error = Diagnostic::error(Code::UnstableFeature, span, message);
+                Some(error.with_help(format!("config = {{ {variable} = enable }}")))
+            }
+        }
     }
 }
 
-fn word(value: &ConfigValue) -> Option<&str> {
-    match value {
-        ConfigValue::Word(text) => Some(text),
-        _ => None,
-    }
+/// A variable that is decided when a script is compiled.
+struct Fixed {
+    name: &'static str,
+    set: fn(&mut Settings, &str) -> Result<(), Expected>,
+    shown: fn(&Settings) -> String,
 }
 
-fn length(value: &ConfigValue) -> Result<u32, &'static str> {
-    let n = integer(value)?;
-    u32::try_from(n).map_err(|_| "a length below 4 GiB")
-}
-
-fn stack_mode(s: &mut Settings, v: &ConfigValue) -> Result<(), &'static str> {
-    s.target.stack_mode = match word(v) {
-        Some("bpftrace") => abi::StackMode::Bpftrace,
-        Some("perf") => abi::StackMode::Perf,
-        Some("raw") => abi::StackMode::Raw,
-        Some("build_id") => abi::StackMode::BuildId,
-        _ => return Err("`bpftrace`, `perf`, `raw` or `build_id`"),
-    };
-    Ok(())
-}
-
-fn missing_probes(s: &mut Settings, v: &ConfigValue) -> Result<(), &'static str> {
-    s.target.missing_probes = match word(v) {
-        Some("error") => abi::MissingProbes::Error,
-        Some("warn") => abi::MissingProbes::Warn,
-        Some("ignore") => abi::MissingProbes::Ignore,
-        _ => return Err("`error`, `warn` or `ignore`"),
-    };
-    Ok(())
-}
-
-fn text(value: &ConfigValue) -> Result<String, &'static str> {
-    word(value).map(str::to_owned).ok_or("a string")
+fn length(value: &str) -> Result<u32, Expected> {
+    u32::try_from(positive(value)?).map_err(|_| "a length below 4 GiB")
 }
 
 /// What `max_strlen` may be at most: searching and comparing are bounded by it (codegen/shared.rs).
 const LONGEST_STRING: u32 = 65536;
 
-const ENTRIES: &[(&str, Set)] = &[
-    ("max_strlen", |s, v| {
-        let expected = "a length of 1 to 65536 bytes";
-        let given = length(v).ok();
-        let usable = given.filter(|n| (1..=LONGEST_STRING).contains(n));
-        s.limits.max_strlen = usable.ok_or(expected)?;
-        Ok(())
-    }),
-    ("on_stack_limit", |s, v| {
-        s.limits.on_stack_limit = length(v)?;
-        Ok(())
-    }),
-    ("license", |s, v| {
-        s.license = text(v)?;
-        Ok(())
-    }),
-    ("max_map_keys", |s, v| {
-        s.target.max_map_keys = integer(v)?;
-        Ok(())
-    }),
-    ("max_cat_bytes", |s, v| {
-        s.target.max_cat_bytes = integer(v)?;
-        Ok(())
-    }),
-    ("max_probes", |s, v| {
-        s.target.max_probes = integer(v)?;
-        Ok(())
-    }),
-    // How many programs an object may hold is no limit here: one program per attach point, patterns on the target.
-    ("max_bpf_progs", |_, v| integer(v).map(|_| ())),
-    ("perf_rb_pages", |s, v| {
-        s.target.perf_rb_pages = integer(v)?;
-        Ok(())
-    }),
-    ("log_size", |s, v| {
-        s.target.log_size = integer(v)?;
-        Ok(())
-    }),
-    ("print_maps_on_exit", |s, v| {
-        s.target.print_maps_on_exit = boolean(v)?;
-        Ok(())
-    }),
-    ("cpp_demangle", |s, v| {
-        s.target.cpp_demangle = boolean(v)?;
-        Ok(())
-    }),
-    ("lazy_symbolication", |s, v| {
-        s.target.lazy_symbolication = boolean(v)?;
-        Ok(())
-    }),
-    ("show_debug_info", |s, v| {
-        s.target.show_debug_info = boolean(v)?;
-        Ok(())
-    }),
-    ("str_trunc_trailer", |s, v| {
-        s.target.str_trunc_trailer = text(v)?.into();
-        Ok(())
-    }),
-    ("stack_mode", stack_mode),
-    ("missing_probes", missing_probes),
-    // The symbolizer caches by process; the three modes of bpftrace give the same output.
-    ("cache_user_symbols", |_, v| match word(v) {
-        Some("PER_PID" | "PER_PROGRAM" | "NONE") => Ok(()),
-        _ => Err("`PER_PID`, `PER_PROGRAM` or `NONE`"),
-    }),
+const FIXED: &[Fixed] = &[
+    Fixed {
+        name: "license",
+        set: |s, v| {
+            let known = LICENSES.iter().find(|license| **license == v);
+            s.license = License(known.ok_or(
+                "`GPL`, `GPL v2`, `GPL and additional rights`, `Dual BSD/GPL`, `Dual MIT/GPL` or `Dual MPL/GPL`",
+            )?);
+            Ok(())
+        },
+        shown: |s| s.license.0.to_owned(),
+    },
+    Fixed {
+        name: "max_bpf_progs",
+        set: |s, v| {
+            s.max_bpf_progs = MaxPrograms(positive(v)?);
+            Ok(())
+        },
+        shown: |s| s.max_bpf_progs.0.to_string(),
+    },
+    Fixed {
+        name: "max_strlen",
+        set: |s, v| {
+            let usable = length(v).ok().filter(|n| (1..=LONGEST_STRING).contains(n));
+            s.limits.max_strlen = usable.ok_or("a length of 1 to 65536 bytes")?;
+            Ok(())
+        },
+        shown: |s| s.limits.max_strlen.to_string(),
+    },
+    Fixed {
+        name: "on_stack_limit",
+        set: |s, v| {
+            s.limits.on_stack_limit = length(v)?;
+            Ok(())
+        },
+        shown: |s| s.limits.on_stack_limit.to_string(),
+    },
+    Fixed {
+        name: "unstable_dw_ustack",
+        set: |s, v| {
+            s.unstable.dw_ustack = Level::read(v)?;
+            Ok(())
+        },
+        shown: |s| s.unstable.dw_ustack.name().to_owned(),
+    },
+    Fixed {
+        name: "unstable_import",
+        set: |s, v| {
+            s.unstable.import = Level::read(v)?;
+            Ok(())
+        },
+        shown: |s| s.unstable.import.name().to_owned(),
+    },
+    Fixed {
+        name: "unstable_tseries",
+        set: |s, v| {
+            s.unstable.tseries = Level::read(v)?;
+            Ok(())
+        },
+        shown: |s| s.unstable.tseries.name().to_owned(),
+    },
+    Fixed {
+        name: "unstable_typeinfo",
+        set: |s, v| {
+            s.unstable.typeinfo = Level::read(v)?;
+            Ok(())
+        },
+        shown: |s| s.unstable.typeinfo.name().to_owned(),
+    },
 ];
 
-/// The variables of a `config` block, by their current names.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(|(name, _)| *name)
+/// All variables, by their current names.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    let target = VARIABLES.iter().map(|variable| variable.name);
+    target.chain(FIXED.iter().map(|variable| variable.name))
 }
 
-/// Names of earlier versions, and `no_` names that say the opposite.
-fn current_name(name: &str) -> &str {
-    match name {
-        "strlen" => "max_strlen",
-        "map_keys_max" => "max_map_keys",
-        "cat_bytes_max" => "max_cat_bytes",
-        "no_cpp_demangle" => "cpp_demangle",
-        other => other,
+impl Settings {
+    /// Sets a variable by its current name. `None`: there is none of that name.
+    fn set(&mut self, name: &str, value: &str) -> Option<Result<(), Expected>> {
+        if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) {
+            return Some((variable.set)(&mut self.target, value));
+        }
+        let variable = FIXED.iter().find(|variable| variable.name == name)?;
+        Some((variable.set)(self, value))
+    }
+
+    /// What an executable has to know of what it can't change.
+    #[must_use]
+    pub fn fixed(&self) -> Vec<(String, String)> {
+        let shown = |variable: &Fixed| (variable.name.to_owned(), (variable.shown)(self));
+        FIXED.iter().map(shown).collect()
     }
 }
 
-pub(super) fn read(program: &Program, diagnostics: &mut Diagnostics) -> Settings {
+/// What btc's environment sets, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides(Vec<(&'static str, String)>);
+
+/// Who reads the environment after btc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The executable runs at once, in the same environment.
+    Executable,
+    /// Nobody: what only an executable reads is misplaced.
+    Nobody,
+}
+
+impl Overrides {
+    /// Reads the variables that are decided when a script is compiled.
+    ///
+    /// # Errors
+    /// An unknown or misplaced name or a bad value, as a sentence.
+    pub fn read(environment: &Environment, reader: Reader) -> Result<Overrides, String> {
+        let mut overrides = Overrides::default();
+        let mut tried = Settings::default();
+        for variable in FIXED {
+            if let Some(given) = environment.find(variable.name)? {
+                (variable.set)(&mut tried, &given.value).map_err(|expected| given.bad(expected))?;
+                overrides.0.push((variable.name, given.value));
+            }
+        }
+        if reader == Reader::Executable {
+            return Ok(overrides);
+        }
+        for variable in VARIABLES {
+            if let Some(given) = environment.find(variable.name)? {
+                let name = variable.name;
+                return Err(format!(
+                    "{}={}: {name} is decided where the executable runs: set it there, or write `config = {{ {name} = … }}` in the script",
+                    given.name, given.written
+                ));
+            }
+        }
+        for stranger in environment.strangers(|name| names().any(|known| known == name)) {
+            let name = stranger.name;
+            if let Some(near) = nearest(&stranger.lower(), names()) {
+                let near = near.to_uppercase();
+                return Err(format!(
+                    "{name}: no such configuration variable; did you mean {}{near}?",
+                    stranger.prefix
+                ));
+            }
+            if stranger.is_ours() {
+                return Err(format!("{name}: no such configuration variable"));
+            }
+        }
+        Ok(overrides)
+    }
+}
+
+/// The block, then what overrides it.
+pub(super) fn read(
+    program: &Program,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> Settings {
     let mut settings = Settings::default();
     for item in &program.items {
         if let Item::Config(entries) = item {
@@ -195,6 +321,10 @@ pub(super) fn read(program: &Program, diagnostics: &mut Diagnostics) -> Settings
             }
         }
     }
+    for (name, value) in &overrides.0 {
+        // Their values are known to be good.
+        let _ = settings.set(name, value);
+    }
     settings
 }
 
@@ -202,29 +332,102 @@ fn apply(settings: &mut Settings, entry: &ConfigEntry, diagnostics: &mut Diagnos
     // `BPFTRACE_MAX_STRLEN` is the variable's name outside of scripts; people write it inside too.
     let lower = entry.name.text.to_lowercase();
     let written = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
-    let name = current_name(written);
-    if name.starts_with("unstable_") {
-        return;
-    }
-    let Some((_, set)) = ENTRIES.iter().find(|(known, _)| *known == name) else {
-        let mut unknown = Diagnostic::error(
-            Code::InvalidConfig,
-            entry.name.span,
-            format!("unknown config variable `{}`", entry.name.text),
-        );
-        if let Some(near) = super::suggest::nearest(name, ENTRIES.iter().map(|(n, _)| *n)) {
-            unknown = unknown.with_help(format!("did you mean `{near}`?"));
-        }
-        diagnostics.push(unknown);
-        return;
+    let text = match &entry.value {
+        ConfigValue::Integer(number) => number.to_string(),
+        ConfigValue::Bool(yes) => yes.to_string(),
+        ConfigValue::Word(word) => word.clone(),
     };
-    if let Err(expected) = set(settings, &entry.value) {
-        diagnostics.push(Diagnostic::error(
+    let older = OLDER_NAMES.iter().find(|older| older.name == written);
+    let name = older.map_or(written, |older| older.current);
+    let value = older.map_or(Ok(text.clone()), |older| current_value(older, &text));
+    let set = match value {
+        Ok(value) => settings.set(name, &value),
+        Err(expected) => Some(Err(expected)),
+    };
+    match set {
+        Some(Ok(())) => {}
+        Some(Err(expected)) => diagnostics.push(Diagnostic::error(
             Code::InvalidConfig,
             entry.span,
-            format!("`{name}` expects {expected}"),
-        ));
-    } else if written == "no_cpp_demangle" {
-        settings.target.cpp_demangle = !settings.target.cpp_demangle;
+            format!("`{written}` expects {expected}"),
+        )),
+        None if WITHOUT_EFFECT.contains(&name) || name.starts_with("unstable_") => {
+            diagnostics.push(Diagnostic::warning(
+                Code::InvalidConfig,
+                entry.span,
+                format!("`{written}` decides nothing any more"),
+            ));
+        }
+        None => diagnostics.push(unknown(entry, name)),
+    }
+}
+
+fn unknown(entry: &ConfigEntry, name: &str) -> Diagnostic {
+    let unknown = Diagnostic::error(
+        Code::InvalidConfig,
+        entry.name.span,
+        format!("unknown config variable `{}`", entry.name.text),
+    );
+    if OF_BPFTRACE.contains(&name) {
+        return unknown
+            .with_help("btc takes the kernel's types and headers from --btf FILE and -I DIR");
+    }
+    match nearest(name, names()) {
+        Some(near) => unknown.with_help(format!("did you mean `{near}`?")),
+        None => unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)], reader: Reader) -> Result<Overrides, String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Overrides::read(&Environment::new(pairs.iter().map(owned)), reader)
+    }
+
+    #[test]
+    fn the_environment_sets_what_is_fixed() {
+        let set = read(&[("BPFTRACE_STRLEN", "0x40")], Reader::Nobody);
+        assert_eq!(set, Ok(Overrides(vec![("max_strlen", "0x40".into())])));
+        let bad = read(&[("BTC_LICENSE", "MIT")], Reader::Executable).expect_err("a refusal");
+        assert!(bad.starts_with("BTC_LICENSE=MIT: expected `GPL`"), "{bad}");
+    }
+
+    #[test]
+    fn misplaced_and_unknown_names() {
+        let keys = [("BTC_MAX_MAP_KEYS", "5")];
+        let misplaced = read(&keys, Reader::Nobody).expect_err("a refusal");
+        assert!(
+            misplaced.contains("where the executable runs"),
+            "{misplaced}"
+        );
+        assert!(read(&keys, Reader::Executable).is_ok());
+        let unknown = read(&[("BPFTRACE_MAX_STRLN", "5")], Reader::Nobody);
+        assert!(
+            unknown
+                .expect_err("a refusal")
+                .ends_with("did you mean BPFTRACE_MAX_STRLEN?")
+        );
+        assert!(
+            read(
+                &[("BTC_CACHE_DIR", "/x"), ("BTC_BLESS", "1")],
+                Reader::Nobody
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn what_is_shown_can_be_set() {
+        let settings = Settings::default();
+        for (name, value) in settings.fixed() {
+            assert_eq!(
+                Settings::default().set(&name, &value),
+                Some(Ok(())),
+                "{name}"
+            );
+        }
     }
 }

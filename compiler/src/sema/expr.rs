@@ -7,7 +7,8 @@ use super::lowering::Lowering;
 use super::scope::written;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::host::headers;
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -23,6 +24,16 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
 
 /// What is said of a C macro that doesn't parse as a part of a script.
 const NO_EXPRESSION: &str = "its `#define` is no expression of a script: `macro` makes one";
+
+/// What scripts of 2018 call a builtin, where nothing else has that name.
+fn old_spelling(name: &str) -> Option<&'static str> {
+    match name {
+        "stack" => Some("kstack"),
+        "sym" => Some("ksym"),
+        "name" => Some("probe"),
+        _ => None,
+    }
+}
 
 impl Lowering<'_> {
     /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
@@ -64,7 +75,12 @@ impl Lowering<'_> {
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
             E::ContainerOf { pointer, ty, path } => self.container_of(pointer, ty, path, span),
-            E::Typeof(_) => self.not_supported_yet(span, Unsupported::TypeofValue),
+            E::Typeof(of) => {
+                // A type as a value is its name: it can be printed and compared.
+                let ty = self.type_of(of)?;
+                let name = self.type_name(&ty);
+                Some(self.string(name.as_bytes(), span))
+            }
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Step {
                 decrement,
@@ -123,7 +139,8 @@ impl Lowering<'_> {
     /// A member of a tuple or record: anything with a value.
     fn part(&mut self, expr: &ast::Expr) -> Option<Expr> {
         let value = self.expr(expr)?;
-        self.with_value(value)
+        self.can_hold(&value.ty, value.span)?;
+        Some(value)
     }
 
     /// Refuses what has no value.
@@ -201,6 +218,10 @@ impl Lowering<'_> {
         if self.macros.has(name) {
             return self.expand(name, &[], span);
         }
+        if self.is_subprogram(name) {
+            let message = format!("`{name}` is a function: it needs parentheses");
+            return self.error(Code::ArgumentCount, span, message);
+        }
         if let Some((of, value)) = self.host.enum_constant(name) {
             let id = self.types.enumeration(&of);
             return Some(Expr {
@@ -212,6 +233,9 @@ impl Lowering<'_> {
                 ty: Type::Enum(id),
                 span,
             });
+        }
+        if let Some(function) = old_spelling(name).and_then(builtin::lookup) {
+            return self.run(function, function.name, &[], span, false);
         }
         if self.constants.broken {
             return None;
@@ -226,6 +250,8 @@ impl Lowering<'_> {
         known.extend(constants.integers.keys().map(String::as_str));
         if constants.unusable.contains(name) {
             unknown = unknown.with_help(NO_EXPRESSION);
+        } else if let Some(header) = headers::of_constant(name) {
+            unknown = unknown.with_help(format!("#include <{header}>"));
         } else if let Some(near) = nearest(name, known.into_iter()) {
             unknown = unknown.with_help(format!("did you mean `{near}`?"));
         }
@@ -268,7 +294,14 @@ impl Lowering<'_> {
         if self.macros.has(&name.text) {
             return self.expand(&name.text, arguments, span);
         }
-        let Some(function) = builtin::lookup(&name.text) else {
+        if self.is_subprogram(&name.text) {
+            return self.call_subprogram(&name.text, arguments, span);
+        }
+        if self.foreign.has(&name.text) {
+            return self.foreign_call(&name.text, arguments, span);
+        }
+        let known = builtin::lookup(&name.text);
+        let Some(function) = known.or_else(|| builtin::lookup(old_spelling(&name.text)?)) else {
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
                 name.span,
@@ -276,6 +309,8 @@ impl Lowering<'_> {
             );
             let mut known: Vec<&str> = builtin::names().collect();
             known.extend(self.macros.names());
+            known.extend(self.subprograms.keys().map(String::as_str));
+            known.extend(self.foreign.names());
             if self.constants.unusable.contains(&name.text) {
                 unknown = unknown.with_help(NO_EXPRESSION);
             } else if let Some(near) = nearest(&name.text, known.into_iter()) {
@@ -321,6 +356,9 @@ impl Lowering<'_> {
         span: Span,
         statement: bool,
     ) -> Option<Call<'c>> {
+        if let Some(feature) = self.settings.unstable.function(name) {
+            self.unstable(feature, &format!("`{name}`"), span)?;
+        }
         let (least, most) = function.arguments;
         let count = arguments.len();
         if count < least || count > most {

@@ -81,7 +81,9 @@ fn acts(value: &Expr) -> bool {
         found |= match node {
             Node::Stmt(_) => true,
             Node::Expr(expr) => match &expr.kind {
-                ExprKind::MapDelete { .. } | ExprKind::MapStep { .. } => true,
+                ExprKind::MapDelete { .. }
+                | ExprKind::MapStep { .. }
+                | ExprKind::Foreign { .. } => true,
                 ExprKind::Helper { helper, .. } => matches!(
                     helper,
                     Helper::SendSignal | Helper::SendSignalThread | Helper::OverrideReturn

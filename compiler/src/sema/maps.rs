@@ -211,6 +211,9 @@ impl Lowering<'_> {
 
     /// Refuses what no key can be.
     fn key_value(&mut self, key: Expr) -> Option<Expr> {
+        if key.ty != Type::Void {
+            self.can_hold(&key.ty, key.span)?;
+        }
         let refused = match &key.ty {
             Type::Void => true,
             Type::Tuple(parts) => parts.contains(&Type::Void),
@@ -381,6 +384,26 @@ pub(super) fn reading(of: &Aggregation) -> Option<IntType> {
     }
 }
 
+/// What a loop over a map of aggregations has as an element's value: of stats their parts, of histograms the number of
+/// values that they took in.
+pub(super) fn element_reading(of: &Aggregation) -> Type {
+    if let Some(int) = reading(of) {
+        return Type::Int(int);
+    }
+    let Aggregation::Stats { signed } = of else {
+        return Type::Int(IntType::I64);
+    };
+    let value = Type::Int(IntType {
+        bits: 64,
+        signed: *signed,
+    });
+    Type::Record(vec![
+        ("count".to_owned(), Type::Int(IntType::I64)),
+        ("average".to_owned(), value.clone()),
+        ("total".to_owned(), value),
+    ])
+}
+
 fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
     use Aggregation as A;
     if a == b {
@@ -405,11 +428,17 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
 
 /// The kind of BPF map that holds these values.
 pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
-    if let Some((kind, _)) = &state.declared {
-        return kind.clone();
-    }
     let aggregation = matches!(value, Type::Aggregation(_));
-    match (matches!(state.key, Some(Some(_))), aggregation) {
+    let keyed = matches!(state.key, Some(Some(_)));
+    if let (Some((kind, _)), true) = (&state.declared, keyed) {
+        // What is counted on one CPU another one must not count away.
+        return match kind {
+            abi::MapKind::Hash if aggregation => abi::MapKind::PerCpuHash,
+            abi::MapKind::LruHash if aggregation => abi::MapKind::LruPerCpuHash,
+            kind => kind.clone(),
+        };
+    }
+    match (keyed, aggregation) {
         (false, false) => abi::MapKind::Array,
         (false, true) => abi::MapKind::PerCpuArray,
         (true, false) => abi::MapKind::Hash,

@@ -1,20 +1,25 @@
 //! Semantic analysis: the untyped tree becomes the typed one. Types of maps and variables are learnt over all probes
 //! by lowering the program again and again until nothing changes; the last walk's output and diagnostics count.
 
+mod arguments;
 mod casts;
 mod config;
 mod constants;
 mod convert;
 mod expr;
+mod followed;
+mod foreign;
 mod lint;
 mod lowering;
 mod macros;
 mod maps;
+mod members;
 mod operators;
 mod places;
 mod program;
 mod scope;
 mod stmt;
+mod subprograms;
 pub mod suggest;
 mod types;
 mod user_functions;
@@ -26,7 +31,7 @@ use crate::ir;
 use crate::source::SourceMap;
 use crate::syntax::ast;
 
-pub use config::{Settings, names as config_names};
+pub use config::{Overrides, Reader, Settings, names as config_names};
 pub use lowering::Lowering;
 pub use maps::MapArgument;
 
@@ -39,6 +44,8 @@ pub struct Options {
     pub c: COptions,
     /// Decides the calling convention and the names of registers.
     pub arch: Arch,
+    /// Configuration of btc's environment; it wins over the script's.
+    pub overrides: Overrides,
 }
 
 /// Analyzes a script. There is no program when there were errors.

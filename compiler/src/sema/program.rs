@@ -1,23 +1,25 @@
 //! The whole program: attach points resolved once, bodies lowered until types are stable, the parts put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use btc_abi as abi;
 
 use super::config::Settings;
 use super::constants::Constants;
+use super::foreign::Foreign;
 use super::lowering::Lowering;
 use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
-use super::{Options, config, constants, user_functions};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use super::{Options, config, constants, foreign, subprograms, user_functions};
+use crate::builtin;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
 use crate::provider::{self, Environment, ProbeContext};
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
 
 /// Types only grow, and a type has few sizes; a program that needs more walks than this has a bug of ours.
@@ -30,10 +32,12 @@ pub(super) fn analyze(
     options: &Options,
 ) -> (Option<ir::Program>, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
-    let settings = config::read(program, &mut diagnostics);
+    let settings = config::read(program, &options.overrides, &mut diagnostics);
     let constants = constants::read(program, sources, host, options, &mut diagnostics);
-    unsupported(program, &mut diagnostics);
+    let foreign = foreign::read(program, sources, host, options, &mut diagnostics);
+    unstable(program, &settings, &mut diagnostics);
     let macros = Macros::collect(program, &constants.macros, &mut diagnostics);
+    let subprograms = subprograms(program, &macros, &mut diagnostics);
     let mut probes = resolve(program, host, options, &settings, &mut diagnostics);
     let (declared, wrong) = declared_maps(program, &constants);
     diagnostics.extend(wrong);
@@ -54,6 +58,8 @@ pub(super) fn analyze(
         settings: &settings,
         constants: &constants,
         macros: &macros,
+        subprograms: &subprograms,
+        foreign: &foreign,
         about: program.header_comment.clone().unwrap_or_default(),
     };
     let mut tables = (TypeTable::default(), MapTable::default(), Scopes::default());
@@ -81,18 +87,37 @@ pub(super) fn analyze(
     (None, diagnostics)
 }
 
-/// Says which items can't be compiled yet.
-fn unsupported(program: &ast::Program, diagnostics: &mut Diagnostics) {
-    for foreign in &program.foreign {
-        let what = Diagnostic::not_supported_yet(foreign.span, Unsupported::ImportC);
-        diagnostics.push(what);
-    }
+/// Says where files are imported, if the configuration wants to know.
+fn unstable(program: &ast::Program, settings: &Settings, diagnostics: &mut Diagnostics) {
+    let import = settings.unstable.import();
+    let said = |span: &Span| import.used("`import`", *span);
+    (program.imports.iter().filter_map(said)).for_each(|said| diagnostics.push(said));
+}
+
+/// The script's functions by name.
+pub(super) type Subprograms<'p> = HashMap<String, &'p ast::Subprogram>;
+
+/// Functions by name.
+fn subprograms<'p>(
+    program: &'p ast::Program,
+    macros: &Macros,
+    diagnostics: &mut Diagnostics,
+) -> Subprograms<'p> {
+    let mut functions = Subprograms::new();
     for item in &program.items {
-        if let ast::Item::Subprogram(subprogram) = item {
-            let span = subprogram.name.span;
-            diagnostics.push(Diagnostic::not_supported_yet(span, Unsupported::Subprogram));
+        let ast::Item::Subprogram(found) = item else {
+            continue;
+        };
+        let name = &found.name.text;
+        let taken = match builtin::lookup(name) {
+            Some(_) => Some("builtin"),
+            None => macros.has(name).then_some("macro"),
+        };
+        if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
+            diagnostics.push(wrong);
         }
     }
+    functions
 }
 
 type Declared = Vec<(ast::Name, abi::MapKind, u32)>;
@@ -206,6 +231,16 @@ fn resolve<'p>(
     }
     number_probes(&mut bodies);
     same_names(&bodies, diagnostics);
+    let most = settings.max_bpf_progs.0;
+    if bodies.len() as u64 > most {
+        let span = bodies[usize::try_from(most).unwrap_or(0)].context.span;
+        let message = format!(
+            "{} attach points need a program each: more than `max_bpf_progs` ({most})",
+            bodies.len()
+        );
+        let help = format!("config = {{ max_bpf_progs = {} }}", bodies.len());
+        diagnostics.push(Diagnostic::error(Code::TooManyPrograms, span, message).with_help(help));
+    }
     bodies
 }
 
@@ -243,6 +278,8 @@ struct Context<'a> {
     settings: &'a Settings,
     constants: &'a Constants,
     macros: &'a Macros<'a>,
+    subprograms: &'a Subprograms<'a>,
+    foreign: &'a Foreign,
     about: String,
 }
 
@@ -308,6 +345,8 @@ impl Context<'_> {
             probe: &first.context,
             constants: self.constants,
             macros: self.macros,
+            subprograms: self.subprograms,
+            foreign: self.foreign,
             types,
             maps,
             scopes,
@@ -317,6 +356,7 @@ impl Context<'_> {
             positional: vec![],
             named: vec![],
             locals: vec![],
+            held: super::followed::Held::default(),
             status: None,
             signature: None,
             blocks: vec![],
@@ -325,6 +365,10 @@ impl Context<'_> {
             reached: Default::default(),
             expansions: vec![],
             expanded: 0,
+            inlined: None,
+            calls: vec![],
+            called: BTreeSet::new(),
+            next_scope: 0,
         };
         let mut probes = vec![];
         let mut signatures = vec![];
@@ -333,6 +377,7 @@ impl Context<'_> {
             probes.push(lowered(&mut lowering, index, body));
             signatures.push(lowering.signature.take());
         }
+        self.check_uncalled(&mut lowering, bodies.len());
         user_functions::sign(&mut probes, signatures, &lowering.types, self.host);
         for probe in &probes {
             refuse_many_maps(&mut lowering, probe);
@@ -341,7 +386,7 @@ impl Context<'_> {
         let program = ir::Program {
             name: self.options.name.clone(),
             about: self.about.clone(),
-            license: self.settings.license.clone(),
+            license: self.settings.license.0.to_owned(),
             unsafe_mode: self.options.unsafe_mode,
             types: lowering.types.types.clone(),
             maps,
@@ -350,11 +395,32 @@ impl Context<'_> {
             positional: positional(lowering.positional),
             named: lowering.named,
             probes,
+            foreign: self.foreign.modules.clone(),
             config: self.settings.target.clone(),
             limits: self.settings.limits,
+            fixed: self.settings.fixed(),
         };
         let tables = (lowering.types, lowering.maps, lowering.scopes);
         (Some(program), lowering.diagnostics, tables)
+    }
+}
+
+impl Context<'_> {
+    /// Functions that no probe calls are checked as if the last one did; what they would need is not kept.
+    fn check_uncalled(&self, lowering: &mut Lowering, index: usize) {
+        let mut uncalled: Vec<_> = self.subprograms.values().collect();
+        uncalled.retain(|found| !lowering.called.contains(&found.name.text));
+        uncalled.sort_by_key(|found| found.span.start);
+        let (records, slots) = (lowering.records.len(), lowering.slots.len());
+        let signature = lowering.signature.take();
+        lowering.scopes.start_probe(index);
+        lowering.locals = vec![];
+        for found in uncalled {
+            lowering.check_subprogram(found);
+        }
+        lowering.records.truncate(records);
+        lowering.slots.truncate(slots);
+        lowering.signature = signature;
     }
 }
 
@@ -363,16 +429,24 @@ fn lowered(lowering: &mut Lowering, index: usize, body: &Body) -> ir::Probe {
     lowering.scopes.start_probe(index);
     lowering.locals = vec![];
     lowering.status = None;
+    lowering.held = super::followed::Held::default();
     lowering.expanded = 0;
+    lowering.next_scope = 0;
     for number in &body.context.attach_parameters {
         lowering.positional(*number, abi::ParameterType::String { default: None });
     }
     let statements = probe_body(lowering, body);
+    let mut kind = body.context.kind;
+    let mut attach = body.context.attach.clone();
+    if let (true, abi::Attach::RawTracepoint { btf, .. }) = (lowering.held.typed, &mut attach) {
+        kind = ProgramKind::BtfTracepoint;
+        *btf = true;
+    }
     ir::Probe {
         program: program_name(&body.context, index),
         name: body.context.name.clone(),
-        kind: body.context.kind,
-        attach: body.context.attach.clone(),
+        kind,
+        attach,
         attach_parameters: !body.context.attach_parameters.is_empty(),
         number_parameter: body.context.number_parameter.clone(),
         parameters: parameters(&body.context),

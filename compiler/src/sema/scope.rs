@@ -51,6 +51,15 @@ impl Scopes {
         self.next = 0;
     }
 
+    /// Hides all names until [`Scopes::disclose`].
+    pub(super) fn enclose(&mut self) -> Vec<HashMap<String, Binding>> {
+        std::mem::replace(&mut self.frames, vec![HashMap::new()])
+    }
+
+    pub(super) fn disclose(&mut self, frames: Vec<HashMap<String, Binding>>) {
+        self.frames = frames;
+    }
+
     pub(super) fn enter(&mut self) {
         self.frames.push(HashMap::new());
     }

@@ -4,8 +4,9 @@ use super::convert;
 use super::lowering::Lowering;
 use super::scope::{Binding, written};
 use crate::builtin::{self, Lower};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
-use crate::ir::{Aggregation, Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::visit::{self, Node};
+use crate::ir::{Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, Statement, StatementKind, Target};
 
@@ -16,7 +17,7 @@ const MAX_COPIES: i128 = 1000;
 
 impl Lowering<'_> {
     /// A block's statements in a scope of their own, put into the current list; its value, if it has one.
-    fn block(&mut self, block: &ast::Block) -> Option<Option<Expr>> {
+    pub(super) fn block(&mut self, block: &ast::Block) -> Option<Option<Expr>> {
         self.scopes.enter();
         self.statements(&block.statements);
         let value = match &block.value {
@@ -54,7 +55,7 @@ impl Lowering<'_> {
         body
     }
 
-    fn evaluate(&mut self, value: Expr) {
+    pub(super) fn evaluate(&mut self, value: Expr) {
         if value.ty != Type::Void && !convert::is_pure(&value) {
             let span = value.span;
             self.push(StmtKind::Eval(value), span);
@@ -124,9 +125,11 @@ impl Lowering<'_> {
             } => self.for_map(variable, map, body, span),
             StatementKind::Break => self.jump("break", StmtKind::Break, span),
             StatementKind::Continue => self.jump("continue", StmtKind::Continue, span),
-            StatementKind::Return(None) => self.push(StmtKind::Return, span),
-            StatementKind::Return(Some(value)) => {
-                self.return_value(value, span);
+            StatementKind::Return(value) => {
+                let value = value.as_ref();
+                if !self.return_from_subprogram(value, span) {
+                    self.return_from_probe(value, span);
+                }
             }
             StatementKind::Block(block) => {
                 if let Some(Some(value)) = self.block(block) {
@@ -148,15 +151,22 @@ impl Lowering<'_> {
         }
     }
 
-    /// `return value`, whose value is for `--test` to judge.
-    fn return_value(&mut self, value: &ast::Expr, span: Span) {
+    /// `return` or `return value`. The value is for `--test` and `--bench`: to the kernel a program of any other probe
+    /// says nothing.
+    fn return_from_probe(&mut self, value: Option<&ast::Expr>, span: Span) {
+        let Some(value) = value else {
+            return self.push(StmtKind::Return, span);
+        };
         let Some(status) = self.integer_argument(value, "the value of `return`") else {
             return;
         };
         if !self.probe.attach.is_trial() {
-            let row = Unsupported::ReturnValue;
-            self.report(Diagnostic::not_supported_yet(value.span, row));
-            return;
+            if !matches!(status.kind, ExprKind::Integer(_)) {
+                let message = "nobody takes this value: only `test` and `bench` have a result";
+                self.warn(Code::UnusedResult, value.span, message);
+            }
+            self.evaluate(status);
+            return self.push(StmtKind::Return, span);
         }
         let wide = Type::Int(IntType::I64);
         let local = match self.status {
@@ -200,7 +210,7 @@ impl Lowering<'_> {
         let ordinal = self.scopes.declare(&name.text, name.span);
         match ty {
             Some(Some(ty)) => {
-                if !self.can_hold(&ty, name.span) {
+                if self.can_hold(&ty, name.span).is_none() {
                     return;
                 }
                 self.scopes.learn(ordinal, ty.clone(), true, false);
@@ -231,23 +241,6 @@ impl Lowering<'_> {
             Some(first) => taken.with_label(first.declared, "first set here"),
             None => taken,
         });
-    }
-
-    /// Refuses types that no scratch variable or map value has.
-    fn can_hold(&mut self, ty: &Type, span: Span) -> bool {
-        match ty {
-            Type::Void => {
-                self.error::<()>(Code::TypeMismatch, span, "expected a value, found `void`");
-                false
-            }
-            Type::CRecord(id)
-                if self.types.types.record(*id).origin != crate::ir::Origin::Script =>
-            {
-                self.not_supported_yet::<()>(span, Unsupported::KernelStructCopy);
-                false
-            }
-            _ => true,
-        }
     }
 
     fn assign(
@@ -300,6 +293,9 @@ impl Lowering<'_> {
                 }
             }
             Target::Other(other) => {
+                if let Some(meant) = self.defined_target(other) {
+                    return self.assign(&meant, op, value, span);
+                }
                 let code = Code::InvalidAssignment;
                 self.report(Diagnostic::error(
                     code,
@@ -307,6 +303,22 @@ impl Lowering<'_> {
                     "only variables and maps can be assigned to",
                 ));
             }
+        }
+    }
+
+    /// What a `#define` that stands left of `=` means.
+    fn defined_target(&self, other: &ast::Expr) -> Option<Target> {
+        let meant = self.defined(other)?;
+        let span = meant.span;
+        let name = |text| ast::Name { text, span };
+        match meant.kind {
+            ast::ExprKind::Variable(text) => Some(Target::Variable(name(text))),
+            ast::ExprKind::Map { name: text, key } => Some(Target::Map {
+                name: name(text),
+                key: key.unwrap_or_default(),
+                span,
+            }),
+            _ => None,
         }
     }
 
@@ -322,7 +334,7 @@ impl Lowering<'_> {
         let Some(value) = self.with_value(value) else {
             return self.poison_variable(name, span);
         };
-        if !self.can_hold(&value.ty, value.span) {
+        if self.can_hold(&value.ty, value.span).is_none() {
             return self.poison_variable(name, span);
         }
         let binding = match self.scopes.find(name) {
@@ -350,6 +362,7 @@ impl Lowering<'_> {
             }
         };
         let value = self.convert(value, ty);
+        self.hold(local, &value, span);
         self.push(StmtKind::SetLocal { local, value }, span);
     }
 
@@ -370,6 +383,17 @@ impl Lowering<'_> {
             return Some(value.ty.clone());
         };
         let unified = convert::unify_value(&ty, variable.constant && !variable.fixed, value);
+        if let (true, Some(_), Type::Pointer { to, space }, Type::Pointer { space: found, .. }) =
+            (variable.fixed, &unified, &ty, &value.ty)
+            && *space == self.default_space()
+            && found != space
+        {
+            // A declaration says what is pointed to; in which memory, only a value tells.
+            let (to, space) = (to.clone(), *found);
+            let ty = Type::Pointer { to, space };
+            self.scopes.learn(ordinal, ty.clone(), true, false);
+            return Some(ty);
+        }
         match unified {
             Some(unified) if !variable.fixed => {
                 self.scopes.learn(ordinal, unified.clone(), false, constant);
@@ -399,9 +423,10 @@ impl Lowering<'_> {
         let message = format!("expected `{expected}` for `${name}`, found `{found}`");
         let within = span.start <= variable.declared.start && variable.declared.end <= span.end;
         // `let $x: T = value` complains about its value, an assignment about itself.
-        let (place, label) = match within {
-            true => (value.span, "declared here"),
-            false => (span, "first set here"),
+        let (place, label) = match (within, variable.fixed) {
+            (true, _) => (value.span, "declared here"),
+            (false, true) => (span, "declared here"),
+            (false, false) => (span, "first set here"),
         };
         let mut diagnostic = Diagnostic::error(Code::TypeMismatch, place, message);
         if variable.declared != place {
@@ -437,7 +462,7 @@ impl Lowering<'_> {
         }
         let value = self.expr(value).and_then(|v| self.with_value(v));
         let key = self.map_key(map, key, target);
-        let Some(value) = value.filter(|v| self.can_hold(&v.ty, v.span)) else {
+        let Some(value) = value.filter(|v| self.can_hold(&v.ty, v.span).is_some()) else {
             return self.poison_map(map);
         };
         let ty = self.map_assigned(map, &value, span);
@@ -476,6 +501,23 @@ impl Lowering<'_> {
         yields_old: bool,
         span: Span,
     ) -> Option<Expr> {
+        if let Some(ty @ Type::Pointer { .. }) = self.map_pointer_type(map, op) {
+            let Type::Pointer { to, .. } = &ty else {
+                return None;
+            };
+            let bytes = self.elements(value, to, span)?;
+            return Some(Expr {
+                kind: ExprKind::MapStep {
+                    map,
+                    key: key.map(Box::new),
+                    op: super::operators::typed_op(op),
+                    value: Box::new(self.convert(bytes, ty.clone())),
+                    yields_old,
+                },
+                ty,
+                span,
+            });
+        }
         let ty = self.map_assigned(map, &value, span)?;
         if !matches!(ty, Type::Int(_)) {
             let found = self.type_name(&ty);
@@ -499,6 +541,13 @@ impl Lowering<'_> {
         })
     }
 
+    /// The type of a map of pointers, which move by elements.
+    fn map_pointer_type(&self, map: MapId, op: ast::BinaryOp) -> Option<Type> {
+        let moves = matches!(op, ast::BinaryOp::Add | ast::BinaryOp::Subtract);
+        let known = self.maps.list[map.index()].value.clone();
+        known.filter(|ty| moves && matches!(ty, Type::Pointer { .. }))
+    }
+
     /// `++x`, `x--`
     pub(super) fn step(
         &mut self,
@@ -520,6 +569,8 @@ impl Lowering<'_> {
             },
             span,
         );
+        let meant = self.defined(operand);
+        let operand = meant.as_ref().unwrap_or(operand);
         match &operand.kind {
             ast::ExprKind::Variable(name) => {
                 let before = self.expr(operand)?;
@@ -638,6 +689,7 @@ impl Lowering<'_> {
                 let count = n as u32;
                 self.push(StmtKind::Unroll { count, body }, span);
             }
+            None if self.repeat(count, &body, span) => {}
             found => {
                 let found = match found {
                     Some(n) => n.to_string(),
@@ -650,6 +702,31 @@ impl Lowering<'_> {
                 ));
             }
         }
+    }
+
+    /// A body as often as the executable's parameters say (`unroll($1)`); false where the count depends on more.
+    fn repeat(&mut self, count: &ast::Expr, body: &[Stmt], span: Span) -> bool {
+        let (diagnostics, positional) = (self.diagnostics.clone(), self.positional.clone());
+        let (prelude, value) = self.collect(|l| l.integer_argument(count, "the count of `unroll`"));
+        let Some(value) = value.filter(|v| prelude.is_empty() && is_of_target(v)) else {
+            (self.diagnostics, self.positional) = (diagnostics, positional);
+            return false;
+        };
+        let int = Type::Int(IntType::I64);
+        let variable = self.new_local(int.clone());
+        let start = self.integer(0, IntType::I64, span);
+        let end = self.convert(value, int);
+        let body = body.to_vec();
+        self.push(
+            StmtKind::ForRange {
+                variable,
+                start,
+                end,
+                body,
+            },
+            span,
+        );
+        true
     }
 
     fn for_range(
@@ -702,10 +779,10 @@ impl Lowering<'_> {
             ));
         } else if let Some(value) = self.map_value(id, map.span) {
             let value = match value {
-                Type::Aggregation(of) => self.element_reading(&of, map.span),
-                other => Some(other),
+                Type::Aggregation(of) => super::maps::element_reading(&of),
+                other => other,
             };
-            ty = value.and_then(|value| Some(Type::Tuple(vec![self.map_key_type(id)?, value])));
+            ty = (self.map_key_type(id)).map(|key| Type::Tuple(vec![key, value]));
         }
         let (local, body) = self.loop_over(variable, ty, body);
         if let Some(variable) = local {
@@ -718,13 +795,6 @@ impl Lowering<'_> {
                 span,
             );
         }
-    }
-
-    fn element_reading(&mut self, of: &Aggregation, span: Span) -> Option<Type> {
-        if let Some(int) = super::maps::reading(of) {
-            return Some(Type::Int(int));
-        }
-        self.not_supported_yet(span, Unsupported::LoopOverAggregation)
     }
 
     /// A loop's body with its variable, which no outer variable of the name may hide.
@@ -749,4 +819,25 @@ impl Lowering<'_> {
         self.scopes.leave();
         (local, body)
     }
+}
+
+/// Whether a value is the same in a whole run: made of constants and what the target tells before load.
+fn is_of_target(value: &Expr) -> bool {
+    let mut of_target = true;
+    visit::expression(value, &mut |node| {
+        of_target &= match node {
+            Node::Expr(expr) => matches!(
+                expr.kind,
+                ExprKind::Integer(_)
+                    | ExprKind::Target(_)
+                    | ExprKind::Convert(_)
+                    | ExprKind::Unary { .. }
+                    | ExprKind::Binary { .. }
+                    | ExprKind::Logical { .. }
+                    | ExprKind::Select { .. }
+            ),
+            Node::Stmt(_) | Node::Steps(_) => false,
+        };
+    });
+    of_target
 }

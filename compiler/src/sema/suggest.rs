@@ -1,13 +1,13 @@
 //! A misspelled name becomes the nearest known one.
 
-/// The candidate with the smallest edit distance, where that is small against the length.
+/// The candidate with the smallest edit distance, where that is small against the length; of several the first by name.
 pub fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let limit = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .filter(|c| !c.is_empty() && *c != name)
         .map(|c| (distance(name, c), c))
         .filter(|(d, _)| *d <= limit)
-        .min_by_key(|(d, _)| *d)
+        .min()
         .map(|(_, c)| c)
 }
 

@@ -45,6 +45,8 @@ struct CargoToml<'a> {
 struct MainRs<'a> {
     providers: &'a [&'static str],
     symbolizer: &'static str,
+    packets: &'static str,
+    unwinder: &'static str,
 }
 
 #[derive(Template)]
@@ -83,6 +85,8 @@ pub fn render(manifest: &Manifest, object: &[u8], generated: &str) -> Result<Pro
     let main = MainRs {
         providers: &needs.providers,
         symbolizer: needs.symbolizer(),
+        packets: needs.packets(),
+        unwinder: needs.unwinder(),
     };
     let constant = ManifestRs {
         manifest: pretty::break_lines(&literal),

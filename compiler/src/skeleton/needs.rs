@@ -1,6 +1,6 @@
 //! A manifest → the providers and features of the runtime that its executable links.
 
-use btc_abi::{Attach, Manifest, RecordKind, StackMode, UserPlace, Value};
+use btc_abi::{Attach, Manifest, MapRole, RecordKind, StackMode, UserPlace, Value};
 
 /// What of btc-runtime an executable names; the linker drops the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,10 +8,14 @@ pub struct Needs {
     /// Paths below `btc_runtime::attach`, sorted.
     pub providers: Vec<&'static str>,
     pub symbolize: bool,
+    /// Packets are written to files.
+    pub packets: bool,
     /// Functions are named as C++ or Rust write them.
     pub demangle: bool,
     /// Debug information is read: for source lines, and to check arguments that are read by name.
     pub dwarf: bool,
+    /// Stacks are walked by unwind rows.
+    pub unwind: bool,
 }
 
 impl Needs {
@@ -38,6 +42,8 @@ impl Needs {
         Needs {
             providers,
             symbolize: in_records || in_maps,
+            packets: (manifest.records.iter())
+                .any(|record| matches!(record.kind, RecordKind::Packet { .. })),
             demangle: manifest
                 .probes
                 .iter()
@@ -46,6 +52,7 @@ impl Needs {
                 .probes
                 .iter()
                 .any(|probe| reads_dwarf(&probe.attach)),
+            unwind: (manifest.maps.iter()).any(|map| map.role == MapRole::UnwindTables),
         }
     }
 
@@ -53,7 +60,7 @@ impl Needs {
     #[must_use]
     pub fn features(&self) -> &'static [&'static str] {
         match self {
-            Needs { dwarf: true, .. } => &["symbolize", "dwarf"],
+            Needs { dwarf: true, .. } | Needs { unwind: true, .. } => &["symbolize", "dwarf"],
             Needs {
                 symbolize: true, ..
             }
@@ -62,11 +69,31 @@ impl Needs {
         }
     }
 
+    /// The expression for `Tracer::packets`.
+    #[must_use]
+    pub fn packets(&self) -> &'static str {
+        if self.packets {
+            "Some(btc_runtime::packets::open)"
+        } else {
+            "None"
+        }
+    }
+
     /// The expression for `Tracer::symbolizer`.
     #[must_use]
     pub fn symbolizer(&self) -> &'static str {
         if self.symbolize {
             "Some(&btc_runtime::symbolize::Blazesym)"
+        } else {
+            "None"
+        }
+    }
+
+    /// The expression for `Tracer::unwinder`.
+    #[must_use]
+    pub fn unwinder(&self) -> &'static str {
+        if self.unwind {
+            "Some(&btc_runtime::unwind::EhFrame)"
         } else {
             "None"
         }
@@ -117,7 +144,7 @@ fn reads_dwarf(attach: &Attach) -> bool {
 fn has_symbols(value: &Value) -> bool {
     match value {
         Value::KernelSymbol | Value::UserSymbol => true,
-        Value::Stack { mode, .. } => !matches!(mode, StackMode::Raw),
+        Value::Stack { mode, .. } => !matches!(mode, StackMode::Raw | StackMode::BuildId),
         Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
             fields.iter().any(|field| has_symbols(&field.value))
         }

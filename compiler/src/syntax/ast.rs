@@ -8,6 +8,8 @@ pub struct Program {
     /// The C preamble's text, in order: directives, definitions. libclang reads it, not we.
     pub preamble: Vec<CText>,
     pub items: Vec<Item>,
+    /// Where the imports stood that are resolved.
+    pub imports: Vec<Span>,
     /// C files that are compiled and linked (`import "x.bpf.c"`).
     pub foreign: Vec<ForeignSource>,
     /// The comment block at the top of the file, without comment marks; a produced tool's `-h` prints it.

@@ -10,6 +10,8 @@ extern crate alloc;
 #[macro_use]
 mod describe;
 
+pub mod config;
+pub mod environment;
 pub mod format;
 pub mod manifest;
 pub mod map;
@@ -19,18 +21,23 @@ pub mod period;
 pub mod probe;
 pub mod record;
 pub mod registers;
+pub mod unwind;
 pub mod usdt;
 pub mod user;
 pub mod value;
 
+pub use config::{Config, MissingProbes, StackMode, SymbolCache};
 #[cfg(feature = "render")]
 pub use describe::ToConst;
 pub use describe::{List, Text};
+pub use environment::Environment;
 pub use format::{Conversion, Flags, Format, Part, Width};
-pub use manifest::{Config, Enum, Manifest, MissingProbes, StackMode};
+pub use manifest::{Enum, Manifest};
 pub use map::{Counter, Map, MapKind, MapRole};
 pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
-pub use probe::{Attach, ContextRelocation, DataLocation, PerfPeriod, Probe};
+pub use probe::{
+    Attach, ContextRelocation, DataLocation, Feature, FloorProgram, PerfPeriod, Probe,
+};
 pub use record::{Record, RecordHeader, RecordKind};
 pub use user::{Layout, Signature, UserPlace};
 pub use value::{Clock, Field, Keeps, Series, StackKind, Value};

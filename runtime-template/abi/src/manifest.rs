@@ -1,6 +1,6 @@
 //! The manifest: all that an executable's user half knows of its script.
 
-use crate::{Counter, List, Map, Parameter, Probe, Record, Slot, Text};
+use crate::{Config, Counter, List, Map, Parameter, Probe, Record, Slot, Text};
 
 describe! {
     pub struct Manifest {
@@ -28,6 +28,8 @@ describe! {
         /// The object has CO-RE relocations or BTF-typed programs: the target's kernel must have BTF.
         pub needs_btf: bool,
         pub config: Config,
+        /// Names and values of the configuration that was decided when the script was compiled.
+        pub fixed: List<(Text, Text)>,
     }
 }
 
@@ -39,41 +41,5 @@ describe! {
         /// it finds an anonymous one by these names; a value that the target has no name for is a number.
         pub values: List<(u64, Text)>,
         pub kernel: bool,
-    }
-}
-
-describe! {
-    /// Configuration that is decided on the target; what the script's `config` block set, else the defaults.
-    pub struct Config {
-        pub stack_mode: StackMode,
-        pub str_trunc_trailer: Text,
-        pub print_maps_on_exit: bool,
-        pub max_cat_bytes: u64,
-        pub missing_probes: MissingProbes,
-        pub max_probes: u64,
-        pub max_map_keys: u64,
-        /// Pages of the ring buffer; 0: chosen by the target's memory.
-        pub perf_rb_pages: u64,
-        pub cpp_demangle: bool,
-        pub lazy_symbolication: bool,
-        pub show_debug_info: bool,
-        pub log_size: u64,
-    }
-}
-
-describe! {
-    pub enum MissingProbes {
-        Error,
-        Warn,
-        Ignore,
-    }
-}
-
-describe! {
-    pub enum StackMode {
-        Bpftrace,
-        Perf,
-        Raw,
-        BuildId,
     }
 }

@@ -26,8 +26,9 @@ describe! {
     pub enum MapRole {
         /// A map of the script: printed at exit.
         Script,
-        /// Stack id (u64) to an array of `limit` u64 addresses, zero-terminated where shorter.
-        Stacks { limit: u32, },
+        /// Stack id (u64) to an array of `limit` frames, ended by zeroes where shorter: u64 addresses, or with `build_ids`
+        /// what the kernel calls `struct bpf_stack_build_id` ([`BUILD_ID_FRAME`] bytes).
+        Stacks { limit: u32, build_ids: bool, },
         /// Where records go.
         RingBuffer,
         /// Per-CPU u64 counters, [`crate::Manifest::counters`] says of what.
@@ -35,11 +36,21 @@ describe! {
         /// Working memory of programs; never read. `max_entries` is for one CPU: there are so many on each, those of the
         /// first CPU first.
         Scratch,
+        /// Where packets of `skboutput` go.
+        Packets,
         /// One [`crate::usdt::Site`] for each attach cookie of usdt probes whose arguments are read. The first is unused: a
         /// cookie of 0 is none.
         UsdtSites,
+        /// What is mapped where in processes, for stacks that are walked by unwind rows ([`crate::unwind`]).
+        UnwindMappings,
+        /// Arrays of unwind rows.
+        UnwindTables,
     }
 }
+
+/// Bytes of a frame with its build ID: `i32` status (1: a build ID and an offset in its file, 2: an address, 0: no frame), 20
+/// bytes of build ID, `u64` offset or address.
+pub const BUILD_ID_FRAME: u32 = 32;
 
 describe! {
     pub enum MapKind {
@@ -50,6 +61,11 @@ describe! {
         LruHash,
         LruPerCpuHash,
         RingBuffer,
+        PerfEventArray,
+        /// Keys are prefixes.
+        LpmTrie,
+        /// The inner maps' shape is the runtime's business.
+        ArrayOfMaps,
     }
 }
 
@@ -60,8 +76,14 @@ describe! {
         LostRecords,
         /// Updates of a map that was full; `map` indexes [`crate::Manifest::maps`].
         MapFull { map: u32, },
+        /// Updates of a map that the kernel refused for another reason, or that other CPUs kept coming before.
+        LostUpdates { map: u32, },
+        /// Loops at a `script:line:column` that were ended after so many rounds.
+        CutLoop { place: Text, rounds: u32, },
         /// Stacks that could not be collected.
         LostStacks,
+        /// Stacks walked by unwind rows that end before their outermost function.
+        ShortStacks,
         /// Reads of memory that failed, at a `script:line:column`.
         FailedRead { place: Text, },
     }

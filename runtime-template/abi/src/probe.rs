@@ -18,6 +18,31 @@ describe! {
         pub place: Text,
         /// Instructions whose offset depends on the target's tracepoint format.
         pub context: List<ContextRelocation>,
+        /// Loaded in place of `program` on kernels that lack something that this one needs.
+        pub floor: Option<FloorProgram>,
+    }
+}
+
+describe! {
+    /// A probe's program for kernels since Linux 5.10.
+    pub struct FloorProgram {
+        pub program: Text,
+        /// What the probe's other program needs.
+        pub needs: List<Feature>,
+        /// As [`Probe::context`].
+        pub context: List<ContextRelocation>,
+    }
+}
+
+describe! {
+    /// What kernels have that came after Linux 5.10, and that programs can do without.
+    pub enum Feature {
+        /// `bpf_loop` (Linux 5.17). Without it loops go around a bounded number of times.
+        LoopHelper,
+        /// Atomic additions that give the old value (Linux 5.12). Without them the value may be another moment's.
+        AtomicFetch,
+        /// Atomic operations other than additions (Linux 5.12). Without them updates of several CPUs may be lost.
+        AtomicUpdate,
     }
 }
 

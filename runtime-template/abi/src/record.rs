@@ -52,7 +52,13 @@ describe! {
         Exit,
         /// `time(format)`: the target's local time when the record is read.
         Time { format: Text, },
+        /// Not in the ring buffer but in the map of packets: the fields, then the packet's first bytes. Fields: u64 time of
+        /// CLOCK_BOOTTIME in nanoseconds, how many bytes of the packet follow, how many of these are left out of the file, the
+        /// packet's length.
+        Packet { path: Text, },
         /// Fields: one string per argument vector entry; empty ones after the end are not printed.
         Join { separator: Text, },
+        /// One field: a process (u64) whose stack was to be walked and whose code has no unwind rows yet.
+        Unwind,
     }
 }

@@ -26,6 +26,8 @@ pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'stat
         manifest: Box::leak(Box::new(manifest)),
         providers: tracer.providers,
         symbolizer: tracer.symbolizer,
+        packets: tracer.packets,
+        unwinder: tracer.unwinder,
     })))
 }
 

@@ -1,96 +1,51 @@
 //! The script's configuration and the environment (`BTC_NAME`, else `BPFTRACE_NAME`) → the run's configuration.
 
-use std::borrow::Cow;
-
-use btc_abi::{Config, MissingProbes, StackMode};
+use btc_abi::config::{self, VARIABLES};
+use btc_abi::environment::{Environment, Given};
+use btc_abi::{Config, Manifest, MissingProbes, StackMode};
 
 use crate::Error;
+use crate::suggest::nearest;
 
-/// Overrides members of `script` by environment variables; a value that can't be read is a usage error.
-pub fn from_environment(script: &Config) -> Result<Config, Error> {
-    overridden(script, |name| {
-        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-    })
+/// Overrides the script's configuration by environment variables; what can't be done is a usage error.
+pub fn from_environment(manifest: &Manifest) -> Result<Config, Error> {
+    let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    overridden(manifest, &Environment::new(all)).map_err(Error::usage)
 }
 
-fn overridden(script: &Config, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
-    let mut config = script.clone();
-    let look = |names: &[&str]| {
-        for name in names {
-            for prefix in ["BTC", "BPFTRACE"] {
-                let name = format!("{prefix}_{name}");
-                if let Some(value) = variable(&name) {
-                    return Some((name, value));
-                }
-            }
-        }
-        None
-    };
-    let numbers: [(&[&str], &mut u64, u64); 5] = [
-        (
-            &["MAX_CAT_BYTES", "CAT_BYTES_MAX"],
-            &mut config.max_cat_bytes,
-            0,
-        ),
-        (&["MAX_PROBES"], &mut config.max_probes, 1),
-        (
-            &["MAX_MAP_KEYS", "MAP_KEYS_MAX"],
-            &mut config.max_map_keys,
-            1,
-        ),
-        (&["PERF_RB_PAGES"], &mut config.perf_rb_pages, 0),
-        (&["LOG_SIZE"], &mut config.log_size, 1),
-    ];
-    for (names, member, least) in numbers {
-        if let Some((name, value)) = look(names) {
-            *member = (value.parse().ok().filter(|number| *number >= least)).ok_or_else(|| {
-                Error::usage(format!(
-                    "{name}={value}: expected a number of at least {least}"
-                ))
-            })?;
+fn overridden(manifest: &Manifest, environment: &Environment) -> Result<Config, String> {
+    let mut config = manifest.config.clone();
+    for variable in VARIABLES {
+        if let Some(given) = environment.find(variable.name)? {
+            (variable.set)(&mut config, &given.value).map_err(|expected| given.bad(expected))?;
         }
     }
-    let switches: [(&str, &mut bool); 4] = [
-        ("PRINT_MAPS_ON_EXIT", &mut config.print_maps_on_exit),
-        ("CPP_DEMANGLE", &mut config.cpp_demangle),
-        ("LAZY_SYMBOLICATION", &mut config.lazy_symbolication),
-        ("SHOW_DEBUG_INFO", &mut config.show_debug_info),
-    ];
-    for (name, member) in switches {
-        if let Some((name, value)) = look(&[name]) {
-            *member = switch(&name, &value)?;
+    for (name, compiled) in manifest.fixed.iter() {
+        if let Some(given) = environment.find(name)?
+            && !same(&given.value, compiled)
+        {
+            return Err(too_late(&given, name, compiled));
         }
     }
-    if let Some((name, value)) = look(&["NO_CPP_DEMANGLE"]) {
-        config.cpp_demangle = !switch(&name, &value)?;
-    }
-    if let Some((_, value)) = look(&["STR_TRUNC_TRAILER"]) {
-        config.str_trunc_trailer = Cow::Owned(value);
-    }
-    if let Some((name, value)) = look(&["STACK_MODE"]) {
-        config.stack_mode = match value.as_str() {
-            "bpftrace" => StackMode::Bpftrace,
-            "perf" => StackMode::Perf,
-            "raw" => StackMode::Raw,
-            "build_id" => StackMode::BuildId,
-            _ => {
-                return Err(Error::usage(format!(
-                    "{name}={value}: expected bpftrace, perf, raw or build_id"
-                )));
-            }
-        };
-    }
-    if let Some((name, value)) = look(&["MISSING_PROBES"]) {
-        config.missing_probes = match value.as_str() {
-            "error" => MissingProbes::Error,
-            "warn" => MissingProbes::Warn,
-            "ignore" => MissingProbes::Ignore,
-            _ => {
-                return Err(Error::usage(format!(
-                    "{name}={value}: expected error, warn or ignore"
-                )));
-            }
-        };
+    captured_alike(&manifest.config, &config)?;
+    let fixed = manifest.fixed.iter().map(|(name, _)| &**name);
+    let all = VARIABLES.iter().map(|variable| variable.name).chain(fixed);
+    // What an unknown name should have done would be missed without a word.
+    for stranger in environment.strangers(|name| all.clone().any(|known| known == name)) {
+        let name = stranger.name;
+        if let Some(near) = nearest(&stranger.lower(), all.clone()) {
+            return Err(format!(
+                "{name}: no such configuration variable; did you mean {}{}?",
+                stranger.prefix,
+                near.to_uppercase()
+            ));
+        }
+        if stranger.is_ours() {
+            return Err(format!(
+                "{name}: no such configuration variable; --info lists them"
+            ));
+        }
     }
     Ok(config)
 }
@@ -132,47 +87,112 @@ pub fn text<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
     }
 }
 
-fn switch(name: &str, value: &str) -> Result<bool, Error> {
-    match value {
-        "1" | "true" => Ok(true),
-        "0" | "false" => Ok(false),
-        _ => Err(Error::usage(format!(
-            "{name}={value}: expected true or false"
-        ))),
+/// Programs capture either build IDs or addresses.
+fn captured_alike(script: &Config, config: &Config) -> Result<(), String> {
+    let of_build_ids = |config: &Config| config.stack_mode == StackMode::BuildId;
+    if of_build_ids(script) == of_build_ids(config) {
+        return Ok(());
     }
+    let it = match of_build_ids(script) {
+        true => "captures build IDs",
+        false => "captures no build IDs",
+    };
+    Err(format!(
+        "BTC_STACK_MODE: the script {it}; that can be chosen there alone: config = {{ stack_mode = build_id }}"
+    ))
+}
+
+/// A limit that programs were compiled with would do nothing here.
+fn too_late(given: &Given, variable: &str, compiled: &str) -> String {
+    let Given { name, written, .. } = given;
+    format!(
+        "{name}={written}: {variable} was fixed when the script was compiled, as {compiled}; set {name} for btc, or `config = {{ {variable} = {written} }}` in the script"
+    )
+}
+
+/// Whether both texts mean one value.
+fn same(given: &str, compiled: &str) -> bool {
+    let number = config::number(given);
+    given == compiled || (number.is_some() && number == config::number(compiled))
+}
+
+/// The run's configuration, and what was fixed before, for `--info`.
+pub fn describe(manifest: &Manifest, config: &Config) -> String {
+    let mut text = String::from("configuration (BTC_NAME in the environment sets one):\n");
+    for variable in VARIABLES {
+        text += &format!("  {} = {}\n", variable.name, (variable.shown)(config));
+    }
+    text.push_str("configuration that was fixed when the script was compiled:\n");
+    for (name, value) in manifest.fixed.iter() {
+        text += &format!("  {name} = {value}\n");
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use btc_abi::SymbolCache;
+
     use super::*;
-    use crate::testing::config;
+    use crate::testing;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let mut manifest = testing::manifest();
+        manifest.fixed = vec![("max_strlen".into(), "64".into())].into();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        overridden(&manifest, &Environment::new(pairs.iter().map(owned)))
+    }
+
+    fn refused(name: &str, value: &str) -> String {
+        read(&[(name, value)]).expect_err("a refusal")
+    }
 
     #[test]
     fn overrides() {
-        let read = |pairs: &[(&str, &str)]| {
-            overridden(&config(), |name| {
-                pairs
-                    .iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| (*v).to_owned())
-            })
-        };
-        assert_eq!(read(&[]).unwrap(), config());
+        assert_eq!(read(&[]).unwrap(), testing::config());
+        let keys = |pairs| read(pairs).unwrap().max_map_keys;
+        assert_eq!(keys(&[("BPFTRACE_MAP_KEYS_MAX", "7")]), 7);
+        assert_eq!(keys(&[("BTC_MAX_MAP_KEYS", "1_0")]), 10);
+        let config = read(&[
+            ("BTC_STACK_MODE", "perf"),
+            ("BTC_CACHE_USER_SYMBOLS", "none"),
+        ]);
+        let config = config.unwrap();
+        assert_eq!(config.stack_mode, StackMode::Perf);
+        assert_eq!(config.cache_user_symbols, SymbolCache::None);
+    }
+
+    #[test]
+    fn bad_values() {
         assert_eq!(
-            read(&[("BPFTRACE_MAP_KEYS_MAX", "7")])
-                .unwrap()
-                .max_map_keys,
-            7
+            refused("BTC_STACK_MODE", "x"),
+            "BTC_STACK_MODE=x: expected `bpftrace`, `perf`, `raw` or `build_id`"
         );
-        let both = [("BPFTRACE_MAX_MAP_KEYS", "7"), ("BTC_MAX_MAP_KEYS", "8")];
-        assert_eq!(read(&both).unwrap().max_map_keys, 8);
+        assert!(refused("BTC_MAX_PROBES", "-1").ends_with("a positive integer"));
+        assert!(refused("BPFTRACE_MAX_MAP_KEYS", "0").ends_with("a positive integer"));
+        assert!(refused("BPFTRACE_NO_CPP_DEMANGLE", "2").ends_with("`true` or `false`"));
+    }
+
+    #[test]
+    fn what_was_fixed_before_may_only_be_said_again() {
+        assert!(read(&[("BPFTRACE_MAX_STRLEN", "64")]).is_ok());
+        assert!(read(&[("BPFTRACE_STRLEN", "0x40")]).is_ok());
         assert!(
-            !read(&[("BPFTRACE_NO_CPP_DEMANGLE", "1")])
-                .unwrap()
-                .cpp_demangle
+            refused("BTC_MAX_STRLEN", "128").contains("fixed when the script was compiled, as 64")
         );
-        assert!(read(&[("BTC_STACK_MODE", "x")]).is_err());
-        assert!(read(&[("BTC_MAX_PROBES", "-1")]).is_err());
-        assert!(read(&[("BTC_MAX_MAP_KEYS", "0")]).is_err());
+    }
+
+    #[test]
+    fn unknown_names() {
+        assert!(refused("BPFTRACE_NOTHING", "1").contains("no such"));
+        assert!(refused("BTC_MAX_MAP_KEY", "1").ends_with("did you mean BTC_MAX_MAP_KEYS?"));
+        for (name, value) in [
+            ("BTC_WALLET", "x"),
+            ("BTC_CACHE_DIR", "/x"),
+            ("BPFTRACE_VMLINUX", "/x"),
+            ("BPFTRACE_USE_BLAZESYM", "1"),
+        ] {
+            assert!(read(&[(name, value)]).is_ok(), "{name}");
+        }
     }
 }

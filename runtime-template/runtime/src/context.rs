@@ -335,6 +335,7 @@ mod tests {
             parameters: false,
             number: "".into(),
             place: "x.bt:1:1".into(),
+            floor: None,
             context: vec![
                 relocation(0, "filename", 8, 0),
                 relocation(1, "prev_comm", 1, 3),

@@ -4,7 +4,7 @@ use btc_abi::{Counter, Manifest, MapRole};
 use libbpf_rs::{Map, MapCore, MapFlags, Object};
 
 use crate::aggregate::integer;
-use crate::output::{Output, Trouble};
+use crate::output::{Output, Trouble, counted};
 use crate::{Context, Error, maps};
 
 /// The counters and how far they have been said.
@@ -36,11 +36,23 @@ impl<'o> Counters<'o> {
         })
     }
 
+    /// Says which records were lost since the last time.
+    pub fn tell_lost_events(&mut self, output: &mut dyn Output) -> Result<(), Error> {
+        let lost = |counter: &Counter| *counter == Counter::LostRecords;
+        let Some(index) = self.manifest.counters.iter().position(lost) else {
+            return Ok(());
+        };
+        match self.grown(index)? {
+            0 => Ok(()),
+            count => output.trouble(&Trouble::LostEvents(count)),
+        }
+    }
+
     /// Says what grew since the last time.
     pub fn tell(&mut self, telling: Telling, output: &mut dyn Output) -> Result<(), Error> {
-        let grown = self.grown()?;
         let mut failed = 0;
-        for (counter, count) in self.manifest.counters.iter().zip(grown) {
+        for (index, counter) in self.manifest.counters.iter().enumerate() {
+            let count = self.grown(index)?;
             if count == 0 {
                 continue;
             }
@@ -51,9 +63,20 @@ impl<'o> Counters<'o> {
                 }
                 _ if !telling.warnings => continue,
                 Counter::MapFull { map } => self.map_full(*map, count),
-                Counter::LostStacks => format!("{} lost", counted(count, "stack")),
+                Counter::LostUpdates { map } => format!(
+                    "{}: {} lost: the kernel had no memory for them, or other CPUs changed it all the time",
+                    self.map_name(*map),
+                    counted(count, "update")
+                ),
+                Counter::CutLoop { place, rounds } => cut_loop(place, *rounds, count),
+                Counter::LostStacks => self.stacks_lost(count),
+                Counter::ShortStacks => format!(
+                    "{} of dw_ustack ended early: code without unwind rows, or rows that were not loaded yet",
+                    counted(count, "stack")
+                ),
                 Counter::FailedRead { place } if telling.failed_reads => {
-                    format!("{place}: {} of memory failed", counted(count, "read"))
+                    output.trouble(&Trouble::FailedReads { place, count })?;
+                    continue;
                 }
                 Counter::FailedRead { .. } => {
                     failed += count;
@@ -70,35 +93,56 @@ impl<'o> Counters<'o> {
         Ok(())
     }
 
-    fn map_full(&self, map: u32, count: u64) -> String {
-        let map = self.manifest.maps.get(map as usize);
-        let name = map.map_or("", |map| &*map.name);
-        format!(
-            "{name} is full: {} lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)",
-            counted(count, "update")
-        )
+    fn stacks_lost(&self, count: u64) -> String {
+        let maps = self.manifest.maps.iter();
+        let kept = maps.filter(|map| matches!(map.role, MapRole::Stacks { .. }));
+        let kept = kept.map(|map| map.max_entries).max().unwrap_or(0);
+        let stacks = counted(count, "stack");
+        format!("{stacks} lost: a run keeps {kept} different ones")
     }
 
-    fn grown(&mut self) -> Result<Vec<u64>, Error> {
-        let mut grown = vec![0; self.said.len()];
-        let Some(map) = &self.map else {
-            return Ok(grown);
+    fn map_name(&self, map: u32) -> &'static str {
+        let map = self.manifest.maps.get(map as usize);
+        map.map_or("", |map| &*map.name)
+    }
+
+    fn map_full(&self, map: u32, count: u64) -> String {
+        let name = self.map_name(map);
+        let declared = self.manifest.maps.get(map as usize);
+        let more = match declared.map_or(0, |map| map.max_entries) {
+            0 => format!(
+                "BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script"
+            ),
+            entries => format!(
+                "the script declares it for {}",
+                counted(entries.into(), "key")
+            ),
         };
-        for (index, (said, grown)) in self.said.iter_mut().zip(&mut grown).enumerate() {
-            let key = (index as u32).to_ne_bytes();
-            let cpus = map
-                .lookup_percpu(&key, MapFlags::ANY)
-                .context(|| "read the counters of what was lost")?
-                .unwrap_or_default();
-            let now = cpus.iter().map(|cpu| integer(cpu, 0, 8, false)).sum();
-            *grown = now - std::mem::replace(said, now);
-        }
-        Ok(grown)
+        format!("{name} is full: {} lost ({more})", counted(count, "update"))
+    }
+
+    fn grown(&mut self, index: usize) -> Result<u64, Error> {
+        let Some(map) = &self.map else {
+            return Ok(0);
+        };
+        let key = (index as u32).to_ne_bytes();
+        let cpus = map
+            .lookup_percpu(&key, MapFlags::ANY)
+            .context(|| "read the counters of what was lost")?
+            .unwrap_or_default();
+        let now = cpus.iter().map(|cpu| integer(cpu, 0, 8, false)).sum();
+        Ok(now - std::mem::replace(&mut self.said[index], now))
     }
 }
 
-/// `1 read`, `2 reads`
-fn counted(count: u64, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
+/// BPF_MAX_LOOPS: what bpf_loop takes.
+const MOST_ROUNDS: u32 = 1 << 23;
+
+fn cut_loop(place: &str, rounds: u32, count: u64) -> String {
+    let times = counted(count, "time");
+    let more = match rounds < MOST_ROUNDS {
+        true => " (more need bpf_loop, which came with Linux 5.17)",
+        false => "",
+    };
+    format!("{place}: the loop was ended after {rounds} rounds, {times}{more}")
 }

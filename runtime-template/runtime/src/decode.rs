@@ -11,6 +11,7 @@ use libbpf_rs::Object;
 use crate::Error;
 use crate::aggregate::{self, Merged, integer, wide};
 use crate::datum::Datum;
+use crate::format::controls::Controls;
 use crate::format::time;
 use crate::names::{self, Names};
 use crate::series;
@@ -28,6 +29,8 @@ pub struct Decoder<'o> {
     stacks: Stacks<'o>,
     probe_names: &'o [String],
     symbols: Option<Box<dyn Symbols>>,
+    /// Of text in what is decoded next.
+    pub controls: Controls,
 }
 
 /// What follows the fixed part of a record.
@@ -58,6 +61,7 @@ impl<'o> Decoder<'o> {
             stacks: Stacks::find(manifest, object)?,
             probe_names,
             symbols: symbolizer.map(|symbolizer| symbolizer.open(config)),
+            controls: Controls::Raw,
         })
     }
 
@@ -98,7 +102,7 @@ impl<'o> Decoder<'o> {
             Value::TailString => {
                 let word = integer(bytes, 0, 4, false) as u32;
                 let text = tail.take((word & !CUT) as usize);
-                self.string(text, word & CUT != 0)
+                self.printable(&field.value, self.string(text, word & CUT != 0))
             }
             Value::TailBuffer => {
                 let length = integer(bytes, 0, 4, false) as usize;
@@ -142,6 +146,27 @@ impl<'o> Decoder<'o> {
 
     /// A value in place.
     pub fn value<'b>(&mut self, value: &'static Value, bytes: &'b [u8]) -> Datum<'b> {
+        let datum = self.as_it_is(value, bytes);
+        self.printable(value, datum)
+    }
+
+    /// Text as it may be printed.
+    fn printable<'b>(&self, value: &Value, datum: Datum<'b>) -> Datum<'b> {
+        match datum {
+            Datum::Text(text) if matches!(value, Value::Stack { .. }) => {
+                Datum::Text(self.controls.lines(text))
+            }
+            Datum::Text(text) => Datum::Text(self.controls.value(text)),
+            Datum::Named { text, number } => {
+                let text = self.controls.value(Cow::Owned(text.into_bytes()));
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Datum::Named { text, number }
+            }
+            other => other,
+        }
+    }
+
+    fn as_it_is<'b>(&mut self, value: &'static Value, bytes: &'b [u8]) -> Datum<'b> {
         let word = || integer(bytes, 0, 8, false);
         let small = || integer(bytes, 0, 4, true) as i32;
         match value {
@@ -166,7 +191,7 @@ impl<'o> Decoder<'o> {
             Value::Tuple { fields, .. } => Datum::Tuple(self.members(fields, bytes)),
             Value::Struct { fields, .. } => {
                 let names = fields.iter().map(|field| &*field.name);
-                Datum::Record(names.zip(self.members(fields, bytes)).collect())
+                Datum::Record(flattened(names.zip(self.members(fields, bytes))))
             }
             Value::Array {
                 element, stride, ..
@@ -190,10 +215,10 @@ impl<'o> Decoder<'o> {
                     StackKind::Kernel => None,
                     StackKind::User => Some(integer(bytes, 8, 4, false) as u32),
                 };
-                let addresses = self.stacks.addresses(*map, word());
+                let frames = self.stacks.frames(*map, word());
                 let mode = self.stack_mode(mode).clone();
                 let symbols = self.symbols.as_deref_mut();
-                Datum::text(crate::stacks::text(&addresses, process, &mode, symbols))
+                Datum::text(crate::stacks::text(&frames, process, &mode, symbols))
             }
             Value::Inet => Datum::text(inet(bytes)),
             Value::Mac => Datum::text(mac(bytes)),
@@ -281,6 +306,19 @@ fn function(frames: Option<Vec<Vec<crate::symbolize::Frame>>>, address: u64) -> 
         .unwrap_or_else(|| format!("{address:#x}"))
 }
 
+/// Members of anonymous structs and unions are those of the struct around them; other members without a name are padding.
+fn flattened<'b>(members: impl Iterator<Item = (&'b str, Datum<'b>)>) -> Vec<(&'b str, Datum<'b>)> {
+    let mut all = Vec::new();
+    for (name, member) in members {
+        match member {
+            Datum::Record(inside) if name.is_empty() => all.extend(inside),
+            _ if name.is_empty() => {}
+            member => all.push((name, member)),
+        }
+    }
+    all
+}
+
 fn number<'b>(value: i128, signed: bool) -> Datum<'b> {
     if signed {
         Datum::Signed(value as i64)
@@ -311,7 +349,7 @@ fn mac(bytes: &[u8]) -> String {
 }
 
 /// A clock's nanoseconds as nanoseconds since 1970, by what the clocks show now.
-fn since_epoch(clock: &Clock, ns: u64) -> i128 {
+pub fn since_epoch(clock: &Clock, ns: u64) -> i128 {
     let id = match clock {
         Clock::Realtime => return i128::from(ns),
         Clock::Monotonic => libc::CLOCK_MONOTONIC,
@@ -325,6 +363,18 @@ fn since_epoch(clock: &Clock, ns: u64) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn anonymous_members_are_the_outer_structs() {
+        let inside = Datum::Record(vec![("a", Datum::Unsigned(1))]);
+        let members = [
+            ("", inside),
+            ("", Datum::Unsigned(9)),
+            ("b", Datum::Unsigned(2)),
+        ];
+        let flat = flattened(members.into_iter());
+        assert_eq!(flat, [("a", Datum::Unsigned(1)), ("b", Datum::Unsigned(2))]);
+    }
 
     #[test]
     fn addresses_are_written() {

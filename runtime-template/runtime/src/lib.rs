@@ -10,6 +10,10 @@
 //!     providers: &[&btc_runtime::attach::begin_end::BeginEnd, &btc_runtime::attach::tracepoint::Tracepoint],
 //!     // With the feature `symbolize`, where the script prints stacks or symbols: `Some(&…)`.
 //!     symbolizer: None,
+//!     // Where the script sends packets: `Some(btc_runtime::packets::open)`.
+//!     packets: None,
+//!     // With the feature `dwarf`, where the script has `dw_ustack`: `Some(&…)`.
+//!     unwinder: None,
 //! };
 //!
 //! fn main() -> std::process::ExitCode {
@@ -38,6 +42,7 @@ mod detach;
 pub mod dwarf;
 pub mod elf;
 pub mod error;
+mod floor;
 pub mod format;
 mod iterate;
 mod kfuncs;
@@ -48,10 +53,12 @@ mod maps;
 mod names;
 pub mod options;
 pub mod output;
+pub mod packets;
 pub mod parameters;
 mod phase;
 pub mod plan;
 mod poll;
+pub mod rehearsal;
 pub mod report;
 mod run;
 mod series;
@@ -67,6 +74,7 @@ pub mod target;
 pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
+pub mod unwind;
 mod usage;
 mod variant;
 
@@ -87,6 +95,10 @@ pub struct Tracer {
     pub providers: &'static [&'static dyn attach::Provider],
     /// Turns addresses into names; `None` prints addresses in hex.
     pub symbolizer: Option<&'static dyn symbolize::Symbolizer>,
+    /// Where the script writes packets to files.
+    pub packets: Option<packets::Open>,
+    /// Makes the rows by which programs walk user stacks (`dw_ustack`).
+    pub unwinder: Option<&'static dyn unwind::Unwinder>,
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.

@@ -1,5 +1,6 @@
 //! An open object and the plan → a loaded object: maps sized, slots written, layouts patched, refusals explained.
 
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
@@ -11,7 +12,7 @@ use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
 use crate::variant::{self, Split};
-use crate::{Context, Error, sites};
+use crate::{Context, Error, sites, unwind};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -135,6 +136,18 @@ fn set_up_map(
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
+    if description.role == MapRole::UnwindMappings {
+        return map
+            .set_map_flags(libbpf_sys::BPF_F_NO_PREALLOC)
+            .context(what);
+    }
+    if description.role == MapRole::UnwindTables {
+        let inner = unwind::inner_map()?;
+        // libbpf takes its shape when it makes the outer map; it is open until the process ends.
+        return map
+            .set_inner_map_fd(Box::leak(Box::new(inner)).as_fd())
+            .context(what);
+    }
     if description.role == MapRole::RingBuffer {
         return map
             .set_max_entries(ring_buffer_size(config.perf_rb_pages))
@@ -303,15 +316,28 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
 
 /// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
 fn lacking(log: &str) -> Option<String> {
-    if !target::kernel_at_least(5, 12) && log.contains("BPF_STX uses reserved fields") {
-        return Some(
-            "atomic operations that give the old value, which came with Linux 5.12".into(),
-        );
-    }
-    // Functions that loops are made of, which nothing calls as these kernels see it.
+    // Functions that walk maps, which nothing calls as these kernels see it.
     if !target::kernel_at_least(5, 13) && log.contains("func_info doesn't match number of subprogs")
     {
-        return Some("the helpers of `for` loops, which came with Linux 5.13 and 5.17".into());
+        return Some(
+            "bpf_for_each_map_elem for its loop over a map (or `len` of one), which came with Linux 5.13"
+                .into(),
+        );
+    }
+    let walked = ["BPF program is too large", "jumps is too complex"];
+    if !target::kernel_at_least(5, 17) && walked.iter().any(|words| log.contains(words)) {
+        return Some(
+            "loops that this kernel's verifier need not walk (bpf_loop, which came with Linux 5.17)"
+                .into(),
+        );
+    }
+    if log.contains("helper call is not allowed in probe") {
+        return Some(
+            "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
+        );
+    }
+    if let Some(missing) = missing_member(log) {
+        return Some(missing);
     }
     let (_, rest) = log.split_once("unknown#").or_else(|| {
         let (_, rest) = log.split_once("unknown func ")?;
@@ -327,6 +353,34 @@ fn lacking(log: &str) -> Option<String> {
     })
 }
 
+/// What a kernel's types lack, by libbpf's words for a relocation that it could not resolve:
+/// `failed to resolve CO-RE relocation <byte_off> [7] struct file.f_new (0:3 @ offset 24)`.
+fn missing_member(log: &str) -> Option<String> {
+    let (_, rest) = log.split_once("failed to resolve CO-RE relocation <")?;
+    let (kind, rest) = rest.split_once("> [")?;
+    let (_, rest) = rest.split_once("] ")?;
+    let what = rest.split(" (").next()?.trim();
+    let (word, path) = what.split_once(' ')?;
+    let (name, member) = match path.split_once('.') {
+        Some((name, member)) => (name, Some(member)),
+        None => (path, None),
+    };
+    let name = name.split("___").next().unwrap_or(name);
+    match (kind, member) {
+        ("enumval_value", _) => {
+            let (name, constant) = path.split_once("::")?;
+            let name = name.split("___").next().unwrap_or(name);
+            Some(format!(
+                "the constant `{constant}` of `{word} {name}`, which this kernel lacks"
+            ))
+        }
+        (_, Some(member)) => Some(format!(
+            "the member `{member}` of `{word} {name}`, which this kernel lacks"
+        )),
+        (_, None) => Some(format!("`{word} {name}`, which this kernel lacks")),
+    }
+}
+
 /// Which kernels have a helper.
 enum Since {
     Version(&'static str),
@@ -334,7 +388,7 @@ enum Since {
 }
 
 /// Helpers that not every kernel that executables run on has, by their numbers in linux/bpf.h.
-const HELPERS: [(u32, &str, Since); 14] = [
+const HELPERS: [(u32, &str, Since); 15] = [
     (
         36,
         "bpf_probe_write_user",
@@ -344,6 +398,11 @@ const HELPERS: [(u32, &str, Since); 14] = [
         58,
         "bpf_override_return",
         Since::Kind("kernels that were built with CONFIG_BPF_KPROBE_OVERRIDE"),
+    ),
+    (
+        46,
+        "bpf_get_socket_cookie for tracing programs",
+        Since::Version("5.12"),
     ),
     (120, "bpf_get_ns_current_pid_tgid", Since::Version("5.7")),
     (125, "bpf_ktime_get_boot_ns", Since::Version("5.8")),
@@ -399,7 +458,20 @@ pub fn privileges() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lacking;
+    use super::{excerpt, lacking, missing_member};
+
+    #[test]
+    fn members_that_a_kernel_lacks_have_names() {
+        let said =
+            |what: &str| format!("failed to resolve CO-RE relocation {what} (0:3 @ offset 24)\n");
+        let member = said("<byte_off> [7] struct file___btc.f_new.x");
+        let expected = "the member `f_new.x` of `struct file`, which this kernel lacks";
+        assert_eq!(missing_member(&member).as_deref(), Some(expected));
+        let gone = said("<type_size> [9] struct gone");
+        let expected = "`struct gone`, which this kernel lacks";
+        assert_eq!(missing_member(&gone).as_deref(), Some(expected));
+        assert_eq!(missing_member("R1 invalid mem access"), None);
+    }
 
     #[test]
     fn helpers_that_a_kernel_lacks_have_names() {
@@ -415,5 +487,13 @@ mod tests {
             })
         );
         assert_eq!(lacking("R1 invalid mem access 'inv'"), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_the_logs_end() {
+        assert_eq!(excerpt("first\nsecond\nthird", 8), "nd\nthird");
+        assert_eq!(excerpt("é\nb", 3), "\nb");
+        let long: String = (0..30).map(|line| format!("{line}\n")).collect();
+        assert!(excerpt(&long, 1000).starts_with("10\n"));
     }
 }

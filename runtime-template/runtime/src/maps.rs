@@ -40,7 +40,13 @@ pub fn find<'o>(object: &'o Object, description: &Description) -> Result<Map<'o>
 fn is_per_cpu(kind: &MapKind) -> bool {
     match kind {
         MapKind::PerCpuArray | MapKind::PerCpuHash | MapKind::LruPerCpuHash => true,
-        MapKind::Array | MapKind::Hash | MapKind::LruHash | MapKind::RingBuffer => false,
+        MapKind::Array
+        | MapKind::Hash
+        | MapKind::LruHash
+        | MapKind::RingBuffer
+        | MapKind::PerfEventArray
+        | MapKind::LpmTrie
+        | MapKind::ArrayOfMaps => false,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Options {
     pub buffering: Buffering,
     pub warn_failed_reads: bool,
     pub no_warnings: bool,
+    /// `--raw-output`
+    pub raw_output: bool,
     pub purpose: Purpose,
     /// `--test` and `--bench`
     pub mode: Mode,
@@ -73,6 +75,7 @@ pub fn parse(
             buffering: Buffering::Full,
             warn_failed_reads: false,
             no_warnings: false,
+            raw_output: false,
             purpose: Purpose::Trace,
             mode: Mode::Trace,
             parameters: Parameters::new(manifest),
@@ -143,6 +146,7 @@ impl Reader<'_> {
         if !self.named_only && value.is_none() {
             match name {
                 "no-warnings" => self.options.no_warnings = true,
+                "raw-output" => self.options.raw_output = true,
                 "dry-run" => self.options.purpose = Purpose::DryRun,
                 "list" => self.options.purpose = Purpose::List,
                 "test" if Mode::Test.is_of(self.manifest) => self.options.mode = Mode::Test,
@@ -158,7 +162,7 @@ impl Reader<'_> {
                 "usdt-file-activation" => {}
                 "help" => return Ok(Some(usage::help(self.manifest))),
                 "version" => return Ok(Some(usage::version(self.manifest))),
-                "info" => return Ok(Some(usage::info())),
+                "info" => return Ok(Some(usage::info(self.manifest)?)),
                 _ => return self.named(word, name, None).map(|()| None),
             }
             return Ok(None);

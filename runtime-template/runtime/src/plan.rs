@@ -69,13 +69,7 @@ pub fn make(
     mode: Mode,
     warnings: bool,
 ) -> Result<Plan, Error> {
-    let mut plan = Plan {
-        probes: Vec::new(),
-        names: (tracer.manifest.probes.iter())
-            .map(|probe| probe.name.to_string())
-            .collect(),
-        elements: Vec::new(),
-    };
+    let mut plan = Plan::empty(tracer.manifest);
     let mut numbers = Numbers::of(&plan.names);
     let mut count = 0;
     for probe in tracer.manifest.probes.iter() {
@@ -122,6 +116,30 @@ pub fn make(
         )));
     }
     Ok(plan)
+}
+
+/// The probes of all modes, and why those are without a site that have none on this target.
+pub fn everything(tracer: &Tracer, target: &Target) -> Result<(Plan, Vec<Error>), Error> {
+    let mut plan = Plan::empty(tracer.manifest);
+    let mut numbers = Numbers::of(&plan.names);
+    let mut missing = Vec::new();
+    for probe in tracer.manifest.probes.iter() {
+        let provider = provider(tracer, probe)?;
+        let mut sites = provider.find(probe, target).unwrap_or_else(|error| {
+            missing.push(error);
+            Vec::new()
+        });
+        for site in &mut sites {
+            site.cookie = numbers.cookie(&mut plan, provider, site);
+        }
+        plan.probes.push(Planned {
+            probe,
+            provider,
+            sites,
+            wanted: true,
+        });
+    }
+    Ok((plan, missing))
 }
 
 /// What was numbered already: probes that one name stands for share its number, so that they count as one.
@@ -227,6 +245,16 @@ impl Planned {
 }
 
 impl Plan {
+    /// Nothing yet, but the names of the manifest's probes.
+    fn empty(manifest: &Manifest) -> Self {
+        let names = manifest.probes.iter().map(|probe| probe.name.to_string());
+        Plan {
+            probes: Vec::new(),
+            names: names.collect(),
+            elements: Vec::new(),
+        }
+    }
+
     /// How many sites there are.
     #[must_use]
     pub fn sites(&self) -> usize {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, Map, RingBuffer, RingBufferBuilder};
 
+use crate::packets::Packets;
 use crate::report::{Flow, Session};
 use crate::signal::Signals;
 use crate::target::clock_ns;
@@ -74,6 +75,8 @@ pub struct Watched {
     pub process: Option<OwnedFd>,
     /// The process whose mappings the symbolizer follows.
     pub followed: Option<Followed>,
+    /// Readable when a process whose stacks are walked by unwind rows has mapped something.
+    pub unwound: Option<RawFd>,
     /// What the output is written to, if that is a pipe.
     pub pipe: Option<RawFd>,
 }
@@ -88,6 +91,7 @@ pub struct Followed {
 /// The ring buffer (a script that reports nothing has none) and its state.
 pub struct Records<'c, 's, 'o> {
     buffer: Option<RingBuffer<'c>>,
+    packets: Option<&'c dyn Packets>,
     state: &'c RefCell<State<'s, 'o>>,
 }
 
@@ -95,11 +99,13 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
     /// Maps the ring buffer.
     pub fn open(
         map: Option<&'c Map<'_>>,
+        packets: Option<&'c dyn Packets>,
         state: &'c RefCell<State<'s, 'o>>,
     ) -> Result<Self, Error> {
         let Some(map) = map else {
             return Ok(Records {
                 buffer: None,
+                packets,
                 state,
             });
         };
@@ -109,7 +115,11 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
             .add(map, move |record| state.borrow_mut().take(record))
             .context(what)?;
         let buffer = Some(builder.build().context(what)?);
-        Ok(Records { buffer, state })
+        Ok(Records {
+            buffer,
+            packets,
+            state,
+        })
     }
 
     /// Handles what the ring buffer holds, at most a batch of it. Whether it is empty now.
@@ -157,14 +167,19 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         let Watched {
             process,
             followed,
+            unwound,
             pipe,
         } = watched;
         let mut waiting = vec![pollfd(signals.fd())];
         waiting.extend(process.iter().map(|process| pollfd(process.as_raw_fd())));
         let sources = waiting.len();
         waiting.extend(self.buffer.as_ref().map(|buffer| pollfd(buffer.epoll_fd())));
+        let captured = waiting.len();
+        waiting.extend(self.packets.map(|packets| pollfd(packets.fd())));
         let mappings = waiting.len();
         waiting.extend(followed.iter().map(|followed| pollfd(followed.fd)));
+        let unwinding = waiting.len();
+        waiting.extend(unwound.map(pollfd));
         let rest = self.rest();
         let mut last = 0;
         // A pipe has an error where its reader is gone, which is also seen while there is nothing to write.
@@ -208,6 +223,12 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
                 && ready.revents != 0
             {
                 self.state.borrow_mut().session.remember(followed.process);
+            }
+            if waiting[captured..mappings].iter().any(|fd| fd.revents != 0) {
+                self.consume_packets()?;
+            }
+            if unwound.is_some() && waiting[unwinding].revents != 0 {
+                self.state.borrow_mut().session.catch_up_unwinding();
             }
             empty = self.consume(BATCH)?;
             if let Some(status) = self.state.borrow().exit {
@@ -275,8 +296,17 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         drained.map(|_| ())
     }
 
+    /// Writes the packets that came.
+    fn consume_packets(&self) -> Result<(), Error> {
+        match self.packets {
+            Some(packets) => packets.consume(),
+            None => Ok(()),
+        }
+    }
+
     /// Handles what came before now, and no more: producers may still run. The status of an `exit()` among it.
     pub fn drain(&self) -> Result<Option<i32>, Error> {
+        self.consume_packets()?;
         let end = self.produced();
         let mut status = None;
         self.state.borrow_mut().exit = None;

@@ -12,13 +12,15 @@ use crate::aggregate::integer;
 use crate::counters::{Counters, Telling};
 use crate::datum::Datum;
 use crate::decode::{Decoder, Tail};
+use crate::format::controls::Controls;
 use crate::format::{printf, time};
 use crate::maps::{self, Contents, Element};
 use crate::output::json::JsonOutput;
 use crate::output::text::TextOutput;
-use crate::output::{Elements, MapType, Output, Sink, Trouble};
+use crate::output::{Elements, MapType, Output, Severity, Sink, Trouble};
 use crate::symbolize::{self, Symbolizer};
 use crate::target::clock_ns;
+use crate::unwind::{Rows, Unwinder};
 
 pub use crate::output::Buffering;
 
@@ -39,6 +41,7 @@ pub struct Setup<'a> {
     /// Names of what was attached, indexed by attach cookies.
     pub probe_names: &'a [String],
     pub symbolizer: Option<&'static dyn Symbolizer>,
+    pub unwinder: Option<&'static dyn Unwinder>,
     pub format: OutputFormat,
     pub buffering: Buffering,
     /// `-o` with its name; standard output without.
@@ -49,6 +52,8 @@ pub struct Setup<'a> {
     pub warn_failed_reads: bool,
     /// `--no-warnings`
     pub no_warnings: bool,
+    /// `--raw-output`: terminals get control characters of traced text as they are.
+    pub raw_output: bool,
 }
 
 /// What the poll loop does after a record.
@@ -71,29 +76,47 @@ pub struct Session<'a> {
     telling: Telling,
     decoder: Decoder<'a>,
     counters: Counters<'a>,
+    unwind: Option<Box<dyn Rows + 'a>>,
     /// CLOCK_MONOTONIC when losses were looked for.
     told_at: u64,
     format: OutputFormat,
     output: Box<dyn Output>,
     /// Formatted text on its way out; kept so that a record costs no allocation.
     text: Vec<u8>,
+    /// Of traced text in results, and in messages of `errorf` and `warnf`.
+    results: Controls,
+    messages: Controls,
+}
+
+/// Of results and of messages. JSON escapes by itself.
+fn controls(setup: &Setup<'_>) -> (Controls, Controls) {
+    if setup.raw_output || setup.format == OutputFormat::Json {
+        return (Controls::Raw, Controls::Raw);
+    }
+    let results = match setup.out {
+        Some(_) => Controls::Raw,
+        None => Controls::of(libc::STDOUT_FILENO),
+    };
+    (results, Controls::of(libc::STDERR_FILENO))
 }
 
 impl<'a> Session<'a> {
     /// Opens the output.
     pub fn new(setup: Setup<'a>) -> Result<Self, Error> {
+        let (results, messages) = controls(&setup);
         let sink = Sink::new(setup.out, setup.buffering);
         let output: Box<dyn Output> = match setup.format {
             OutputFormat::Text => Box::new(TextOutput::new(sink)),
             OutputFormat::Json => Box::new(JsonOutput::new(sink)),
         };
-        let decoder = Decoder::new(
+        let mut decoder = Decoder::new(
             setup.manifest,
             &setup.config,
             setup.object,
             setup.probe_names,
             setup.symbolizer,
         )?;
+        decoder.controls = results;
         Ok(Session {
             manifest: setup.manifest,
             object: setup.object,
@@ -105,10 +128,16 @@ impl<'a> Session<'a> {
             },
             decoder,
             counters: Counters::find(setup.manifest, setup.object)?,
+            unwind: match setup.unwinder {
+                Some(unwinder) => Some(unwinder.open(setup.manifest, setup.object)?),
+                None => None,
+            },
             told_at: clock_ns(libc::CLOCK_MONOTONIC),
             format: setup.format,
             output,
             text: Vec::new(),
+            results,
+            messages,
         })
     }
 
@@ -155,6 +184,26 @@ impl<'a> Session<'a> {
         self.decoder.remember(process);
     }
 
+    /// Has the rows ready by which stacks of a process are walked, where the script has such stacks.
+    pub fn load_unwind_rows(&mut self, process: u32) {
+        if let Some(unwind) = &mut self.unwind {
+            unwind.load(process);
+        }
+    }
+
+    /// Follows what a process and its children map; a descriptor that is readable when there is something to
+    /// [`Session::catch_up_unwinding`] with.
+    pub fn follow_unwinding(&mut self, process: u32) -> Option<RawFd> {
+        self.unwind.as_mut()?.follow(process)
+    }
+
+    /// Loads rows for what followed processes have mapped.
+    pub fn catch_up_unwinding(&mut self) {
+        if let Some(unwind) = &mut self.unwind {
+            unwind.catch_up();
+        }
+    }
+
     /// Acts on one record of the ring buffer.
     pub fn handle_record(&mut self, bytes: &[u8]) -> Result<Flow, Error> {
         let id = integer(bytes, 0, 4, false) as usize;
@@ -165,23 +214,25 @@ impl<'a> Session<'a> {
             })?;
         match &record.kind {
             RecordKind::Printf { format } => {
-                self.fill(format, record, bytes);
+                self.fill(format, record, bytes, self.results);
                 self.output.printf(&self.text)?;
             }
             RecordKind::Errorf { format } => {
-                self.fill(format, record, bytes);
-                self.output.message("ERROR", &record.place, &self.text)?;
+                self.fill(format, record, bytes, self.messages);
+                let severity = Severity::Error;
+                self.output.message(severity, &record.place, &self.text)?;
             }
             RecordKind::Warnf { format } => {
-                self.fill(format, record, bytes);
-                self.output.message("WARNING", &record.place, &self.text)?;
+                self.fill(format, record, bytes, self.messages);
+                let severity = Severity::Warning;
+                self.output.message(severity, &record.place, &self.text)?;
             }
             RecordKind::System { format } => {
-                self.fill(format, record, bytes);
+                self.fill(format, record, bytes, Controls::Raw);
                 self.system(record)?;
             }
             RecordKind::Cat { format } => {
-                self.fill(format, record, bytes);
+                self.fill(format, record, bytes, Controls::Raw);
                 self.cat(record)?;
             }
             RecordKind::Print => {
@@ -218,6 +269,12 @@ impl<'a> Session<'a> {
                 self.output.time(time::strftime(format, now).as_bytes())?;
             }
             RecordKind::Join { separator } => self.join(separator, record, bytes)?,
+            // Packets have a buffer of their own.
+            RecordKind::Packet { .. } => {}
+            RecordKind::Unwind => {
+                let process = self.fields(record, bytes).first().and_then(Datum::bits);
+                self.load_unwind_rows(process.unwrap_or(0) as u32);
+            }
         }
         Ok(Flow::Continue)
     }
@@ -228,10 +285,12 @@ impl<'a> Session<'a> {
     }
 
     /// Formats into `self.text`.
-    fn fill(&mut self, format: &Format, record: &'static Record, bytes: &[u8]) {
+    fn fill(&mut self, format: &Format, record: &'static Record, bytes: &[u8], controls: Controls) {
+        self.decoder.controls = controls;
         let fields = self.fields(record, bytes);
+        self.decoder.controls = self.results;
         self.text.clear();
-        printf::write(format, fields.into_iter(), &mut self.text);
+        printf::write(format, fields.into_iter(), controls, &mut self.text);
     }
 
     /// Runs `self.text` in a shell and prints what it prints; its errors go where ours go.
@@ -248,8 +307,7 @@ impl<'a> Session<'a> {
             Ok(done) => self.output.system(&done.stdout),
             Err(error) => {
                 let text = format!("system: run `{command}`: {error}");
-                self.output
-                    .message("WARNING", &record.place, text.as_bytes())
+                self.trouble_at(record, text)
             }
         }
     }
@@ -264,13 +322,20 @@ impl<'a> Session<'a> {
                 .read_to_end(&mut contents)
         });
         match read {
-            Ok(_) => self.output.cat(&contents),
+            Ok(_) => self.output.cat(&self.results.lines(contents.into())),
             Err(error) => {
                 let text = format!("cat: {path}: {error}");
-                self.output
-                    .message("WARNING", &record.place, text.as_bytes())
+                self.trouble_at(record, text)
             }
         }
+    }
+
+    fn trouble_at(&mut self, record: &Record, text: String) -> Result<(), Error> {
+        let text = self.messages.value(text.into_bytes().into());
+        self.output.trouble(&Trouble::At {
+            place: &record.place,
+            text: &String::from_utf8_lossy(&text),
+        })
     }
 
     fn join(
@@ -360,8 +425,9 @@ impl<'a> Session<'a> {
         self.output.flush()
     }
 
-    /// Prints the script's maps by name, as at the end of a run.
+    /// Prints the script's maps by name, as at the end of a run; what was lost until then comes before.
     pub fn print_maps(&mut self) -> Result<(), Error> {
+        self.counters.tell_lost_events(&mut *self.output)?;
         self.output.end()?;
         if !self.config.print_maps_on_exit {
             return Ok(());
@@ -387,6 +453,9 @@ impl<'a> Session<'a> {
 
     /// Says what was lost, what was full, what failed.
     pub fn report_counters(&mut self) -> Result<(), Error> {
+        if let Some(trouble) = self.unwind.as_mut().and_then(|unwind| unwind.trouble()) {
+            self.warn(&trouble)?;
+        }
         self.counters.tell(self.telling, &mut *self.output)
     }
 }

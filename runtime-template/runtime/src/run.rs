@@ -10,8 +10,10 @@ use libbpf_rs::{MapCore, Object, ProgramMut};
 use crate::attach::{Attachment, Trial};
 use crate::child::{self, Child};
 use crate::cpus::Cpus;
+use crate::format::controls::Controls;
 use crate::load::Skeleton;
 use crate::options::{self, Options, Purpose, Request};
+use crate::packets::Packets;
 use crate::phase::{self, AttachPhase};
 use crate::plan::{self, Mode, Phase, Plan, Planned};
 use crate::poll::{self, Ending, Followed, Records, State, Watched};
@@ -20,7 +22,7 @@ use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
 use crate::variant::Split;
-use crate::{Context, Error, Tracer, attach_parameters, config, detach, iterate, load};
+use crate::{Context, Error, Tracer, attach_parameters, config, detach, floor, iterate, load};
 
 /// The phases of a run.
 pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
@@ -29,9 +31,8 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         Request::Run(options) => options,
         Request::Print(text) => return print(&text),
     };
-    let tracer = attach_parameters::filled(tracer, &options.parameters)?;
-    let manifest = tracer.manifest;
-    let config = config::from_environment(&manifest.config)?;
+    let mut tracer = attach_parameters::filled(tracer, &options.parameters)?;
+    let config = config::from_environment(tracer.manifest)?;
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;
     }
@@ -42,10 +43,12 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         if let Some(reason) = load::privileges() {
             return Err(Error::new(reason));
         }
-        plan::check_btf(manifest)?;
+        plan::check_btf(tracer.manifest)?;
+        tracer = floor::chosen(tracer, !options.no_warnings);
         // What per-CPU values are read by; better missed now than when results are printed.
         target::cpu_ids()?;
     }
+    let manifest = tracer.manifest;
     let mut child = match &options.command {
         Some(command) if options.purpose == Purpose::Trace => Some(child::start(command)?),
         _ => None,
@@ -77,6 +80,12 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     // From here on a signal ends the run in order.
     let signals = Signals::block(&plan.traced_signals())?;
     let mut session = Session::new(setup(tracer, &options, config.clone(), object, &plan)?)?;
+    let packets = tracer.packets;
+    let packets = packets.map(|open| open(manifest, object, config.perf_rb_pages));
+    let packets = packets.transpose()?;
+    if let Some(pid) = options.pid {
+        session.load_unwind_rows(pid.unsigned_abs());
+    }
     attach.attach(&plan, &mut splits, Phase::Begin)?;
     attach.attach(&plan, &mut splits, Phase::Trace)?;
     session.attached(attach.sites + plan.sites_of_later_phases())?;
@@ -95,6 +104,7 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         splits: &mut splits,
         signals,
         cpus,
+        packets,
     };
     let (ending, idle) = run.trace(&mut session, child.as_mut(), &options)?;
     drop(run);
@@ -148,6 +158,7 @@ struct Run<'a> {
     splits: &'a mut [Split],
     signals: Signals,
     cpus: Option<Cpus>,
+    packets: Option<Box<dyn Packets>>,
 }
 
 impl Run<'_> {
@@ -164,9 +175,10 @@ impl Run<'_> {
             child.release()?;
         }
         let buffer = ring_buffer(self.attach.object);
+        let packets = self.packets.take();
         let (ending, idle) = {
             let state = State::new(session);
-            let records = Records::open(buffer.as_ref(), &state)?;
+            let records = Records::open(buffer.as_ref(), packets.as_deref(), &state)?;
             let mut ending = self.follow(&records, &watched)?;
             self.signals.end_at_once();
             let idle = detach::stop(std::mem::take(&mut self.attach.attachments));
@@ -179,6 +191,12 @@ impl Run<'_> {
             }
             (ending, idle)
         };
+        let lost = packets.map_or(0, |packets| packets.lost());
+        if lost > 0 {
+            session.warn(&format!(
+                "{lost} packets found no room (perf_rb_pages gives them more)"
+            ))?;
+        }
         if let Some(said) = child.and_then(Child::reap)
             && !options.no_warnings
         {
@@ -229,6 +247,7 @@ fn watched(
             let fd = session.follow(process)?;
             Some(Followed { process, fd })
         }),
+        unwound: pid.and_then(|pid| session.follow_unwinding(pid.unsigned_abs())),
         pipe: match options.output {
             Some(_) => None,
             None => poll::piped_output(),
@@ -256,7 +275,7 @@ fn try_out(
     let status = {
         let buffer = ring_buffer(attach.object);
         let state = State::new(session);
-        let records = Records::open(buffer.as_ref(), &state)?;
+        let records = Records::open(buffer.as_ref(), None, &state)?;
         records.drain()?;
         let all: Vec<_> = (trials.iter())
             .map(|(planned, program)| Trial {
@@ -298,18 +317,22 @@ fn setup<'a>(
         object,
         probe_names: &plan.names,
         symbolizer: tracer.symbolizer,
+        unwinder: tracer.unwinder,
         format: options.format,
         buffering: options.buffering,
         out,
         quiet: options.quiet,
         warn_failed_reads: options.warn_failed_reads,
         no_warnings: options.no_warnings,
+        raw_output: options.raw_output,
     })
 }
 
+/// Names of functions and files are in it, which may be called anything.
 fn print(text: &str) -> Result<ExitCode, Error> {
     let mut out = std::io::stdout();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let text = Controls::of(libc::STDOUT_FILENO).lines(text.as_bytes().into());
+    let written = out.write_all(&text).and_then(|()| out.flush());
     written.map_err(|error| Error::output("write to standard output", error))?;
     Ok(ExitCode::SUCCESS)
 }

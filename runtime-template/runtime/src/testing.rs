@@ -1,6 +1,6 @@
 //! A manifest for unit tests.
 
-use btc_abi::{Config, Manifest, MissingProbes, StackMode};
+use btc_abi::{Config, Manifest};
 
 pub fn manifest() -> Manifest {
     Manifest {
@@ -20,22 +20,10 @@ pub fn manifest() -> Manifest {
         enums: vec![].into(),
         needs_btf: false,
         config: config(),
+        fixed: vec![].into(),
     }
 }
 
 pub fn config() -> Config {
-    Config {
-        stack_mode: StackMode::Bpftrace,
-        str_trunc_trailer: "..".into(),
-        print_maps_on_exit: true,
-        max_cat_bytes: 10240,
-        missing_probes: MissingProbes::Error,
-        max_probes: 1024,
-        max_map_keys: 4096,
-        perf_rb_pages: 0,
-        cpp_demangle: true,
-        lazy_symbolication: true,
-        show_debug_info: true,
-        log_size: 1_000_000,
-    }
+    Config::default()
 }

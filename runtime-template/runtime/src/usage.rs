@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use btc_abi::{Manifest, Parameter, ParameterType};
 
 use crate::plan::Mode;
+use crate::{Error, config};
 
 /// `-h`: the script's header comment, how to call it, its parameters.
 #[must_use]
@@ -40,6 +41,7 @@ pub fn help(manifest: &Manifest) -> String {
     if manifest.unsafe_mode {
         text.push_str("      --unsafe       accepted and without effect: compiled with it\n");
     }
+    text.push_str(ENVIRONMENT);
     text
 }
 
@@ -54,11 +56,16 @@ Options:
   -B MODE            buffer output: none, line or full
   -k                 warn of memory reads that failed
       --no-warnings  keep warnings back
+      --raw-output   leave control characters in traced text as they are, on a terminal too
       --dry-run      say what would be attached, and stop
       --list         list the probes of this machine that would be attached, -v where; and stop
-      --info         say what this kernel offers, and stop
+      --info         say what this kernel offers and how the tool is configured, and stop
   -h, --help         this text
   -V, --version      version
+";
+
+const ENVIRONMENT: &str = "
+Environment: BTC_NAME=VALUE sets a configuration variable; --info lists them.
 ";
 
 fn list(text: &mut String, title: &str, prefix: &str, parameters: &[Parameter]) {
@@ -99,9 +106,13 @@ pub fn version(manifest: &Manifest) -> String {
     )
 }
 
-/// `--info`: what a run would find on this machine.
-#[must_use]
-pub fn info() -> String {
+/// `--info`: what a run would find on this machine, and its configuration.
+pub fn info(manifest: &Manifest) -> Result<String, Error> {
+    let config = config::from_environment(manifest)?;
+    Ok(machine() + &config::describe(manifest, &config))
+}
+
+fn machine() -> String {
     use crate::target;
     let yes = |present: bool| if present { "yes" } else { "no" };
     let mut text = String::new();

@@ -50,6 +50,20 @@ pub(super) fn by_value(message: &str) -> Option<String> {
     Some(name.replace(&format!("struct {INCOMPLETE}"), ""))
 }
 
+/// Headers that a text includes, by either kind of quotes.
+pub(super) fn included(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let word = line.trim_start().strip_prefix('#')?.trim_start();
+        let rest = word.strip_prefix("include")?.trim_start();
+        let end = match rest.chars().next()? {
+            '<' => '>',
+            '"' => '"',
+            _ => return None,
+        };
+        rest[1..].split_once(end).map(|(name, _)| name)
+    })
+}
+
 /// The line of an `#include <…>` that has this offset, and the header's name.
 pub(super) fn include(text: &str, offset: usize) -> Option<(Range<usize>, String)> {
     let before = text.get(..offset)?;

@@ -5,6 +5,7 @@
 //! with a warning since BTF has the kernel's structs anyway.
 
 mod arguments;
+mod compile;
 mod cursor;
 mod kernel_tree;
 mod library;
@@ -16,14 +17,15 @@ mod prelude;
 mod tests;
 mod types;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+pub use self::compile::{Compiled, Refusal, compile};
 use self::kernel_tree::KernelTree;
 use self::missing::Missing;
 use self::parse::{Complaint, Parsed, Request};
 use self::prelude::{Declaration, Kernel};
-use super::{CDefinitions, CError, COptions, Host, HostRecordBody};
+use super::{CDefinitions, CError, COptions, Host, HostRecordBody, headers};
 use crate::arch::Arch;
 
 /// Each run supplies all that the one before missed; a definition rarely hides another one's lack.
@@ -50,8 +52,11 @@ pub fn read(
     options: &COptions,
     first_id: u64,
 ) -> Result<Preamble, String> {
+    let with = options.includes.iter().map(String::as_str);
+    let headers = missing::included(text).chain(with);
     let mut reading = Reading {
         host,
+        constants: headers::constants(headers, machine.arch),
         request: Request {
             text: text.to_owned(),
             prelude: prelude::BASE.to_owned(),
@@ -60,7 +65,7 @@ pub fn read(
             ..Request::default()
         },
         tried: HashSet::new(),
-        warnings: vec![],
+        complaints: vec![],
         tree: KernelTree::find(machine).map(Tree::Unused),
     };
     let mut parsed = parse::parse(reading.request.clone())?;
@@ -70,7 +75,8 @@ pub fn read(
         }
         parsed = parse::parse(reading.request.clone())?;
     }
-    let mut errors = reading.warnings;
+    reading.complete(&mut parsed.definitions);
+    let mut errors = reading.complaints;
     let complaints = parsed.errors.iter().take(MAX_ERRORS);
     errors.extend(complaints.map(|c| explain(host, c)));
     Ok(Preamble {
@@ -78,6 +84,44 @@ pub fn read(
         bodies: parsed.bodies,
         errors,
     })
+}
+
+/// What a text defines with the headers that are installed, and nothing else.
+#[cfg(test)]
+pub(super) fn read_alone(
+    host: &dyn Host,
+    machine: Machine,
+    text: &str,
+    options: &COptions,
+) -> Result<CDefinitions, String> {
+    let request = Request {
+        text: text.to_owned(),
+        prelude: prelude::BASE.to_owned(),
+        arguments: arguments::arguments(machine, options),
+        ..Request::default()
+    };
+    let mut reading = Reading {
+        host,
+        constants: BTreeMap::new(),
+        request,
+        tried: HashSet::new(),
+        complaints: vec![],
+        tree: None,
+    };
+    let mut parsed = parse::parse(reading.request.clone())?;
+    for _ in 1..MAX_RUNS {
+        if !reading.supply(&parsed) {
+            break;
+        }
+        parsed = parse::parse(reading.request.clone())?;
+    }
+    let mut found = parsed.definitions;
+    let enums = found.enums.iter().flat_map(|e| e.values.clone());
+    let enumerators: Vec<_> = enums
+        .map(|(name, value)| (name, i128::from(value as i64)))
+        .collect();
+    found.integers.extend(enumerators);
+    Ok(found)
 }
 
 /// The machine that a preamble is read for.
@@ -93,7 +137,9 @@ struct Reading<'h> {
     request: Request,
     /// What was asked for already, whether it was found or not.
     tried: HashSet<Missing>,
-    warnings: Vec<CError>,
+    complaints: Vec<CError>,
+    /// What btc's own table has of the headers that the text includes.
+    constants: BTreeMap<String, i128>,
     tree: Option<Tree>,
 }
 
@@ -136,7 +182,7 @@ impl Reading<'_> {
             return false;
         }
         let (declaration, name): (Option<Declaration>, String) = match missing {
-            Missing::Typedef(name) => (prelude::typedef(self.host, &name), name),
+            Missing::Typedef(name) => (self.name(&name), name),
             Missing::Struct(name) => (prelude::record(&name), name),
             Missing::Enum(name) => (prelude::enumeration(self.host, &name), name),
             Missing::Header(_) => return false,
@@ -151,6 +197,39 @@ impl Reading<'_> {
             None => {}
         }
         true
+    }
+
+    /// A name that libclang missed: a constant of a header that isn't there, or the kernel's type.
+    fn name(&self, name: &str) -> Option<Declaration> {
+        match self.constants.get(name) {
+            Some(value) => Some(Declaration {
+                text: format!("#define {name} {}\n", literal(*value)),
+                kernel: None,
+            }),
+            None => prelude::typedef(self.host, name),
+        }
+    }
+
+    /// Constants of headers that are not installed, or that are there without them: a header for programs has fewer than
+    /// the kernel's own of the same name.
+    fn complete(&self, definitions: &mut CDefinitions) {
+        let mut known: HashSet<&str> = HashSet::new();
+        let enums = definitions.enums.iter();
+        known.extend(enums.flat_map(|e| e.values.iter().map(|(name, _)| name.as_str())));
+        known.extend(definitions.typedefs.iter().map(|(name, _)| name.as_str()));
+        known.extend(definitions.integers.iter().map(|(name, _)| name.as_str()));
+        known.extend(definitions.strings.iter().map(|(name, _)| name.as_str()));
+        for place in &definitions.macros {
+            let text = self.request.text.get(place.clone()).unwrap_or("");
+            let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            known.insert(text.split(|c| !in_name(c)).next().unwrap_or(""));
+        }
+        let missing = self.constants.iter();
+        let missing = missing.filter(|(name, _)| !known.contains(name.as_str()));
+        let missing: Vec<_> = missing
+            .map(|(name, value)| (name.clone(), *value))
+            .collect();
+        definitions.integers.extend(missing);
     }
 
     /// Looks into the kernel's own headers from now on, if they have one that is missing.
@@ -207,6 +286,23 @@ impl Reading<'_> {
         let Some((range, included)) = missing::include(&self.request.text, offset) else {
             return false;
         };
+        let blanks = " ".repeat(range.len());
+        if complaint.header.is_none() && headers::is_known(header) {
+            // Nothing of it is missed.
+            self.request.text.replace_range(range, &blanks);
+            return true;
+        }
+        if complaint.header.is_none() && !headers::is_kernels(header) {
+            self.complaints.push(CError {
+                message: format!(
+                    "C header `{header}` is not found: `-I DIR` adds a directory to look in"
+                ),
+                offset: Some(range.start),
+                fatal: true,
+            });
+            self.request.text.replace_range(range, &blanks);
+            return true;
+        }
         let message = if let (None, Some(Tree::Left)) = (&complaint.header, &self.tree) {
             format!(
                 "C header `{header}` is left out: the kernel's headers have errors here; kernel types come from BTF instead"
@@ -218,14 +314,24 @@ impl Reading<'_> {
                 "C header `{included}` is left out: it needs `{header}`, which is not installed here"
             )
         };
-        self.warnings.push(CError {
+        self.complaints.push(CError {
             message,
             offset: Some(range.start),
             fatal: false,
         });
-        let blanks = " ".repeat(range.len());
         self.request.text.replace_range(range, &blanks);
         true
+    }
+}
+
+/// As C writes a number of 64 bits.
+fn literal(value: i128) -> String {
+    match i64::try_from(value) {
+        // The least has no literal of its own.
+        Ok(i64::MIN) => "(-0x7fffffffffffffffLL - 1)".to_owned(),
+        Ok(value) if i32::try_from(value).is_err() => format!("({value}LL)"),
+        Ok(value) => format!("({value})"),
+        Err(_) => format!("{value:#x}ULL"),
     }
 }
 

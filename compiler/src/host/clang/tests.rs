@@ -379,6 +379,65 @@ fn missing_headers_are_dropped_with_a_warning() {
     assert_eq!(own.fatal(), ["'not-there.h' file not found"]);
 }
 
+/// A machine without any headers.
+fn bare_machine(text: &str) -> Preamble {
+    let root = std::env::temp_dir().join(format!("btc-bare-{}", std::process::id()));
+    std::fs::create_dir_all(root.join("usr/include")).unwrap();
+    let machine = Machine {
+        sysroot: Some(&root),
+        arch: Arch::X86_64,
+    };
+    read(&FixtureHost, machine, text, &COptions::default(), 0).unwrap()
+}
+
+#[test]
+fn headers_that_are_not_installed_are_served_from_the_table() {
+    let text = "#include <linux/sched.h>\n#include <sys/socket.h>\n#include <uapi/linux/fcntl.h>\n#include <linux/skbuff.h>
+#define FAMILY (AF_INET6 + 1)\n#define NAME_OF_TASK char name[TASK_COMM_LEN]
+struct s { char name[TASK_COMM_LEN]; };\n#if FAMILY\n#endif";
+    let made = bare_machine(text);
+    assert_eq!(made.errors, []);
+    assert_eq!(made.body("s").size, 16);
+    for (name, value) in [
+        ("TASK_UNINTERRUPTIBLE", 2),
+        ("AF_INET", 2),
+        ("FAMILY", 11),
+        ("O_DIRECTORY", 0o200_000),
+        ("SIGKILL", 9),
+    ] {
+        assert_eq!(made.integer(name), Some(value), "{name}");
+    }
+    assert_eq!(made.integer("EPOLLIN"), None);
+}
+
+#[test]
+fn own_names_hide_those_of_the_table() {
+    let text = "#include <sys/socket.h>\n#define AF_UNIX 77\nenum { AF_INET = 5 };\n#define SOCK_RAW while (1)";
+    let made = bare_machine(text);
+    assert_eq!(made.errors, []);
+    assert_eq!(made.integer("AF_UNIX"), Some(77));
+    assert_eq!(made.integer("AF_INET"), None);
+    assert_eq!(made.integer("SOCK_RAW"), None);
+    assert_eq!(made.integer("SOCK_STREAM"), Some(1));
+}
+
+#[test]
+fn kernel_constants_that_an_installed_header_lacks() {
+    let made = sound("#include <linux/sched.h>\n#include <net/sock.h>\nstruct s { int x; };");
+    assert_eq!(made.integer("TASK_INTERRUPTIBLE"), Some(1));
+    assert_eq!(made.integer("AF_INET"), Some(2));
+}
+
+#[test]
+fn headers_that_nobody_has_are_errors() {
+    let made = bare_machine("struct s { int x; };\n#include <mine/own.h>\n#include <linux/fs.h>");
+    assert_eq!(
+        made.fatal(),
+        ["C header `mine/own.h` is not found: `-I DIR` adds a directory to look in"]
+    );
+    assert_eq!(made.errors[0].offset, Some(21));
+}
+
 #[test]
 fn headers_from_directories_and_options() {
     let directory = std::env::temp_dir().join(format!("btc-clang-{}", std::process::id()));

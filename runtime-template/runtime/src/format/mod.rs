@@ -1,5 +1,6 @@
 //! Decoded values → text.
 
+pub mod controls;
 pub mod histogram;
 pub mod printf;
 pub mod time;

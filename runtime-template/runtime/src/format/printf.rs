@@ -5,6 +5,7 @@ use std::io::Write as _;
 use btc_abi::{Conversion, Flags, Format, Part, Width};
 
 use crate::datum::Datum;
+use crate::format::controls::Controls;
 use crate::format::value;
 
 /// Appends the format with its arguments filled in. An argument that is missing prints as nothing: the compiler
@@ -12,6 +13,7 @@ use crate::format::value;
 pub fn write<'a>(
     format: &Format,
     mut arguments: impl Iterator<Item = Datum<'a>>,
+    controls: Controls,
     out: &mut Vec<u8>,
 ) {
     for part in format.parts.iter() {
@@ -33,7 +35,12 @@ pub fn write<'a>(
                     Width::Fixed { columns } => field.width = *columns as usize,
                     Width::Argument => field.set_width(arguments.next()),
                 }
-                if let Some(argument) = arguments.next() {
+                let Some(argument) = arguments.next() else {
+                    continue;
+                };
+                if *conversion == Conversion::Char {
+                    character(&argument, field, controls, out);
+                } else {
                     convert(&argument, flags, *precision, conversion, field, out);
                 }
             }
@@ -114,7 +121,7 @@ fn convert(
             let prefix = if flags.alternate && cut != 0 { "0" } else { "" };
             number(prefix, format!("{cut:o}"), precision, field, out);
         }
-        Conversion::Char => unpadded(field).write("", &[bits() as u8], out),
+        Conversion::Char => character(argument, field, Controls::Raw, out),
         Conversion::Pointer => number("0x", format!("{:x}", bits()), precision, field, out),
         Conversion::String | Conversion::GfpFlags => text(argument, precision, field, out),
         Conversion::Raw => buffer(argument, field, out, value::escaped),
@@ -123,6 +130,12 @@ fn convert(
         }),
         Conversion::RawHexSpaced => buffer(argument, field, out, spaced),
     }
+}
+
+/// One byte, whatever it is in the number's text.
+fn character(argument: &Datum<'_>, field: Field, controls: Controls, out: &mut Vec<u8>) {
+    let byte = [argument.bits().unwrap_or(0) as u8];
+    unpadded(field).write("", &controls.value(byte[..].into()), out);
 }
 
 /// The low bytes of a number.
@@ -244,7 +257,7 @@ mod tests {
             parts: vec![part].into(),
         };
         let mut out = Vec::new();
-        write(&format, [argument].into_iter(), &mut out);
+        write(&format, [argument].into_iter(), Controls::Raw, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -329,7 +342,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let arguments = [Datum::Signed(-4), Datum::Signed(7)];
-        write(&format, arguments.into_iter(), &mut out);
+        write(&format, arguments.into_iter(), Controls::Raw, &mut out);
         assert_eq!(out, b"7   ");
     }
 }

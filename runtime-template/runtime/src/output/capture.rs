@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::Error;
 use crate::datum::Datum;
 use crate::output::text::TextOutput;
-use crate::output::{Buffering, Elements, Output, Sink, Trouble};
+use crate::output::{Buffering, Elements, Output, Severity, Sink, Trouble};
 
 /// A handle; its clones share what was printed.
 #[derive(Clone, Default)]
@@ -79,20 +79,17 @@ impl Output for Capture {
         self.as_text().system(text)
     }
 
-    fn message(&mut self, kind: &str, place: &str, text: &[u8]) -> Result<(), Error> {
-        if kind == "ERROR" {
+    fn message(&mut self, severity: Severity, place: &str, text: &[u8]) -> Result<(), Error> {
+        if severity == Severity::Error {
             self.errors.set(self.errors.get() + 1);
         }
-        let text = String::from_utf8_lossy(text);
-        self.line(format_args!("{place}: {kind}: {text}"));
+        let (label, text) = (severity.label(), String::from_utf8_lossy(text));
+        self.line(format_args!("{place}: {label}: {text}"));
         Ok(())
     }
 
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error> {
-        match trouble {
-            Trouble::LostEvents(count) => self.line(format_args!("Lost {count} events")),
-            Trouble::Warning(text) => self.line(format_args!("WARNING: {text}")),
-        }
+        self.line(format_args!("{trouble}"));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use crate::Error;
 use crate::datum::{Bucket, Datum, Histogram, Point, Timeline};
 use crate::format::{timeline, value};
-use crate::output::{Elements, MapType, Output, Sink, Trouble};
+use crate::output::{Elements, MapType, Output, Severity, Sink, Trouble};
 
 /// See [`Output`].
 pub struct JsonOutput {
@@ -39,6 +39,34 @@ impl JsonOutput {
                 format_args!(
                     "{{\"type\": \"{kind}\", \"count\": {count}, \"data\": {{\"{name}\": {count}}}}}\n"
                 ),
+            );
+        })
+    }
+}
+
+impl JsonOutput {
+    /// `{"type": KIND, NAME: TEXT, …, "filename": FILE, "line": N, "col": N}`: what belongs to a place in the script.
+    fn at(
+        &mut self,
+        kind: &str,
+        name: &str,
+        text: &[u8],
+        place: &str,
+        more: &str,
+    ) -> Result<(), Error> {
+        let mut parts = place.rsplitn(3, ':');
+        let (column, line) = (parts.next(), parts.next());
+        let file = parts.next().unwrap_or(place);
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0u32);
+        self.sink.write(|out| {
+            raw(out, format_args!("{{\"type\": \"{kind}\", \"{name}\": "));
+            string(text, out);
+            raw(out, format_args!("{more}, \"filename\": "));
+            string(file.as_bytes(), out);
+            let (line, column) = (number(line), number(column));
+            raw(
+                out,
+                format_args!(", \"line\": {line}, \"col\": {column}}}\n"),
             );
         })
     }
@@ -96,20 +124,27 @@ impl Output for JsonOutput {
         self.text("syscall", text)
     }
 
-    fn message(&mut self, kind: &str, place: &str, text: &[u8]) -> Result<(), Error> {
-        self.sink.write(|out| {
-            let kind = kind.to_lowercase();
-            raw(out, format_args!("{{\"type\": \"{kind}\", \"data\": "));
-            string(text, out);
-            out.extend_from_slice(b", \"place\": ");
-            string(place.as_bytes(), out);
-            out.extend_from_slice(b"}\n");
-        })
+    fn message(&mut self, severity: Severity, place: &str, text: &[u8]) -> Result<(), Error> {
+        let kind = match severity {
+            Severity::Error => "errorf",
+            Severity::Warning => "warnf",
+        };
+        self.at(kind, "msg", text, place, "")
     }
 
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error> {
         match trouble {
             Trouble::LostEvents(count) => self.count("lost_events", "events", *count),
+            Trouble::FailedReads { place, count } => {
+                let text = std::io::Error::from_raw_os_error(libc::EFAULT).to_string();
+                let text = text.split(" (os error").next().unwrap_or_default();
+                let more = format!(
+                    ", \"helper\": \"probe_read\", \"retcode\": {}, \"count\": {count}",
+                    -libc::EFAULT
+                );
+                self.at("helper_error", "msg", text.as_bytes(), place, &more)
+            }
+            Trouble::At { place, text } => self.at("warning", "data", text.as_bytes(), place, ""),
             Trouble::Warning(text) => self.text("warning", text.as_bytes()),
         }
     }
@@ -258,7 +293,10 @@ pub fn string(text: &[u8], out: &mut Vec<u8>) {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            '\0'..='\x1f' => raw(out, format_args!("\\u{:04x}", character as u32)),
+            // A terminal obeys the latter ones too.
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
+                raw(out, format_args!("\\u{:04x}", character as u32))
+            }
             _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use crate::Error;
 use crate::datum::Datum;
 use crate::format::value;
-use crate::output::{Elements, Output, Sink, Trouble};
+use crate::output::{Elements, Output, Severity, Sink, Trouble};
 
 /// See [`Output`].
 pub struct TextOutput {
@@ -89,16 +89,13 @@ impl Output for TextOutput {
         self.printf(text)
     }
 
-    fn message(&mut self, kind: &str, place: &str, text: &[u8]) -> Result<(), Error> {
-        let text = String::from_utf8_lossy(text);
-        say(&mut self.sink, format_args!("{place}: {kind}: {text}"))
+    fn message(&mut self, severity: Severity, place: &str, text: &[u8]) -> Result<(), Error> {
+        let (label, text) = (severity.label(), String::from_utf8_lossy(text));
+        say(&mut self.sink, format_args!("{place}: {label}: {text}"))
     }
 
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error> {
-        match trouble {
-            Trouble::LostEvents(count) => self.lines(format!("Lost {count} events").as_bytes()),
-            Trouble::Warning(text) => say(&mut self.sink, format_args!("WARNING: {text}")),
-        }
+        say(&mut self.sink, format_args!("{trouble}"))
     }
 
     fn end(&mut self) -> Result<(), Error> {

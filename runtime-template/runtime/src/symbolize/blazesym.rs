@@ -10,10 +10,10 @@ use std::path::Path;
 use ::blazesym::Pid;
 use ::blazesym::symbolize::source::{Elf, Process, Source};
 use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
-use btc_abi::Config;
+use btc_abi::{Config, SymbolCache};
 
 use super::binaries::BinaryId;
-use super::follow::Follow;
+use super::follow::{Follow, Wake};
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
 use super::{Frame, Symbolizer, Symbols};
@@ -40,6 +40,7 @@ impl Symbolizer for Blazesym {
             bad_debug_info: HashSet::new(),
             kallsyms: None,
             processes: Processes::new(),
+            keep: Keep::of(config),
             follow: None,
         })
     }
@@ -52,6 +53,26 @@ enum Names {
     AsTheyAre,
 }
 
+/// What is kept of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// What they map, from when the tracing starts: they can be named after their end.
+    AheadOfTime,
+    /// What they map when an address of theirs is first named.
+    OnceNamed,
+    Nothing,
+}
+
+impl Keep {
+    fn of(config: &Config) -> Keep {
+        match (&config.cache_user_symbols, config.lazy_symbolication) {
+            (SymbolCache::None, _) => Keep::Nothing,
+            (_, true) => Keep::OnceNamed,
+            (_, false) => Keep::AheadOfTime,
+        }
+    }
+}
+
 struct Opened {
     resolver: Resolver,
     debug_info: bool,
@@ -61,6 +82,7 @@ struct Opened {
     /// Read when the first kernel address is named.
     kallsyms: Option<Kallsyms>,
     processes: Processes,
+    keep: Keep,
     follow: Option<Follow>,
 }
 
@@ -78,6 +100,9 @@ impl Symbols for Opened {
 
     fn user(&mut self, process: u32, addresses: &[u64]) -> Vec<Vec<Frame>> {
         self.catch_up();
+        if self.keep == Keep::Nothing {
+            self.processes.forget(process);
+        }
         self.processes.refresh(process, addresses);
         (addresses.iter())
             .map(|address| {
@@ -89,13 +114,19 @@ impl Symbols for Opened {
     }
 
     fn remember(&mut self, process: u32) {
+        if self.keep != Keep::AheadOfTime {
+            return;
+        }
         self.catch_up();
         self.processes.remember(process);
     }
 
     fn follow(&mut self, process: u32) -> Option<RawFd> {
+        if self.keep != Keep::AheadOfTime {
+            return None;
+        }
         // Before the snapshot, so that nothing is mapped between the two.
-        self.follow = Follow::start(process).ok();
+        self.follow = Follow::start(process, Wake::HalfFull).ok();
         self.processes.remember(process);
         self.follow.as_ref().map(Follow::fd)
     }

@@ -116,6 +116,11 @@ impl Processes {
         }
     }
 
+    /// Drops what is known of a process.
+    pub fn forget(&mut self, id: u32) {
+        self.known.remove(&id);
+    }
+
     /// Takes in what a followed process or a child of it did.
     pub fn apply(&mut self, event: &Event) {
         let id = event.process;
