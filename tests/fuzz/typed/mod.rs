@@ -66,9 +66,12 @@ fn available() -> &'static [&'static Function] {
 }
 
 fn is_compiled(function: &Function) -> bool {
+    let Some(form) = function.forms.first() else {
+        return false;
+    };
     let probe = PROBES.iter().find(|probe| probe.allows(function));
     let probe = probe.expect("a probe for each tag");
-    let mut form = function.forms[0].to_owned();
+    let mut form = (*form).to_owned();
     for (hole, filled) in [("§int", "1"), ("§str", "comm"), ("§task", "curtask")] {
         form = form.replace(hole, filled);
     }
@@ -157,6 +160,9 @@ fn whole(head: &str, declared: &str, probes: &str) -> String {
         true => MACROS,
         false => "",
     };
+    let called = SUBPROGRAMS.iter().filter(|(call, _)| probes.contains(call));
+    let called: String = called.map(|(_, text)| *text).collect();
+    let probes = &format!("{called}{probes}");
     let used = MAPS.iter().filter(|(name, _)| mentions(probes, name));
     let maps: Vec<&str> = used.map(|(_, set)| *set).collect();
     let maps = match maps.is_empty() {
