@@ -99,8 +99,12 @@ pub fn filled(flag: &str) -> Result<String> {
 /// name it in their probes.
 pub type Program = (&'static str, &'static str);
 
-/// The known load, and a program with usdt markers.
-pub const PROGRAMS: [Program; 2] = [("load", LOAD), ("usdt", "/tmp/btc-usdt")];
+/// The known load, a program with usdt markers, and one without frame pointers.
+pub const PROGRAMS: [Program; 3] = [
+    ("load", LOAD),
+    ("usdt", "/tmp/btc-usdt"),
+    ("frameless", "/tmp/btc-frameless"),
+];
 
 /// Where the known load is.
 pub const LOAD: &str = "/tmp/btc-load";
@@ -150,6 +154,13 @@ pub fn program_in(directory: &Path, name: &str) -> Result<PathBuf> {
     program_with(Command::new("rustc"), directory, name)
 }
 
+fn frame_pointers(name: &str) -> &'static str {
+    match name {
+        "frameless" => "force-frame-pointers=no",
+        _ => "force-frame-pointers=yes",
+    }
+}
+
 /// Compiles a program with a rustc that is started in another way, or with more words.
 ///
 /// # Errors
@@ -160,7 +171,7 @@ pub fn program_with(mut rustc: Command, directory: &Path, name: &str) -> Result<
     let output = rustc
         .args(["--edition", "2024", "-C", "opt-level=1"])
         .args(["-C", "target-feature=+crt-static"])
-        .args(["-C", "force-frame-pointers=yes"])
+        .args(["-C", frame_pointers(name)])
         .args(["-C", "relocation-model=static", "-g", "-o"])
         .arg(&built)
         .arg(crate::root().join(format!("tests/programs/{name}.rs")))

@@ -19,6 +19,9 @@ fentry:do_thing {
   print(args.node->mode == MODE_ON);
   print(sizeof(struct node));
   print(offsetof(struct node, mode));
+  $copy = *args.node->next;
+  print($copy.slots[1]);
+  @copies[$copy.value] = *args.node;
 }
 rawtracepoint:switch {
   print(args.task->tgid);
@@ -190,8 +193,28 @@ fn a_stack_that_is_too_small_is_the_scripts_fault() {
 
 #[test]
 fn a_jump_that_is_too_far_is_the_scripts_fault() {
-    let script = "interval:s:1 { @x = 1; }
+    let large = "interval:s:1 { @x = 1; }
 begin /@x != 3/ { unroll (40) { unroll (20) { @m[comm, @x] = count(); @x++; } } }";
+    program_too_large(large);
+}
+
+#[test]
+fn loops_that_are_too_deep_are_the_scripts_fault() {
+    let nest = |depth: usize| {
+        let heads: String = (0..depth)
+            .map(|i| format!("for ($v{i} : 0..@n) {{ "))
+            .collect();
+        let tails = "} ".repeat(depth);
+        format!("interval:s:1 {{ @n = 3; }}\nbegin {{ {heads} @x++; {tails} }}")
+    };
+    program_too_large(&nest(7));
+    let source = Source::new("nest.bt", nest(6));
+    let outcome = btc::compile(source, "nest", &Language::default()).expect("no bug");
+    assert!(outcome.compiled.is_some());
+}
+
+/// The second probe is refused.
+fn program_too_large(script: &str) {
     let source = Source::new("large.bt", script.to_owned());
     let outcome = btc::compile(source, "large", &Language::default()).expect("no bug");
     let [found] = &outcome.diagnostics.iter().collect::<Vec<_>>()[..] else {

@@ -222,8 +222,8 @@ const ENDINGS: &[Ending] = &[
     // More events than there is room for: each is printed or counted as lost.
     (
         "overflow",
-        "./flood -q -c './btc-load getppid 50000' | (sleep 2; cat) >out; \
-         p=$(grep -c hit out); l=$(awk '/^Lost/ {n += $2} END {print n + 0}' out); n=$(sed -n 's/^@n: //p' out); \
+        "./flood -q -c './btc-load getppid 50000' 2>err | (sleep 2; cat) >out; \
+         p=$(grep -c hit out); l=$(awk '/^Lost/ {n += $2} END {print n + 0}' err); n=$(sed -n 's/^@n: //p' out); \
          test $l -gt 0 -a $p -gt 0 -a $((p + l)) -eq $n -a $n -eq 50000 && echo exact || echo $p $l $n",
         0,
         "^exact\n$",

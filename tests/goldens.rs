@@ -1,7 +1,7 @@
 //! `tests/ui`, `tests/ir` and `tests/codegen`: what btc says about a script, makes of it and emits for it.
 
 use anyhow::{Context, Result, ensure};
-use btc::diagnostic::{Code, Unsupported, explain, unsupported};
+use btc::diagnostic::{Code, explain};
 use btc::ir;
 use btc::options::Language;
 use btc_tests::golden::{self, Golden};
@@ -16,18 +16,9 @@ const WITHOUT_CASE: &[(Code, &str)] = &[(
 
 /// Codes whose entry shows no script: it would be too long, or there may be none.
 const WITHOUT_EXAMPLE: &[Code] = &[
-    Code::NotSupportedYet,
     Code::TooManyMaps,
     Code::StackTooLarge,
     Code::ProgramTooLarge,
-];
-
-/// Rows of the table of what is not supported that no case gets: the fixture kernel has nothing of the kind.
-const ROWS_WITHOUT_CASE: &[Unsupported] = &[
-    Unsupported::StructArgument,
-    Unsupported::BitfieldOfCopy,
-    Unsupported::StrOfValue,
-    Unsupported::MemcmpArray,
 ];
 
 fn main() -> Result<()> {
@@ -50,10 +41,6 @@ fn main() -> Result<()> {
     trials.push(Trial::test("docs/diagnostics_explains_every_code", || {
         diagnostics_page().map_err(|e| Failed::from(format!("{e:#}")))
     }));
-    trials.push(Trial::test(
-        "docs/language_lists_what_is_not_supported",
-        || language_page().map_err(|e| Failed::from(format!("{e:#}"))),
-    ));
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
 }
 
@@ -118,20 +105,9 @@ fn absent(forbidden: &mut Vec<&str>, lines: &[String]) -> Result<()> {
 
 fn every_code_has_a_case() -> Result<()> {
     let mut said = vec![];
-    let mut messages = vec![];
     for case in golden::collect(&root().join("tests/ui"))? {
         let diagnostics = case.analyze().diagnostics;
         said.extend(diagnostics.iter().map(|d| d.code));
-        messages.extend(diagnostics.iter().map(|d| d.message.clone()));
-    }
-    for row in Unsupported::ALL {
-        let found = messages.iter().any(|m| m.starts_with(row.what()));
-        let exempt = ROWS_WITHOUT_CASE.contains(row);
-        ensure!(
-            found != exempt,
-            "{}: found {found}, exempt {exempt}",
-            row.what()
-        );
     }
     for code in Code::ALL {
         let exempt = WITHOUT_CASE.iter().any(|(c, _)| c == code);
@@ -193,26 +169,4 @@ fn entry_holds(code: Code) -> Result<()> {
         _ => anyhow::bail!("the entry of `{name}` needs one example and its mended form"),
     }
     Ok(())
-}
-
-/// The section of docs/language.md on what is not supported is the compiler's own table.
-fn language_page() -> Result<()> {
-    const HEADING: &str = "## Not supported yet\n\n";
-    const NEXT: &str = "\n## What shows it at work\n";
-    let path = root().join("docs/language.md");
-    let page = std::fs::read_to_string(&path)?;
-    let (before, rest) = page
-        .split_once(HEADING)
-        .context("docs/language.md has no section `Not supported yet`")?;
-    let after = rest
-        .find(NEXT)
-        .map(|at| &rest[at..])
-        .context("docs/language.md has no section `What shows it at work`")?;
-    let section = unsupported::markdown();
-    golden::compare(
-        &path,
-        &format!(
-            "{before}{HEADING}btc reads all of these and refuses them with the diagnostic `not-supported-yet`, at the place.\n\n{section}{after}"
-        ),
-    )
 }

@@ -195,6 +195,7 @@ fn is_of_type(value: &Value, name: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
         Some("integer") => value.is_i64() || value.is_u64(),
         _ => false,
     }

@@ -3,12 +3,12 @@
 //! A layout is computed here and nowhere else; code generation stores by it and the runtime decodes by it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use btc_abi as abi;
 
 use crate::ir::visit::{self, Node};
-use crate::ir::{self, CRecordId, ExprKind, Origin, StmtKind, Type, Types};
+use crate::ir::{self, CRecordId, ExprKind, StmtKind, Type, Types};
 use crate::source::SourceMap;
 
 /// Strings and buffers over this many bytes are tail values of records.
@@ -16,12 +16,33 @@ const INLINE_LIMIT: u32 = 16;
 /// Maps with values of at least this size aren't preallocated.
 const SPARSE_FROM: u32 = 256;
 
-/// Shapes of types; knows which map holds the stacks of which limit.
+/// Shapes of types; knows which map holds which stacks.
 #[derive(Clone, Debug)]
 pub struct Shapes<'a> {
     types: &'a Types,
-    /// `(limit, index of the map)`.
-    stacks: Vec<(u32, u32)>,
+    stacks: Vec<StackMap>,
+}
+
+/// A map of stacks. There is one for all whose frames have the same form, so that stacks of different limits can be
+/// assigned to one another.
+#[derive(Clone, Debug)]
+pub struct StackMap {
+    pub build_ids: bool,
+    /// The most frames that one of them has.
+    pub limit: u32,
+    /// Index in the manifest.
+    pub map: u32,
+}
+
+impl StackMap {
+    /// Bytes of a frame.
+    #[must_use]
+    pub fn frame(&self) -> u32 {
+        match self.build_ids {
+            true => abi::map::BUILD_ID_FRAME,
+            false => 8,
+        }
+    }
 }
 
 /// Rounds up to a multiple of a power of two.
@@ -30,16 +51,9 @@ pub fn align_up(offset: u32, align: u32) -> u32 {
     offset.div_ceil(align.max(1)) * align.max(1)
 }
 
-/// A record of the script's own C without bitfields is kept byte by byte; all others are read member by member, because
-/// the target decides where their members are, and are kept in a layout of our own.
-#[must_use]
-pub fn is_repacked(record: &ir::CRecord) -> bool {
-    record.origin != Origin::Script || record.members.iter().any(|m| m.bitfield.is_some())
-}
-
 impl<'a> Shapes<'a> {
     #[must_use]
-    pub fn new(types: &'a Types, stacks: Vec<(u32, u32)>) -> Self {
+    pub fn new(types: &'a Types, stacks: Vec<StackMap>) -> Self {
         Shapes { types, stacks }
     }
 
@@ -47,8 +61,12 @@ impl<'a> Shapes<'a> {
     #[must_use]
     pub fn of(types: &'a Types, manifest: &abi::Manifest) -> Self {
         let stacks = manifest.maps.iter().enumerate().filter_map(|(i, map)| {
-            if let abi::MapRole::Stacks { limit } = map.role {
-                Some((limit, i as u32))
+            if let abi::MapRole::Stacks { limit, build_ids } = map.role {
+                Some(StackMap {
+                    build_ids,
+                    limit,
+                    map: i as u32,
+                })
             } else {
                 None
             }
@@ -59,12 +77,11 @@ impl<'a> Shapes<'a> {
         }
     }
 
+    /// The map of a mode's stacks; `None` where the program captures none of these.
     #[must_use]
-    pub fn stack_map(&self, limit: u32) -> u32 {
-        self.stacks
-            .iter()
-            .find(|(l, _)| *l == limit)
-            .map_or(0, |(_, map)| *map)
+    pub fn stack_map(&self, mode: &abi::StackMode) -> Option<&StackMap> {
+        let build_ids = *mode == abi::StackMode::BuildId;
+        (self.stacks.iter()).find(|stacks| stacks.build_ids == build_ids)
     }
 
     /// The one place that says how a type lies in memory.
@@ -122,7 +139,7 @@ impl<'a> Shapes<'a> {
             Type::Stack { kind, mode, limit } => V::Stack {
                 kind: kind.clone(),
                 mode: mode.clone(),
-                map: self.stack_map(*limit),
+                map: self.stack_map(mode).map_or(0, |stacks| stacks.map),
                 limit: *limit,
             },
             Type::Inet => V::Inet,
@@ -165,7 +182,7 @@ impl<'a> Shapes<'a> {
 
     fn record(&self, id: CRecordId) -> abi::Value {
         let record = self.types.record(id);
-        if is_repacked(record) {
+        if self.types.is_repacked(id) {
             let members = record.members.iter();
             let members = members.map(|m| (m.name.as_str(), self.value(&m.ty)));
             let (size, fields) = self.sequence(members, 0);
@@ -238,7 +255,10 @@ fn aggregated(aggregation: &ir::Aggregation) -> abi::Value {
 /// What the script asks of the internal maps and slots.
 #[derive(Default)]
 struct Needs {
-    stack_limits: BTreeSet<u32>,
+    /// The most frames of stacks, by whether they have build IDs.
+    stack_limits: BTreeMap<bool, u32>,
+    /// Stacks that programs walk by unwind rows.
+    unwinding: bool,
     cpu_count: bool,
     function_address: bool,
     /// Arguments of usdt probes.
@@ -256,10 +276,13 @@ fn needs(program: &ir::Program) -> Needs {
     };
     visit::program(program, &mut |node| match node {
         Node::Expr(expr) => match &expr.kind {
-            ExprKind::Stack => {
-                if let Type::Stack { limit, kind, .. } = &expr.ty {
-                    needs.stack_limits.insert(*limit);
+            ExprKind::Stack(walk) => {
+                if let Type::Stack { limit, kind, mode } = &expr.ty {
+                    let build_ids = *mode == abi::StackMode::BuildId;
+                    let most = needs.stack_limits.entry(build_ids).or_default();
+                    *most = (*most).max(*limit);
                     needs.processes |= *kind == abi::StackKind::User;
+                    needs.unwinding |= *walk != ir::Walk::Kernel;
                 }
             }
             ExprKind::UserSymbol { .. } => needs.processes = true,
@@ -289,18 +312,21 @@ pub const GET_FUNC_IP: u32 = 173;
 /// Number of the helper bpf_map_lookup_percpu_elem, whose presence a slot answers.
 pub const LOOKUP_PERCPU: u32 = 195;
 
+/// Number of the helper bpf_task_pt_regs, the same.
+pub const TASK_PT_REGS: u32 = 175;
+
 /// Plans everything that codegen and the runtime agree on.
 #[must_use]
 pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
     let needs = needs(program);
     let first_stacks = program.maps.len() as u32 + 1 + u32::from(!program.records.is_empty());
-    let stacks: Vec<(u32, u32)> = needs
-        .stack_limits
-        .iter()
-        .enumerate()
-        .map(|(i, limit)| (*limit, first_stacks + i as u32))
-        .collect();
-    let shapes = Shapes::new(&program.types, stacks);
+    let stacks = needs.stack_limits.iter().enumerate();
+    let stacks = stacks.map(|(i, (build_ids, limit))| StackMap {
+        build_ids: *build_ids,
+        limit: *limit,
+        map: first_stacks + i as u32,
+    });
+    let shapes = Shapes::new(&program.types, stacks.collect());
     let (slots, slots_size) = slots(program, &needs);
     let counters = counters(program, &needs);
     let maps = maps(program, &shapes, counters.len() as u32, &needs);
@@ -439,6 +465,9 @@ fn counters(program: &ir::Program, needs: &Needs) -> Vec<abi::Counter> {
     if !needs.stack_limits.is_empty() {
         counters.push(abi::Counter::LostStacks);
     }
+    if needs.unwinding {
+        counters.push(abi::Counter::ShortStacks);
+    }
     for (i, map) in program.maps.iter().enumerate() {
         let map_index = i as u32;
         if matches!(map.kind, abi::MapKind::Hash | abi::MapKind::PerCpuHash) {
@@ -488,6 +517,10 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
         let number = GET_FUNC_IP;
         add(abi::TargetValue::HasHelper { number }, 8);
     }
+    if needs.unwinding {
+        let number = TASK_PT_REGS;
+        add(abi::TargetValue::HasHelper { number }, 8);
+    }
     (slots, at)
 }
 
@@ -533,22 +566,39 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
         u64_value(),
         counters,
     ));
-    for limit in &needs.stack_limits {
-        let mut map = internal(
-            &format!("btc_stacks_{limit}"),
-            abi::MapRole::Stacks { limit: *limit },
-            abi::MapKind::LruHash,
-            abi::Value::Array {
-                element: vec![u64_value()].into(),
-                count: *limit,
-                stride: 8,
-            },
-            STACKS,
-        );
-        map.kind = abi::MapKind::Hash;
+    for stacks in &shapes.stacks {
+        let StackMap {
+            build_ids, limit, ..
+        } = *stacks;
+        let symbol = match build_ids {
+            true => "btc_build_ids",
+            false => "btc_stacks",
+        };
+        let role = abi::MapRole::Stacks { limit, build_ids };
+        let frames = abi::Value::Array {
+            element: vec![u64_value()].into(),
+            count: limit * stacks.frame() / 8,
+            stride: 8,
+        };
+        let mut map = internal(symbol, role, abi::MapKind::Hash, frames, STACKS);
         map.key = Some(u64_value());
         map.sparse = true;
         maps.push(map);
+    }
+    if needs.unwinding {
+        use abi::unwind::{KEY_SIZE, MAPPING_SIZE, MOST_MAPPINGS, MOST_TABLES};
+        let mut mappings = internal(
+            "btc_mappings",
+            abi::MapRole::UnwindMappings,
+            abi::MapKind::LpmTrie,
+            bytes(MAPPING_SIZE),
+            MOST_MAPPINGS,
+        );
+        mappings.key = Some(bytes(KEY_SIZE));
+        maps.push(mappings);
+        let role = abi::MapRole::UnwindTables;
+        let kind = abi::MapKind::ArrayOfMaps;
+        maps.push(internal("btc_tables", role, kind, bytes(4), MOST_TABLES));
     }
     if needs.markers {
         let kind = abi::MapKind::Array;

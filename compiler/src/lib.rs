@@ -115,6 +115,10 @@ fn generate(
             diagnostics.push(stack_too_large(&program.probes[probe]));
             return Ok(None);
         }
+        Err(Refusal::Nesting { probe, depth }) => {
+            diagnostics.push(loops_too_deep(&program.probes[probe], depth));
+            return Ok(None);
+        }
         Err(Refusal::Size {
             probe,
             instructions,
@@ -130,6 +134,15 @@ fn generate(
         object,
         arch,
     }))
+}
+
+fn loops_too_deep(probe: &ir::Probe, depth: u32) -> Diagnostic {
+    Diagnostic::error(
+        Code::ProgramTooLarge,
+        probe.span,
+        format!("loops are {depth} deep within each other here, and kernels take 6"),
+    )
+    .with_help("constant ranges of a few rounds and `unroll` don't count")
 }
 
 fn program_too_large(probe: &ir::Probe, instructions: u64) -> Diagnostic {

@@ -168,6 +168,7 @@ fn main() {
             providers: &[PROVIDERS],
             symbolizer: None,
             packets: None,
+            unwinder: None,
         }));
         match btc_runtime::rehearsal::rehearse(tracer, object.to_vec()) {
             Ok(rehearsal) => println!("{index} +{}", rehearsal.loaded),

@@ -125,7 +125,8 @@ impl Machine {
             manifest: Box::leak(Box::new(compiled.manifest)),
             providers: PROVIDERS,
             symbolizer: None,
-            packets: None,
+            packets: Some(btc_runtime::packets::open),
+            unwinder: None,
         }));
         match rehearsal::rehearse(tracer, compiled.object) {
             Ok(rehearsed) => Ok(Outcome::Loaded(rehearsed.loaded)),

@@ -45,12 +45,14 @@ unsafe extern "C" {
 mod number {
     pub const NEWFSTATAT: i64 = 262;
     pub const GETPPID: i64 = 110;
+    pub const PERF_EVENT_OPEN: i64 = 298;
     pub const O_DIRECT: i32 = 0o40000;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const NEWFSTATAT: i64 = 79;
     pub const GETPPID: i64 = 173;
+    pub const PERF_EVENT_OPEN: i64 = 241;
     pub const O_DIRECT: i32 = 0o200000;
 }
 
@@ -103,6 +105,23 @@ pub extern "C" fn load_middle(n: c_int) -> c_int {
 #[inline(never)]
 pub extern "C" fn load_outer(n: c_int) -> c_int {
     std::hint::black_box(load_middle(n)) + 1
+}
+
+/// Calls itself from two places down to `depth`, where load_leaf is called: as many stacks as leaves, all different.
+#[inline(never)]
+fn tree(depth: u64) -> u64 {
+    if depth == 0 {
+        return load_leaf();
+    }
+    let left = std::hint::black_box(tree(depth - 1));
+    let right = std::hint::black_box(tree(depth - 1));
+    left + right
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn load_leaf() -> u64 {
+    std::hint::black_box(1)
 }
 
 fn main() {
@@ -193,6 +212,9 @@ fn one(name: &str, arguments: &[String]) {
                 std::hint::black_box(load_outer(i as c_int));
             }
         }
+        "tree" => {
+            std::hint::black_box(tree(number(0)));
+        }
         "points" => points(number(0)),
         "name" => {
             let name = CString::new(text(1)).unwrap_or_default();
@@ -206,6 +228,7 @@ fn one(name: &str, arguments: &[String]) {
                 unsafe { syscall(number::GETPPID as c_long) };
             }
         }
+        "counted" => counted(number(0)),
         "pace" => pace(number(0), number(1)),
         "faults" => faults(number(0)),
         "fault-in-threads" => threads(number(0), || faults(number(1))),
@@ -235,6 +258,30 @@ fn one(name: &str, arguments: &[String]) {
 }
 
 /// So many getppid calls a millisecond, for so many milliseconds; prints how many were made.
+/// Calls getppid so many times, while a perf event of our own counts the system call's tracepoint, and prints its count.
+fn counted(calls: u64) {
+    let id = std::fs::read_to_string("/sys/kernel/tracing/events/syscalls/sys_enter_getppid/id");
+    let id = id.ok().and_then(|id| id.trim().parse::<u64>().ok());
+    let Some(id) = id else { usage("a tracefs") };
+    // struct perf_event_attr of linux/perf_event.h: PERF_TYPE_TRACEPOINT, the size of its first version, the event.
+    let mut attributes = [0u64; 8];
+    attributes[0] = 2 | 64 << 32;
+    attributes[1] = id;
+    let mut count = 0u64;
+    // SAFETY: the attributes are of the size that they say, and the count has room for what is read.
+    unsafe {
+        let ours = attributes.as_ptr();
+        let event = syscall(number::PERF_EVENT_OPEN as c_long, ours, 0, -1, -1, 0) as c_int;
+        for _ in 0..calls {
+            syscall(number::GETPPID as c_long);
+        }
+        if read(event, (&raw mut count).cast(), 8) != 8 {
+            usage("a perf event");
+        }
+    }
+    println!("counted {count}");
+}
+
 fn pace(calls: u64, milliseconds: u64) {
     let start = Instant::now();
     let mut made = 0u64;

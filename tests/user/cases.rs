@@ -260,12 +260,36 @@ pub const CASES: &[Case] = &[
     not_compiled(
         "args-floating",
         "uprobe:./p/shapes:shape_scale { print(args.factor); }",
-        "`args.factor` is a floating-point number",
+        "`args.factor` is in floating-point registers",
+    ),
+    works(
+        "args-by-value",
+        "uprobe:./p/values:value_small { printf(\"%d %d %d %d\\n\", args.before, args.s.first, args.s.second, args.after); }",
+        "./t -q -c './p/values 2'",
+        "^1 -2 3 4\n1 -2 4 4\n$",
+    ),
+    works(
+        "args-by-value-in-two-registers",
+        "uprobe:./p/values:value_medium { printf(\"%ld %d %d %s %d\\n\", args.m.first, args.m.low, args.m.high, args.m.tag, args.after); $m = args.m; @ = $m.high; print(args.m); }",
+        "./t -q -c './p/values 1'",
+        r"^70000000000 9 1000 tag 5\n\{ .first = 70000000000, .low = 9, .high = 1000, .tag = tag \}\n\n*@: 1000\n$",
+    ),
+    works(
+        "args-by-value-on-the-stack",
+        "uprobe:./p/values:value_large { printf(\"%d %d %d %s %d\\n\", args.before, args.l.words[0], args.l.words[3], str(args.l.name), args.after); $i = 2; print(args.l.words[$i]); } uprobe:./p/values:value_full { printf(\"%d %d %s %d\\n\", args.e, args.m.first, args.m.tag, args.f); }",
+        "./t -q -c './p/values 1'",
+        "^6 10 40 large 7\n30\n5 80 xyz 9\n$",
+    ),
+    works(
+        "args-all",
+        "uprobe:./p/values:value_small { print(args); @a = args; print(@a.s.second + @a.after); }",
+        "./t -q -c './p/values 1'",
+        r"^\{ .before = 1, .s = \{ .first = -2, .second = 3 \}, .after = 4 \}\n7\n\n*@a: \{ .before = 1, ",
     ),
     not_compiled(
-        "args-by-value",
-        "uprobe:./p/shapes:shape_pair { print(args.by_value.first); }",
-        "passed by value",
+        "args-by-value-floating",
+        "uprobe:./p/values:value_mixed { print(args.after); print(args.m.count); }",
+        "(?s)^error.invalid-operand.: `args.m` is in floating-point registers",
     ),
     not_compiled(
         "args-no-such",
@@ -368,6 +392,42 @@ pub const CASES: &[Case] = &[
         "config = { missing_probes = \"warn\" } uprobe:./p/pipe:f { @a = count(); } uprobe:./p/shapes:shape_sum { @b = count(); }",
         "./t -q -c './p/shapes 4' 2>&1",
         "(?s)^WARNING: .*./p/pipe is a named pipe.*@b: 4\n$",
+    ),
+    works(
+        "stack-without-frame-pointers",
+        "uprobe:./p/frameless:innermost { @[dw_ustack] = count(); }",
+        "./t -c './p/frameless 400 5 6 7'",
+        r"(?s)innermost\+0\n +compare\+\d+\n.*qsort_r\+\d+\n +middle\+\d+\n +outermost\+\d+\n +main\+\d+\n.*_start\+\d+\n\]: 3",
+    ),
+    works(
+        "stack-without-frame-pointers-through-a-signal",
+        "uprobe:./p/frameless:innermost { @[dw_ustack] = count(); }",
+        "./t -c './p/frameless 400'",
+        r"(?s)innermost\+0\n +compare\+\d+\n.* middle\+\d+\n +outermost\+\d+\n +on_signal\+\d+\n.* main\+\d+\n.*_start\+\d+\n\]: 1",
+    ),
+    works(
+        "stack-of-code-made-at-run-time",
+        "uprobe:./p/jit:marker { print(ustack); }",
+        "./t -c './p/jit 300'",
+        r"(?s) marker\+\d+\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n",
+    ),
+    works(
+        "stack-of-code-made-at-run-time-by-tables",
+        "uprobe:./p/jit:marker { print(dw_ustack); }",
+        "./t -c './p/jit 400'",
+        r"(?s) marker\+0\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n.*_start\+\d+\n",
+    ),
+    works(
+        "stack-with-a-perf-map-in-another-mount-namespace",
+        "uprobe:./p/jit:marker { print(ustack); }",
+        "./t -c \"unshare -m sh -c 'mount -t tmpfs none /tmp && exec ./p/jit 300'\"",
+        r"(?s) marker\+\d+\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n",
+    ),
+    works(
+        "stack-with-a-perf-map-in-another-pid-namespace",
+        "uprobe:./p/jit:marker { print(ustack); }",
+        "./t -c \"unshare -pf --mount-proc ./p/jit 300\"",
+        r"(?s) marker\+\d+\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n",
     ),
 ];
 

@@ -12,6 +12,7 @@ gcc -g -O0 -o shapes-plain $P/shapes.c
 gcc -g -O1 -no-pie -o shapes-fixed $P/shapes.c
 gcc -g -O1 -Wl,--build-id=0x0123456789abcdef -o shapes-rebuilt $P/shapes.c
 gcc -O1 -Wl,--build-id=0x0123456789abcdef -o shapes-without $P/shapes.c
+gcc -g -O1 -o values $P/values.c
 g++ -g -O1 -o shapes-cpp $P/shapes.cpp
 strip -o shapes-stripped shapes
 objcopy --only-keep-debug shapes-plain shapes-split.debug
@@ -31,6 +32,8 @@ head -c 30 shapes > short
 cp shapes narrow; printf '\001' | dd of=narrow bs=1 seek=4 conv=notrunc status=none
 cp shapes foreign; printf '\363' | dd of=foreign bs=1 seek=18 conv=notrunc status=none
 gcc -c -o object.o $P/pad.c
+gcc -O2 -fomit-frame-pointer -o frameless $P/frameless.c
+gcc -O1 -fno-omit-frame-pointer -o jit $P/jit.c
 "#;
 
 /// # Errors

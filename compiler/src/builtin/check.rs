@@ -157,7 +157,7 @@ fn fail(l: &mut Lowering, call: &Call) -> Option<Expr> {
         known.push(datum);
     }
     let mut text = vec![];
-    printf::write(&format, known.into_iter(), Controls::Escaped, &mut text);
+    printf::write(&format, known.into_iter(), Controls::Raw, &mut text);
     let text = String::from_utf8_lossy(&text).trim_end().to_owned();
     failed(l, call, text)
 }

@@ -27,7 +27,6 @@ mod task;
 mod time;
 mod tseries;
 mod types;
-mod unsupported;
 
 use crate::ir;
 use crate::sema::Lowering;
@@ -171,7 +170,6 @@ const FAMILIES: &[&[Function]] = &[
     kernel::FUNCTIONS,
     configuration::FUNCTIONS,
     types::FUNCTIONS,
-    unsupported::FUNCTIONS,
 ];
 
 /// The entry for a name; `arg0`, `sarg1` and the like find `arg` and `sarg`.

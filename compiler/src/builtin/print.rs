@@ -74,6 +74,7 @@ fn print_value(l: &mut Lowering, call: &Call) -> Option<Expr> {
         let found = named(l, &given.ty);
         return wrong(l, call, 0, "a map or a value", &found);
     }
+    l.can_hold(&given.ty, given.span)?;
     Some(l.emit(abi::RecordKind::Print, vec![given], call.span))
 }
 

@@ -7,7 +7,7 @@ use super::argument::{
     unsigned_binary, value,
 };
 use super::{Call, Function};
-use crate::diagnostic::{Code, Unsupported};
+use crate::diagnostic::Code;
 use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Space, Type};
 use crate::sema::Lowering;
 use crate::syntax::ast;
@@ -97,11 +97,10 @@ fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
         }
         Type::Array { element, count } if is_byte(element) => {
             let count = *count;
-            let Some(place) = place_of(&given) else {
-                return l.not_supported_yet(call.span, Unsupported::StrOfValue);
+            let (address, space) = match place_of(&given) {
+                Some(place) => (address_of(l, place, given.span), place.space),
+                None => (l.in_memory(given), Space::Bpf),
             };
-            let space = place.space;
-            let address = address_of(l, place, given.span);
             let length = Length {
                 // An array without NUL would be read beyond its end.
                 size: length.size.min(count.saturating_add(1)),
@@ -334,29 +333,29 @@ fn concat(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 const SMALLEST_CONCAT: u64 = 16;
 
+/// Bytes are compared where they lie; what a pointer points to is read first.
 fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let mut sides = vec![];
-    let mut room = u32::MAX;
+    let mut room = l.settings.limits.max_strlen;
     for at in 0..2 {
         let given = value(l, call, at)?;
         let size = match &given.ty {
-            Type::String { size } | Type::Buffer { size } => *size,
-            Type::Array { element, count } => match element.as_ref() {
-                Type::Int(int) => count.saturating_mul(u32::from(int.bytes())),
-                _ => return l.not_supported_yet(given.span, Unsupported::MemcmpArray),
-            },
-            Type::Pointer { .. } => {
-                return l.not_supported_yet(given.span, Unsupported::MemcmpPointer);
-            }
+            Type::String { size } | Type::Buffer { size } => Some(*size),
+            ty @ (Type::Array { .. } | Type::CRecord(_)) => Some(comparable(l, ty, call, at)?),
+            Type::Pointer { .. } => None,
             ty => {
                 let found = named(l, ty);
-                return argument::wrong(l, call, at, "a string, buffer or array", &found);
+                let expected = "a string, a buffer, an array, a struct or a pointer";
+                return argument::wrong(l, call, at, expected, &found);
             }
         };
-        room = room.min(size);
+        room = room.min(size.unwrap_or(room));
         sides.push(given);
     }
     let size = argument::constant(l, call, 2, 0, i128::from(room))? as u32;
+    let mut sides: Vec<Expr> = (sides.into_iter())
+        .map(|side| pointed_bytes(l, side, size, call))
+        .collect();
     let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else {
         return None;
     };
@@ -369,6 +368,35 @@ fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
         ty: Type::Int(IntType::I32),
         span: call.span,
     })
+}
+
+/// Bytes of a value that lies in memory as C lays it out.
+fn comparable(l: &mut Lowering, ty: &Type, call: &Call, at: usize) -> Option<u32> {
+    let span = call.arguments.get(at).map_or(call.span, |a| a.span);
+    l.can_hold(ty, span)?;
+    if l.is_repacked(ty) {
+        let found = named(l, ty);
+        let expected = "bytes, whose order the target does not decide,";
+        return argument::wrong(l, call, at, expected, &found);
+    }
+    Some(l.size_of_value(ty))
+}
+
+/// `size` bytes behind a pointer; any other value as it is.
+fn pointed_bytes(l: &Lowering, side: Expr, size: u32, call: &Call) -> Expr {
+    let Type::Pointer { space, .. } = side.ty else {
+        return side;
+    };
+    let span = side.span;
+    Expr {
+        kind: ExprKind::ReadBuffer {
+            address: Box::new(unsigned(l, side)),
+            space,
+            length: Box::new(l.integer(u64::from(size), IntType::U64, call.span)),
+        },
+        ty: Type::Buffer { size },
+        span,
+    }
 }
 
 fn name_of_number(l: &mut Lowering, call: &Call, ty: Type) -> Option<Expr> {

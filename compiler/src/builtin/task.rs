@@ -48,7 +48,7 @@ fn kernel_pointer(l: &mut Lowering, record: &str) -> Type {
 }
 
 /// Without BTF the task is still an address; only its members need the type.
-fn current(l: &mut Lowering, span: Span) -> Expr {
+pub(super) fn current(l: &mut Lowering, span: Span) -> Expr {
     let ty = kernel_pointer(l, "task_struct");
     l.helper(Helper::CurrentTask, vec![], ty, span)
 }

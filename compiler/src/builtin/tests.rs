@@ -286,7 +286,6 @@ fn aggregations_check_their_bounds() {
     assert!(lhist(0, 100_000, 1).contains("at most 1000 buckets"));
     assert!(lhist(0, 10, 0).contains("expected at least 1") || lhist(0, 10, 0).contains("1 to"));
     assert!(refused(call("sum", &[text("x")])).starts_with("argument-type"));
-    assert!(refused(call("tseries", &[number(1)])).starts_with("not-supported-yet"));
     assert!(
         misused("begin", call("count", &[])).starts_with("aggregation-misuse: `count` can only")
     );

@@ -4,6 +4,7 @@ use super::argument::value;
 use super::{Call, Function};
 use crate::ir::{Expr, ExprKind, Type};
 use crate::sema::Lowering;
+use crate::syntax::ast;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::call("is_array", (1, 1), "is_array(expression)", |l, call| {
@@ -33,6 +34,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// The expression is typed and then dropped: it is not evaluated.
 fn test(l: &mut Lowering, call: &Call, holds: fn(&Expr) -> bool) -> Option<Expr> {
-    let (_, found) = l.collect(|l| value(l, call, 0));
-    Some(l.boolean(holds(&found?), call.span))
+    let argument = call.arguments.first()?;
+    let found = match &argument.kind {
+        // A type stands for a value of it.
+        ast::ExprKind::Typeof(of) => Expr {
+            kind: ExprKind::Tuple(vec![]),
+            ty: l.type_of(of)?,
+            span: argument.span,
+        },
+        _ => l.collect(|l| value(l, call, 0)).1?,
+    };
+    Some(l.boolean(holds(&found), call.span))
 }

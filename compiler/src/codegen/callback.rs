@@ -9,7 +9,7 @@ use inkwell::values::{BasicValueEnum, FunctionValue, IntValue, PointerValue};
 use inkwell::{AtomicOrdering, AtomicRMWBinOp};
 
 use super::builder::Mem;
-use super::expr::Val;
+use super::expr::{Val, parameter_addend};
 use super::program::{Edition, Emitter, LoopExits, Stack};
 use super::rounds;
 use crate::bug::Bug;
@@ -18,6 +18,9 @@ use crate::ir::{Context, Expr, ExprKind, LocalId, Origin, Step, Stmt, StmtKind};
 
 /// Larger locals live in scratch memory.
 const LARGEST_IN_FRAME: u32 = 32;
+
+/// Callbacks within each other; with the program and what small callbacks add they come to the kernel's 8 frames.
+pub const MOST_NESTED: u32 = 6;
 
 /// Bytes of the frame before the locals: the context, then where a callback left to.
 pub const LEFT: u32 = 8;
@@ -59,7 +62,7 @@ pub struct EventRead {
 }
 
 /// Loops within each other that need words of the frame.
-fn nested_loops(body: &[Stmt]) -> u32 {
+pub fn nested_loops(body: &[Stmt]) -> u32 {
     let mut deepest = 0;
     for stmt in body {
         let mut inside = 0;
@@ -142,7 +145,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::Cookie | Context::MarkerArgument(_) => Some(Hoisted::Cookie),
             _ => Some(Hoisted::Event(EventRead {
                 field: self.parameter(context).ok()??,
-                addend: 0,
+                addend: parameter_addend(context),
                 size: Some(8),
             })),
         }
@@ -452,7 +455,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// Whether long loops are callbacks here.
-    pub fn has_loop_helper(&self) -> bool {
+    pub fn calls_back(&self) -> bool {
         self.edition == Edition::Current
     }
 }

@@ -198,7 +198,8 @@ impl<'ctx> CoreTypes<'ctx> {
 fn whole(ty: &Type, types: &Types, used: &mut BTreeMap<CRecordId, BTreeSet<u32>>) {
     match ty {
         Type::CRecord(id) => {
-            for (i, member) in types.record(*id).members.iter().enumerate() {
+            let members = types.record(*id).members.iter().enumerate();
+            for (i, member) in members.filter(|(_, member)| !member.is_padding()) {
                 used.entry(*id).or_default().insert(i as u32);
                 whole(&member.ty, types, used);
             }

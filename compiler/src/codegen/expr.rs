@@ -1,7 +1,7 @@
 //! Expressions become values: integers in SSA, everything larger in BPF memory.
 
 use inkwell::IntPredicate;
-use inkwell::values::{BasicValue, IntValue};
+use inkwell::values::{BasicValue, IntValue, PointerValue};
 
 use super::builder::Mem;
 use super::helper::number;
@@ -47,6 +47,14 @@ pub fn is_signed(ty: &Type, types: &Types) -> bool {
         Type::Enum(id) => types.enumeration(*id).int.signed,
         Type::ErrorName | Type::SignalName | Type::SyscallName => true,
         _ => false,
+    }
+}
+
+/// Bytes behind a parameter's first slot.
+pub fn parameter_addend(context: Context) -> u32 {
+    match context {
+        Context::ParameterRest(_) => 8,
+        _ => 0,
     }
 }
 
@@ -154,7 +162,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let room = self.i64(u64::from(size.min(16)));
                 self.helper(number::COMM, &[to.at.into(), room.into()])?;
             }
-            ExprKind::Stack => self.stack(&expr.ty, to)?,
+            ExprKind::Stack(walk) => self.stack(walk, &expr.ty, to)?,
             ExprKind::UserSymbol { address } => {
                 let address = self.int64(address)?;
                 self.store_int(to, address)?;
@@ -336,6 +344,19 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 None => self.built(expr)?,
             },
             ExprKind::Address(place) => Val::Int(self.address(place)?),
+            ExprKind::LocalAddress(id) => {
+                let (mem, _) = self.local(*id)?;
+                Val::Int(self.as_number(mem.at)?)
+            }
+            ExprKind::ElementAddress { map, key } => {
+                let key = self.key(*map, key.as_deref())?;
+                let at = self.lookup(map.0, key)?;
+                Val::Int(self.as_number(at)?)
+            }
+            ExprKind::MapAddress(map) => {
+                let at = self.map_pointer(map.0)?;
+                Val::Int(self.as_number(at)?)
+            }
             ExprKind::Part { of, steps } => self.part(of, steps, &expr.ty)?,
             ExprKind::Equal { left, right, limit } => Val::Int(self.equal(left, right, *limit)?),
             ExprKind::Compare { left, right, size } => {
@@ -406,6 +427,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             "no code for an expression of type {:?}",
             expr.ty
         )))
+    }
+
+    /// An address as a number that the verifier knows nothing of: it allows no arithmetic on some pointers.
+    fn as_number(&mut self, at: PointerValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let address = self.pointer_to_int(at)?;
+        let word = self.scratch_memory(8)?;
+        self.store_int(word, address)?;
+        let number = self.load_int(self.unit.i64, word)?;
+        // Volatile: LLVM must not hand the pointer itself on.
+        if let Some(load) = number.as_instruction_value() {
+            load.set_volatile(true)
+                .map_err(|error| Bug::new(format!("volatile load: {error:?}")))?;
+        }
+        Ok(number)
     }
 
     fn target(&mut self, slot: u32, ty: &Type) -> Result<Val<'ctx>, Bug> {
@@ -512,12 +547,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Context::ReturnValue => self.context_word(arch.return_value()),
             Context::InstructionPointer => self.context_word(arch.instruction_pointer()),
             Context::FunctionAddress => self.function_address(),
-            Context::Slot(_) | Context::Parameter(_) | Context::Result => {
-                match self.parameter(of)? {
-                    Some(name) => self.event_load(&name, 0, 8),
-                    None => self.slot(of),
-                }
-            }
+            Context::Slot(_)
+            | Context::Parameter(_)
+            | Context::ParameterRest(_)
+            | Context::Result => match self.parameter(of)? {
+                Some(name) => self.event_load(&name, parameter_addend(of), 8),
+                None => self.slot(of),
+            },
             Context::MarkerArgument(n) => self.marker_argument(n),
             Context::Cookie => self.site_name(),
             Context::Register(name) => {
@@ -546,9 +582,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     pub fn parameter(&self, context: Context) -> Result<Option<String>, Bug> {
         let traced = matches!(self.probe.kind, ProgramKind::Fentry | ProgramKind::Fexit);
         match context {
-            Context::Parameter(n) => (self.probe.parameters.get(usize::from(n)))
-                .map(|name| Some(name.clone()))
-                .ok_or_else(|| Bug::new("no such parameter")),
+            Context::Parameter(n) | Context::ParameterRest(n) => {
+                (self.probe.parameters.get(usize::from(n)))
+                    .map(|name| Some(name.clone()))
+                    .ok_or_else(|| Bug::new("no such parameter"))
+            }
             Context::Slot(n) if traced => Ok(Some(n.to_string())),
             Context::Result => Ok(Some(btc_abi::probe::RESULT.to_owned())),
             _ => Ok(None),

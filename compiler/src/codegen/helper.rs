@@ -43,9 +43,11 @@ pub mod number {
     pub const RINGBUF_SUBMIT: u32 = 132;
     pub const D_PATH: u32 = 147;
     pub const KTIME_COARSE_NS: u32 = 160;
+    pub const TASK_BTF: u32 = 158;
     pub const FOR_EACH_MAP: u32 = 164;
     pub const GET_FUNC_IP: u32 = crate::layout::GET_FUNC_IP;
     pub const ATTACH_COOKIE: u32 = 174;
+    pub const TASK_PT_REGS: u32 = crate::layout::TASK_PT_REGS;
     pub const LOOP: u32 = 181;
     pub const LOOKUP_PERCPU: u32 = crate::layout::LOOKUP_PERCPU;
     pub const KTIME_TAI_NS: u32 = 208;

@@ -129,7 +129,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     pub fn while_loop(&mut self, stmt: &Stmt, condition: &Expr, body: &[Stmt]) -> Result<(), Bug> {
-        if !self.has_loop_helper() {
+        if !self.calls_back() {
             return self.bounded(stmt, None, |this, _, inside, done| {
                 let mark = this.mark();
                 let go = this.int(condition)?;
@@ -172,7 +172,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             self.share = share;
             return result;
         }
-        if !self.has_loop_helper() {
+        if !self.calls_back() {
             return self.bounded(stmt, known, |this, round, inside, done| {
                 let now = this.add(from, round)?;
                 let go = this.compare(IntPredicate::SLT, now, to)?;
@@ -284,8 +284,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let round_phi = self.builder.build_phi(self.unit.i64, "round")?;
         // One register counts and is compared: the verifier knows it in every round.
         let now = self.opaque(round_phi.as_basic_value().into_int_value())?;
-        let limit = self.i64(u64::from(bound));
-        if known.is_some_and(|n| n <= i64::from(bound)) {
+        let limit = self.i64(u64::from(bound.rounds));
+        if known.is_some_and(|n| bound.whole || n <= i64::from(bound.rounds)) {
             self.jump(within)?;
         } else {
             let more = self.compare(IntPredicate::ULT, now, limit)?;
@@ -300,7 +300,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let zero = self.i64(0);
         round_phi.add_incoming(&[(&zero, before), (&after, next)]);
         self.enter(cut);
-        self.count_cut(stmt.span, bound)?;
+        self.count_cut(stmt.span, bound.rounds)?;
         self.jump(done)?;
         self.enter(done);
         self.bound = outer;

@@ -35,6 +35,7 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unwind;
 mod verify;
 mod write;
 
@@ -89,6 +90,9 @@ pub enum Refusal {
     /// A probe's values don't fit into BPF's stack, however many are kept elsewhere: the script's fault after all.
     #[error("the values of probe {probe} don't fit into BPF's stack")]
     Stack { probe: usize },
+    /// Loops within each other that kernels don't take.
+    #[error("probe {probe} has loops that are {depth} deep")]
+    Nesting { probe: usize, depth: u32 },
     /// A probe has so many instructions that BPF's jumps don't reach.
     #[error("probe {probe} has {instructions} instructions")]
     Size { probe: usize, instructions: u64 },
@@ -109,6 +113,12 @@ pub fn emit(
     manifest: &mut abi::Manifest,
     options: &Options,
 ) -> Result<Object, Refusal> {
+    for (probe, of) in program.probes.iter().enumerate() {
+        let depth = callback::nested_loops(&of.body);
+        if depth > callback::MOST_NESTED {
+            return Err(Refusal::Nesting { probe, depth });
+        }
+    }
     let (elf, markers) = attempt(program, manifest, options, FileType::Object)?;
     let file = object::File::parse(&*elf)
         .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;

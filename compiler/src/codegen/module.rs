@@ -250,6 +250,8 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             K::PerCpuArray => 6,
             K::LruHash => 9,
             K::LruPerCpuHash => 10,
+            K::LpmTrie => 11,
+            K::ArrayOfMaps => 12,
             K::RingBuffer => 27,
         };
         let ring = map.kind == K::RingBuffer;

@@ -1,6 +1,7 @@
 //! Places: from a base address through steps to what stands there, in kernel, user, context or BPF memory.
 
 use inkwell::IntPredicate;
+use inkwell::basic_block::BasicBlock;
 use inkwell::values::IntValue;
 
 use super::builder::Mem;
@@ -8,8 +9,7 @@ use super::core_reloc::FieldInfo;
 use super::expr::{Val, is_signed};
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{CRecordId, Expr, ExprKind, Member, Origin, Place, Space, Step, Type};
-use crate::layout;
+use crate::ir::{CRecordId, Expr, ExprKind, IntType, Member, Origin, Place, Space, Step, Type};
 
 /// Where a place's steps lead.
 struct Spot<'ctx> {
@@ -23,9 +23,26 @@ struct Spot<'ctx> {
     ty: Type,
 }
 
+/// A record that is copied member by member.
+#[derive(Clone, Copy)]
+pub struct Copy<'ctx> {
+    /// Where it is; the places of its members start here.
+    address: IntValue<'ctx>,
+    /// Where the copy ends when a read fails.
+    pub failed: BasicBlock<'ctx>,
+}
+
 struct EventMember {
     field: String,
     addend: u32,
+}
+
+/// How a place is read: the context is kernel memory too.
+fn read_space(space: Space) -> Space {
+    match space {
+        Space::User => Space::User,
+        _ => Space::Kernel,
+    }
 }
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
@@ -40,7 +57,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     fn spot(&mut self, place: &Place) -> Result<Spot<'ctx>, Bug> {
-        let base = self.int(&place.base)?;
+        let base = match self.copy {
+            Some(copy) => copy.address,
+            None => self.int(&place.base)?,
+        };
         let ty = match &place.base.ty {
             Type::Pointer { to, .. } => (**to).clone(),
             _ => place.ty.clone(),
@@ -277,45 +297,124 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if place.space == Space::Bpf {
             return Ok(false);
         }
-        if let Type::CRecord(id) = ty
-            && layout::is_repacked(self.unit.program.types.record(*id))
-        {
-            let size = self.unit.shapes.size(ty);
-            self.zero(to, size)?;
-            let members = self.unit.program.types.record(*id).members.clone();
-            let offsets = self.unit.shapes.offsets(ty);
-            for (i, (member, offset)) in members.iter().zip(offsets).enumerate() {
-                let mut part = place.clone();
-                part.steps.push(Step::Member {
-                    record: *id,
-                    member: i as u32,
-                });
-                part.ty = member.ty.clone();
-                let at = self.offset(to, offset)?;
-                if Val::is_scalar(&member.ty) {
-                    let value = self.load_place(&part, &member.ty)?;
-                    self.store_scalar(at, value)?;
-                } else {
-                    self.load_into(&part, &member.ty, at)?;
-                }
-            }
+        if self.unit.program.types.holds_repacked(ty) {
+            self.zero(to, self.unit.shapes.size(ty))?;
+            let address = self.address(place)?;
+            let (failed, end) = (self.block("copy_failed"), self.block("copy_end"));
+            self.copy = Some(Copy { address, failed });
+            let copied = Place {
+                steps: vec![],
+                ..place.clone()
+            };
+            self.load_members(&copied, ty, to)?;
+            self.copy = None;
+            self.jump(end)?;
+            self.enter(failed);
+            self.count_if_failed(self.i64(u64::MAX))?;
+            self.jump(end)?;
+            self.enter(end);
             return Ok(true);
         }
         let address = self.address(place)?;
         let size = self.unit.shapes.size(ty);
-        // The context is kernel memory too.
-        let space = match place.space {
-            Space::User => Space::User,
-            _ => Space::Kernel,
-        };
         match ty {
-            Type::String { .. } => self.read_string(to, size, address, space, None)?,
+            Type::String { .. } => {
+                self.read_string(to, size, address, read_space(place.space), None)?;
+            }
             Type::Void => {}
             _ => {
-                self.read(to, self.i64(u64::from(size)), address, space)?;
+                let size = self.i64(u64::from(size));
+                self.read(to, size, address, read_space(place.space))?;
             }
         }
         Ok(true)
+    }
+
+    /// A record or an array of records, member by member, into memory that is zero.
+    fn load_members(&mut self, place: &Place, ty: &Type, to: Mem<'ctx>) -> Result<(), Bug> {
+        match ty {
+            Type::CRecord(id) => {
+                let members = &self.unit.program.types.record(*id).members;
+                let offsets = self.unit.shapes.offsets(ty);
+                for ((member, index), offset) in members.iter().zip(0..).zip(offsets) {
+                    if member.is_padding() || self.unit.shapes.size(&member.ty) == 0 {
+                        continue;
+                    }
+                    let step = Step::Member {
+                        record: *id,
+                        member: index,
+                    };
+                    let at = self.offset(to, offset)?;
+                    self.load_part(place, step, &member.ty, at)?;
+                }
+            }
+            Type::Array { element, count } => {
+                let stride = self.unit.shapes.size(element);
+                for n in 0..*count {
+                    let index = Expr {
+                        kind: ExprKind::Integer(u64::from(n)),
+                        ty: Type::Int(IntType::I64),
+                        span: place.base.span,
+                    };
+                    let step = Step::Index {
+                        element: (**element).clone(),
+                        index: Box::new(index),
+                        count: Some(*count),
+                    };
+                    let at = self.offset(to, n * stride)?;
+                    self.load_part(place, step, element, at)?;
+                }
+            }
+            _ => return Err(Bug::new("members of what has none")),
+        }
+        Ok(())
+    }
+
+    fn load_part(
+        &mut self,
+        whole: &Place,
+        step: Step,
+        ty: &Type,
+        to: Mem<'ctx>,
+    ) -> Result<(), Bug> {
+        let mut place = whole.clone();
+        place.steps.push(step);
+        place.ty = ty.clone();
+        let mark = self.mark();
+        if Val::is_scalar(ty) {
+            let value = self.load_place(&place, ty)?;
+            self.store_scalar(to, value)?;
+        } else if self.unit.program.types.holds_repacked(ty) {
+            self.load_members(&place, ty, to)?;
+        } else {
+            self.load_plain(&place, ty, to)?;
+        }
+        self.release(mark);
+        Ok(())
+    }
+
+    /// A member that is kept as it is. Where the target has fewer bytes of it, the rest stays zero.
+    fn load_plain(&mut self, place: &Place, ty: &Type, to: Mem<'ctx>) -> Result<(), Bug> {
+        let mut spot = self.spot(place)?;
+        let most = u64::from(self.unit.shapes.size(ty));
+        let size = match spot.chain.is_empty() {
+            true => self.i64(most),
+            false => {
+                let size = self.field_info(&spot.chain, FieldInfo::ByteSize)?;
+                self.at_most(size, most)?
+            }
+        };
+        self.settle(&mut spot)?;
+        let space = read_space(place.space);
+        match ty {
+            Type::String { .. } => {
+                self.read_c_string(to, size, spot.base, space)?;
+            }
+            _ => {
+                self.read(to, size, spot.base, space)?;
+            }
+        }
+        Ok(())
     }
 
     /// A part of a value in BPF memory.
@@ -323,7 +422,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let mut at = self.mem(of)?;
         let mut current = of.ty.clone();
         let mut inside: Option<IntValue<'ctx>> = None;
-        let mut bits = None;
         for step in steps {
             let (offset, next) = match step {
                 Step::Member { record, member } => {
@@ -333,11 +431,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                         .get(*member as usize)
                         .copied()
                         .ok_or_else(|| Bug::new("no such member"))?;
-                    let found = self.member(*record, *member)?;
-                    if !layout::is_repacked(self.unit.program.types.record(*record)) {
-                        bits = found.bitfield.map(|w| (found.bit_offset % 8, u32::from(w)));
-                    }
-                    (offset, found.ty.clone())
+                    // A record with bitfields is kept unpacked.
+                    (offset, self.member(*record, *member)?.ty.clone())
                 }
                 Step::Tuple { index } => self.tuple_member(&current, *index)?,
                 Step::Index {
@@ -376,9 +471,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
         if !Val::is_scalar(ty) {
             return Ok(Val::Mem(at));
-        }
-        if let Some((bit, width)) = bits {
-            return self.bitfield(at, bit, width, ty).map(Val::Int);
         }
         let value = self.load_scalar(at, ty)?;
         Ok(Val::Int(match inside {

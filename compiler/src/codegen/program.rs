@@ -13,6 +13,7 @@ use super::expr::Val;
 use super::helper::number;
 use super::maps::Yields;
 use super::module::Unit;
+use super::place::Copy;
 use crate::bug::Bug;
 use crate::ir::{self, Expr, ExprKind, LocalId, ProgramKind, Stmt, StmtKind, Type};
 use crate::source::Span;
@@ -45,10 +46,12 @@ pub struct Emitter<'u, 'a, 'ctx> {
     pub scopes: Vec<(u32, BasicBlock<'ctx>)>,
     pub edition: Edition,
     /// Rounds that loops may make here where the verifier walks them all, within such a loop.
-    pub bound: Option<u32>,
+    pub bound: Option<super::rounds::Bound>,
     /// How many such loops share what the verifier walks.
     pub share: u32,
     pub markers: Vec<Marker>,
+    /// The copy of a record that is being made.
+    pub copy: Option<Copy<'ctx>>,
     /// What the program asks of its kernel that the oldest don't have.
     pub features: Vec<btc_abi::Feature>,
     pub callbacks: Vec<Callback>,
@@ -194,6 +197,7 @@ pub fn emit(unit: &Unit, index: u32, edition: Edition) -> Result<Finished, Bug> 
         bound: None,
         share: super::loops::nests(&probe.body).max(1),
         markers: Vec::new(),
+        copy: None,
         features: Vec::new(),
         callbacks: Vec::new(),
         here: probe.span,
@@ -262,6 +266,7 @@ impl<'u, 'a, 'ctx> Emitter<'u, 'a, 'ctx> {
             bound: None,
             share: 1,
             markers: Vec::new(),
+            copy: None,
             features: Vec::new(),
             callbacks: Vec::new(),
             here: probe.span,

@@ -1,6 +1,7 @@
 //! Reading memory that isn't BPF's, and what is done with strings and bytes.
 
 use inkwell::IntPredicate;
+use inkwell::basic_block::BasicBlock;
 use inkwell::values::IntValue;
 
 use super::aggregate::pieces;
@@ -53,9 +54,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         };
         let result = self.helper(helper, &[to.at.into(), size.into(), from.into()])?;
         if matches!(space, Space::User | Space::Kernel) {
-            self.count_if_failed(result)?;
+            match self.copy {
+                Some(copy) => self.leave_if_failed(result, copy.failed)?,
+                None => self.count_if_failed(result)?,
+            }
         }
         Ok(result)
+    }
+
+    /// Ends a copy at its first read that fails.
+    fn leave_if_failed(
+        &mut self,
+        result: IntValue<'ctx>,
+        failed: BasicBlock<'ctx>,
+    ) -> Result<(), Bug> {
+        let negative = self.compare(IntPredicate::SLT, result, self.i64(0))?;
+        let next = self.block("copied");
+        self.branch(negative, failed, next)?;
+        self.enter(next);
+        Ok(())
     }
 
     /// A string value: zeroes after the text, so that equal strings are equal bytes.

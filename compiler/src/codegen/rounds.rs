@@ -10,11 +10,11 @@ const PLAIN_ROUNDS: i64 = 64;
 /// Nodes of the typed tree that plain loops within each other may come to.
 const PLAIN_NODES: u64 = 4096;
 /// The same for a program whose loops are all walked.
-const WALKED_NODES: u64 = 20_000;
+const WALKED_NODES: u64 = 40_000;
 /// Branches that may wait.
 const WAITING: u64 = 7500;
-/// Rounds that are always tried.
-const FEWEST: u64 = 4;
+/// Rounds that loops are to have at least.
+const FEWEST: u64 = 8;
 
 /// The rounds of a range whose bounds are constants.
 pub fn constant(start: &Expr, end: &Expr) -> Option<i64> {
@@ -29,7 +29,8 @@ pub fn constant(start: &Expr, end: &Expr) -> Option<i64> {
 /// Whether a range is a loop that every verifier walks.
 pub fn is_plain(start: &Expr, end: &Expr, body: &[Stmt]) -> bool {
     constant(start, end).is_some_and(|rounds| {
-        rounds <= PLAIN_ROUNDS && (rounds as u64).saturating_mul(cost(body).nodes) <= PLAIN_NODES
+        rounds <= PLAIN_ROUNDS
+            && (rounds as u64).saturating_mul(cost(body, Constants::Cut).nodes) <= PLAIN_NODES
     })
 }
 
@@ -78,7 +79,7 @@ impl Cost {
                     | ExprKind::MapDelete { .. }
                     | ExprKind::Load(_)
                     | ExprKind::ReadString { .. } => 1,
-                    ExprKind::MapStep { .. } | ExprKind::Stack | ExprKind::Equal { .. } => 2,
+                    ExprKind::MapStep { .. } | ExprKind::Stack(_) | ExprKind::Equal { .. } => 2,
                     _ => 0,
                 };
             }
@@ -108,7 +109,16 @@ fn own_branches(stmt: &Stmt) -> u64 {
     }
 }
 
-fn cost(body: &[Stmt]) -> Cost {
+/// How loops of constant rounds that aren't plain are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Constants {
+    /// As so many rounds.
+    Whole,
+    /// As any long loop.
+    Cut,
+}
+
+fn cost(body: &[Stmt], constants: Constants) -> Cost {
     let mut all = Cost::default();
     for stmt in body {
         all.nodes += 1;
@@ -120,26 +130,29 @@ fn cost(body: &[Stmt]) -> Cost {
                 otherwise,
             } => {
                 all.add(Cost::of_expr(condition), 1);
-                all.add(cost(then), 1);
-                all.add(cost(otherwise), 1);
+                all.add(cost(then, constants), 1);
+                all.add(cost(otherwise, constants), 1);
             }
             StmtKind::While { condition, body } => {
-                let mut inside = cost(body);
+                let mut inside = cost(body, constants);
                 inside.add(Cost::of_expr(condition), 1);
                 inside.depth += 1;
                 all.add(inside, 1);
             }
-            StmtKind::Unroll { count, body } => all.add(cost(body), u64::from(*count)),
-            StmtKind::Scope { body, .. } | StmtKind::ForMap { body, .. } => all.add(cost(body), 1),
+            StmtKind::Unroll { count, body } => all.add(cost(body, constants), u64::from(*count)),
+            StmtKind::Scope { body, .. } | StmtKind::ForMap { body, .. } => {
+                all.add(cost(body, constants), 1);
+            }
             StmtKind::ForRange {
                 start, end, body, ..
             } => {
-                let mut inside = cost(body);
+                let mut inside = cost(body, constants);
                 all.add(Cost::of_expr(start), 1);
                 all.add(Cost::of_expr(end), 1);
-                match constant(start, end) {
-                    Some(rounds) if is_plain(start, end, body) => all.add(inside, rounds as u64),
-                    _ => {
+                let whole = constants == Constants::Whole || is_plain(start, end, body);
+                match constant(start, end).filter(|_| whole) {
+                    Some(rounds) => all.add(inside, rounds as u64),
+                    None => {
                         inside.depth += 1;
                         all.add(inside, 1);
                     }
@@ -159,21 +172,39 @@ fn cost(body: &[Stmt]) -> Cost {
     all
 }
 
-/// Rounds that each loop of a nest may make where all are walked; the nest shares a program with `others`.
-pub fn bound(outermost: &Stmt, others: u32) -> u32 {
-    let all = cost(std::slice::from_ref(outermost));
+/// How often each loop of a nest may go around where all are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub rounds: u32,
+    /// Loops of constant rounds make them all.
+    pub whole: bool,
+}
+
+/// The bound of a nest, which shares a program with `others`.
+pub fn bound(outermost: &Stmt, others: u32) -> Bound {
+    let nest = std::slice::from_ref(outermost);
     let share = u64::from(others.max(1));
-    let nodes = WALKED_NODES / share / all.nodes.max(1);
-    let branches = WAITING / share / all.branches.max(1);
-    let product = nodes.min(branches).max(1);
-    let mut rounds = FEWEST;
-    while (rounds + 1)
-        .checked_pow(all.depth.max(1))
-        .is_some_and(|all| all <= product)
-    {
-        rounds += 1;
+    let rounds = |all: Cost| {
+        let nodes = WALKED_NODES / share / all.nodes.max(1);
+        let branches = WAITING / share / all.branches.max(1);
+        let product = nodes.min(branches);
+        let mut rounds = 0u64;
+        while (rounds + 1)
+            .checked_pow(all.depth.max(1))
+            .is_some_and(|all| all <= product)
+        {
+            rounds += 1;
+        }
+        rounds
+    };
+    let whole = cost(nest, Constants::Whole);
+    let least = if whole.depth == 0 { 1 } else { FEWEST };
+    let whole = rounds(whole);
+    let cut = || rounds(cost(nest, Constants::Cut)).max(FEWEST);
+    Bound {
+        rounds: (if whole >= least { whole } else { cut() }) as u32,
+        whole: whole >= least,
     }
-    rounds as u32
 }
 
 #[cfg(test)]
@@ -223,10 +254,13 @@ mod tests {
 
     #[test]
     fn nests_share_the_rounds() {
-        let one = bound(&range(unknown(), vec![]), 1);
-        let two = bound(&range(unknown(), vec![range(unknown(), vec![])]), 1);
+        let one = bound(&range(unknown(), vec![]), 1).rounds;
+        let two = bound(&range(unknown(), vec![range(unknown(), vec![])]), 1).rounds;
         assert!(one > 1000, "{one}");
         assert!((FEWEST as u32..one / 10).contains(&two), "{two}");
-        assert!(bound(&range(unknown(), vec![]), 2) < one);
+        assert!(bound(&range(unknown(), vec![]), 2).rounds < one);
+        let hundred = bound(&range(number(100), vec![range(unknown(), vec![])]), 1);
+        assert!(hundred.whole && hundred.rounds >= 10, "{hundred:?}");
+        assert!(!bound(&range(number(1 << 40), vec![]), 1).whole);
     }
 }

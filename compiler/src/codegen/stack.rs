@@ -1,4 +1,4 @@
-//! Stacks: captured into scratch, hashed, kept in the map of their limit under the hash.
+//! Stacks: captured into scratch, hashed, kept in the map of their form under the hash.
 
 use btc_abi as abi;
 use inkwell::IntPredicate;
@@ -9,34 +9,39 @@ use super::helper::number;
 use super::maps::NO_EXIST;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{Expr, Type};
+use crate::ir::{Expr, Type, Walk};
 
-/// BPF_F_USER_STACK of linux/bpf.h.
+/// BPF_F_USER_STACK and BPF_F_USER_BUILD_ID of linux/bpf.h.
 const USER_STACK: u64 = 1 << 8;
+const USER_BUILD_ID: u64 = 1 << 11;
 /// Odd constants of the 64-bit golden ratio and its square root's neighbour: they mix well under multiplication.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Captures a stack: `to` gets its key, and for user stacks the process.
-    pub fn stack(&mut self, ty: &Type, to: Mem<'ctx>) -> Result<(), Bug> {
-        let Type::Stack { kind, limit, .. } = ty else {
+    pub fn stack(&mut self, walk: &Walk, ty: &Type, to: Mem<'ctx>) -> Result<(), Bug> {
+        let Type::Stack { kind, mode, limit } = ty else {
             return Err(Bug::new("a stack of no stack type"));
         };
         let user = *kind == abi::StackKind::User;
-        let size = limit * 8;
-        let frames = self.scratch_memory(size)?;
-        let map = self.unit.shapes.stack_map(*limit);
-        let context = self.context;
-        // The helper zeroes what it doesn't fill, and all of it when it fails.
-        let bytes = self.helper(
-            number::GET_STACK,
-            &[
-                context.into(),
-                frames.at.into(),
-                self.i64(u64::from(size)).into(),
-                self.i64(if user { USER_STACK } else { 0 }).into(),
-            ],
-        )?;
+        let stacks = self.unit.shapes.stack_map(mode);
+        let stacks = stacks.ok_or_else(|| Bug::new("no map of stacks"))?.clone();
+        let (size, room) = (limit * stacks.frame(), stacks.limit * stacks.frame());
+        let map = stacks.map;
+        let frames = self.scratch_memory(room)?;
+        let bytes = match walk {
+            Walk::Kernel => {
+                if size < room {
+                    let rest = self.offset(frames, size)?;
+                    self.zero(rest, room - size)?;
+                }
+                self.kernel_walk(frames, size, user, stacks.build_ids)?
+            }
+            Walk::Tables { ask, stack } => {
+                self.zero(frames, room)?;
+                self.walk_by_tables(frames, *limit, *ask, stack)?
+            }
+        };
         let start = self.current()?;
         let captured = self.block("stack");
         let lost = self.block("stack_lost");
@@ -44,7 +49,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let some = self.compare(IntPredicate::SGT, bytes, self.i64(0))?;
         self.branch(some, captured, end)?;
         self.enter(captured);
-        let hash = self.hash_frames(frames, *limit, bytes)?;
+        let hash = self.hash_frames(frames, size, bytes)?;
         let key = self.temporary(8)?;
         self.store_int(key, hash)?;
         let map_at = self.map_pointer(map)?;
@@ -89,11 +94,32 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(())
     }
 
+    /// The bytes of frames, or a negative number. The helper zeroes what it doesn't fill, and all of it when it fails.
+    fn kernel_walk(
+        &mut self,
+        frames: Mem<'ctx>,
+        size: u32,
+        user: bool,
+        build_ids: bool,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let mut flags = if user { USER_STACK } else { 0 };
+        if build_ids {
+            flags |= USER_BUILD_ID;
+        }
+        let context = self.context;
+        let size = self.i64(u64::from(size));
+        let flags = self.i64(flags);
+        self.helper(
+            number::GET_STACK,
+            &[context.into(), frames.at.into(), size.into(), flags.into()],
+        )
+    }
+
     /// A hash of the captured frames, never 0. The loop ends with the frames.
     fn hash_frames(
         &mut self,
         frames: Mem<'ctx>,
-        limit: u32,
+        size: u32,
         bytes: IntValue<'ctx>,
     ) -> Result<IntValue<'ctx>, Bug> {
         let before = self.current()?;
@@ -111,7 +137,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let more = self.compare(IntPredicate::ULT, at, bytes)?;
         self.branch(more, bounded, end)?;
         self.enter(bounded);
-        let last = self.i64(u64::from(limit - 1) * 8);
+        let last = self.i64(u64::from(size - 8));
         let sane = self.compare(IntPredicate::ULE, at, last)?;
         self.branch(sane, body, end)?;
         self.enter(body);
@@ -140,14 +166,17 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// How many frames were captured: those before the first that is zero.
     pub fn stack_length(&mut self, stack: &Expr) -> Result<IntValue<'ctx>, Bug> {
-        let Type::Stack { limit, .. } = &stack.ty else {
+        let Type::Stack { mode, limit, .. } = &stack.ty else {
             return Err(Bug::new("frames of no stack"));
         };
+        let stacks = self.unit.shapes.stack_map(mode);
+        let stacks = stacks.ok_or_else(|| Bug::new("no map of stacks"))?;
+        let (map, width) = (stacks.map, u64::from(stacks.frame()));
         let stack = self.mem(stack)?;
         let id = self.load_int(self.unit.i64, stack)?;
         let key = self.temporary(8)?;
         self.store_int(key, id)?;
-        let frames = self.lookup(self.unit.shapes.stack_map(*limit), key.at)?;
+        let frames = self.lookup(map, key.at)?;
         let missing = self.is_null(frames)?;
         let before = self.current()?;
         let (head, body, end) = (
@@ -159,7 +188,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.enter(head);
         let offset = self.builder.build_phi(self.unit.i64, "offset")?;
         let at = self.opaque(offset.as_basic_value().into_int_value())?;
-        let size = self.i64(u64::from(*limit) * 8);
+        let size = self.i64(u64::from(*limit) * width);
         let more = self.compare(IntPredicate::ULT, at, size)?;
         self.branch(more, body, end)?;
         self.enter(body);
@@ -167,8 +196,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             at: self.gep(frames, at)?,
             align: 8,
         };
+        // A frame of a build ID begins with its status, which is 0 where there is none.
         let frame = self.load_int(self.unit.i64, frame)?;
-        let next = self.add(at, self.i64(8))?;
+        let next = self.add(at, self.i64(width))?;
         let some = self.compare(IntPredicate::NE, frame, self.i64(0))?;
         let again = self.block("frame_next");
         self.branch(some, again, end)?;
@@ -180,8 +210,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let bytes = self.builder.build_phi(self.unit.i64, "bytes")?;
         bytes.add_incoming(&[(&zero, before), (&at, head), (&at, body)]);
         let bytes = bytes.as_basic_value().into_int_value();
-        Ok(self
-            .builder
-            .build_right_shift(bytes, self.i64(3), false, "")?)
+        let shift = self.i64(u64::from(width.trailing_zeros()));
+        Ok(self.builder.build_right_shift(bytes, shift, false, "")?)
     }
 }

@@ -553,8 +553,8 @@ fn root_stacks_and_symbols() {
     let kernel = stack(abi::StackKind::Kernel);
     let user = stack(abi::StackKind::User);
     let key = tuple(vec![
-        expr(ExprKind::Stack, kernel.clone()),
-        expr(ExprKind::Stack, user.clone()),
+        expr(ExprKind::Stack(Walk::Kernel), kernel.clone()),
+        expr(ExprKind::Stack(Walk::Kernel), user.clone()),
         comm(),
     ]);
     let maps = vec![map(

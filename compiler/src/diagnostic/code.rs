@@ -24,8 +24,6 @@ codes! {
     InvalidToken = "invalid-token",
     /// A number that doesn't fit, or a malformed literal.
     InvalidLiteral = "invalid-literal",
-    /// Understood, but this version can't compile it.
-    NotSupportedYet = "not-supported-yet",
     TypeMismatch = "type-mismatch",
     UnknownField = "unknown-field",
     UnknownType = "unknown-type",
@@ -46,6 +44,8 @@ codes! {
     AssertionFailed = "assertion-failed",
     StringTooLarge = "string-too-large",
     KeyTooLarge = "key-too-large",
+    /// A struct or array that no program could copy.
+    ValueTooLarge = "value-too-large",
     TooManyMaps = "too-many-maps",
     /// Only code generation can tell.
     StackTooLarge = "stack-too-large",

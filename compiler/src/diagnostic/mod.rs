@@ -6,11 +6,9 @@
 mod code;
 pub mod explain;
 mod render;
-pub mod unsupported;
 
 pub use code::Code;
 pub use render::render;
-pub use unsupported::Unsupported;
 
 use crate::source::Span;
 
@@ -56,13 +54,6 @@ impl Diagnostic {
             severity: Severity::Warning,
             ..Self::error(code, span, message)
         }
-    }
-
-    /// The one place that says a construct is understood but can't be compiled yet.
-    #[must_use]
-    pub fn not_supported_yet(span: Span, what: Unsupported) -> Self {
-        let message = format!("{} can't be compiled yet", what.what());
-        Self::error(Code::NotSupportedYet, span, message)
     }
 
     #[must_use]

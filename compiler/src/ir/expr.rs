@@ -70,6 +70,15 @@ pub enum ExprKind {
     Load(Box<Place>),
     /// The place's address, without reading it; `ty` is a Pointer.
     Address(Box<Place>),
+    /// Where a scratch variable lies while its probe runs; `ty` is a Pointer into kernel memory, which BPF's is.
+    LocalAddress(LocalId),
+    /// Where an element of a map lies, or the value of a map without keys: NULL where there is none.
+    ElementAddress {
+        map: MapId,
+        key: Option<Box<Expr>>,
+    },
+    /// The kernel's own `struct bpf_map` of a map.
+    MapAddress(MapId),
     /// A part of a value that is in BPF memory already: a local's, map's or tuple's member. Steps are plain offsets.
     Part {
         of: Box<Expr>,
@@ -107,7 +116,7 @@ pub enum ExprKind {
         length: Box<Expr>,
     },
     /// Captures a stack; `ty` is the Stack.
-    Stack,
+    Stack(Walk),
     /// `address` with the current tgid: UserSymbol.
     UserSymbol {
         address: Box<Expr>,
@@ -225,6 +234,8 @@ pub enum Context {
     Slot(u8),
     /// Parameter N of [`crate::ir::Probe::parameters`] (fentry, fexit): Int u64. Which slot has it is the target's.
     Parameter(u8),
+    /// The second word of parameter N, which is a struct that takes two slots: Int u64.
+    ParameterRest(u8),
     /// What the traced function returned (fexit), in a slot behind the target's parameters: Int u64.
     Result,
     /// Argument N of a usdt probe, found by what the target's notes say: Int u64.
@@ -329,6 +340,20 @@ pub enum Step {
     },
     /// Member of a Tuple or Record.
     Tuple { index: u32 },
+}
+
+/// How frames are found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Walk {
+    /// By the kernel, which follows frame pointers in user code.
+    Kernel,
+    /// By the program, with the rows that the runtime makes of unwind tables.
+    Tables {
+        /// The record that asks for the rows of a process.
+        ask: super::RecordId,
+        /// `curtask.stack`: where registers are on kernels that have no helper for them.
+        stack: Box<Expr>,
+    },
 }
 
 /// The kind of stack a [`ExprKind::Stack`] captures is in its type.

@@ -14,7 +14,9 @@ pub mod stmt;
 pub mod types;
 pub mod visit;
 
-pub use expr::{BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapOp, Place, Step, UnaryOp};
+pub use expr::{
+    BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapOp, Place, Step, UnaryOp, Walk,
+};
 pub use stmt::{AggregateUpdate, Stmt, StmtKind};
 pub use types::{
     Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,

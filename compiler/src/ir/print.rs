@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{
     AggregateUpdate, Aggregation, BinaryOp, Context, Expr, ExprKind, Helper, LogicalOp, MapId,
-    Place, Probe, Program, Space, Step, Stmt, StmtKind, Type, UnaryOp,
+    Place, Probe, Program, Space, Step, Stmt, StmtKind, Type, UnaryOp, Walk,
 };
 
 /// A whole program.
@@ -334,7 +334,11 @@ impl Printer<'_> {
                 self.expr(of),
                 self.expr(length)
             ),
-            ExprKind::Stack => self.ty(&expr.ty),
+            ExprKind::Stack(Walk::Kernel) => self.ty(&expr.ty),
+            ExprKind::Stack(Walk::Tables { ask, stack }) => {
+                let stack = self.expr(stack);
+                format!("{} by tables({stack}), ask {}", self.ty(&expr.ty), ask.0)
+            }
             ExprKind::UserSymbol { address } => format!("usym({})", self.expr(address)),
             ExprKind::Inet { source } => format!("inet({})", self.expr(source)),
             ExprKind::MapGet { map, key } => self.element(*map, key.as_deref()),
@@ -349,6 +353,11 @@ impl Printer<'_> {
             ExprKind::WriteUser { to, from } => {
                 format!("write user({}, {})", self.expr(to), self.expr(from))
             }
+            ExprKind::LocalAddress(id) => format!("&{}", self.local(id.index())),
+            ExprKind::ElementAddress { map, key } => {
+                format!("&{}", self.element(*map, key.as_deref()))
+            }
+            ExprKind::MapAddress(map) => format!("&map {}", self.map(*map)),
             ExprKind::MapDelete { map, key } => {
                 format!("delete {}", self.element(*map, key.as_deref()))
             }
@@ -556,6 +565,7 @@ fn context_name(context: Context) -> String {
         Context::FunctionAddress => "func".into(),
         Context::Slot(n) => format!("ctx[{n}]"),
         Context::Parameter(n) => format!("parameter{n}"),
+        Context::ParameterRest(n) => format!("parameter{n}.rest"),
         Context::Result => "result".into(),
         Context::MarkerArgument(n) => format!("marker.arg{n}"),
         Context::Cookie => "cookie".into(),

@@ -134,6 +134,26 @@ impl Types {
         &self.records[id.0 as usize]
     }
 
+    /// A record of the script's own C without bitfields is kept byte by byte. All others are read member by member, because
+    /// the target decides where their members are, and are kept in a layout of our own: so is what has one inside.
+    #[must_use]
+    pub fn is_repacked(&self, id: CRecordId) -> bool {
+        let record = self.record(id);
+        let mut members = record.members.iter();
+        record.origin != Origin::Script
+            || members.any(|m| m.bitfield.is_some() || self.holds_repacked(&m.ty))
+    }
+
+    /// Whether a value of the type is a repacked record, or an array of them.
+    #[must_use]
+    pub fn holds_repacked(&self, ty: &Type) -> bool {
+        match ty {
+            Type::CRecord(id) => self.is_repacked(*id),
+            Type::Array { element, .. } => self.holds_repacked(element),
+            _ => false,
+        }
+    }
+
     #[must_use]
     pub fn enumeration(&self, id: EnumId) -> &EnumType {
         &self.enums[id.0 as usize]
@@ -175,6 +195,14 @@ pub struct Member {
     pub bitfield: Option<u8>,
     /// Of a tracepoint's record: where the data is; elsewhere inline.
     pub location: btc_abi::DataLocation,
+}
+
+impl Member {
+    /// A bitfield without a name: padding that nobody can read.
+    #[must_use]
+    pub fn is_padding(&self) -> bool {
+        self.name.is_empty() && self.bitfield.is_some()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::ir::{AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind};
+use crate::ir::{
+    AggregateUpdate, Expr, ExprKind, MapId, Place, Program, Step, Stmt, StmtKind, Walk,
+};
 
 /// What a walk meets, before its parts.
 pub enum Node<'n> {
@@ -42,6 +44,8 @@ pub fn maps(body: &[Stmt]) -> BTreeSet<MapId> {
                 | ExprKind::MapHas { map, .. }
                 | ExprKind::MapFind { map, .. }
                 | ExprKind::MapLen { map }
+                | ExprKind::ElementAddress { map, .. }
+                | ExprKind::MapAddress(map)
                 | ExprKind::MapDelete { map, .. }
                 | ExprKind::MapStep { map, .. } => map,
                 _ => return,
@@ -186,12 +190,15 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         | ExprKind::Local(_)
         | ExprKind::Target(_)
         | ExprKind::Context(_)
-        | ExprKind::Stack
+        | ExprKind::Stack(Walk::Kernel)
         | ExprKind::MapLen { .. }
+        | ExprKind::LocalAddress(_)
+        | ExprKind::MapAddress(_)
         | ExprKind::TypeSize(_) => {}
         ExprKind::Helper { arguments, .. } | ExprKind::Foreign { arguments, .. } => {
             arguments.iter().for_each(|a| expression(a, visit))
         }
+        ExprKind::Stack(Walk::Tables { stack, .. }) => expression(stack, visit),
         ExprKind::Unary { operand, .. } => expression(operand, visit),
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }
@@ -253,7 +260,9 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
             expression(of, visit);
             expression(length, visit);
         }
-        ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => {
+        ExprKind::MapGet { key, .. }
+        | ExprKind::MapDelete { key, .. }
+        | ExprKind::ElementAddress { key, .. } => {
             optional(key.as_deref(), visit);
         }
         ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => expression(key, visit),

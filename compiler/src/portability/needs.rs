@@ -12,7 +12,7 @@ use super::{Reason, Script, Verdict, probes};
 use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::host::reference;
-use crate::layout::GET_FUNC_IP;
+use crate::layout::{GET_FUNC_IP, TASK_PT_REGS};
 use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
@@ -21,6 +21,8 @@ const LONGEST_OLD_KEY: u32 = 512;
 const GET_ATTACH_COOKIE: u32 = 174;
 /// bpf_loop of linux/bpf.h.
 const LOOP: u32 = 181;
+/// bpf_get_current_task_btf.
+const GET_CURRENT_TASK_BTF: u32 = 158;
 
 pub fn reasons(script: &Script, kernel: &Kernel) -> Result<Vec<Reason>, Bug> {
     let compiled = script.compiled;
@@ -131,12 +133,16 @@ impl<'a> Judge<'a> {
     }
 
     fn helpers(&mut self, asked: &Asked) {
-        let optional: BTreeSet<u32> = (self.manifest.slots.iter())
+        let mut optional: BTreeSet<u32> = (self.manifest.slots.iter())
             .filter_map(|slot| match slot.value {
                 TargetValue::HasHelper { number } => Some(number),
                 _ => None,
             })
             .collect();
+        // Whose argument is had by another new helper.
+        if optional.contains(&TASK_PT_REGS) {
+            optional.insert(GET_CURRENT_TASK_BTF);
+        }
         let mut missing: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
         for (function, number) in &asked.helpers {
             let asked = !self.left_out.contains(function.as_str()) && !self.is_floor(function);

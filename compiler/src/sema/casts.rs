@@ -143,7 +143,7 @@ impl Lowering<'_> {
     }
 
     /// Where a pointer made from a number points: this probe's own memory.
-    fn default_space(&self) -> Space {
+    pub(super) fn default_space(&self) -> Space {
         if self.probe.user_space {
             Space::User
         } else {
@@ -277,42 +277,41 @@ impl Lowering<'_> {
             }
             (Type::String { .. }, Type::String { .. })
             | (Type::Buffer { .. }, Type::Buffer { .. }) => Some(self.convert(value, ty)),
-            (Type::Int(int), Type::Array { element, count }) => {
-                let bytes = u32::from(int.bytes());
-                let each = self.types.size(element).max(1);
-                let count = if *count == 0 { bytes / each } else { *count };
-                let made = Type::Array {
-                    element: element.clone(),
-                    count,
-                };
-                // A literal is as wide as the array asks for.
-                let value = match &value.kind {
-                    ExprKind::Integer(_) if matches!(count * each, 1 | 2 | 4 | 8) => {
-                        let bits = (count * each * 8) as u8;
-                        self.convert(
-                            value,
-                            Type::Int(IntType {
-                                bits,
-                                signed: false,
-                            }),
-                        )
-                    }
-                    _ => value,
-                };
-                if self.types.size(&value.ty) != count * each {
-                    return self.no_cast(&value.ty, &made, span);
-                }
-                Some(self.convert(value, made))
+            (Type::Pointer { .. }, Type::Array { .. }) => {
+                let value = self.convert(value, Type::Int(IntType::U64));
+                self.cast_to_array(value, &ty, span)
             }
-            (Type::Array { .. } | Type::Buffer { .. }, Type::Int(int)) => {
-                let bytes = match &value.ty {
-                    Type::Buffer { size } => *size,
-                    other => self.types.size(other),
-                };
-                if bytes != u32::from(int.bytes()) {
+            (
+                Type::Int(_) | Type::Array { .. } | Type::Buffer { .. } | Type::String { .. },
+                Type::Array { .. },
+            ) => self.cast_to_array(value, &ty, span),
+            (Type::Array { .. } | Type::Buffer { .. }, Type::Int(_) | Type::Pointer { .. }) => {
+                let bits = (self.types.size(&ty) * 8) as u8;
+                if self.plain_bytes(&value.ty) != Some(self.types.size(&ty)) {
                     return self.no_cast(&value.ty, &ty, span);
                 }
+                let signed = matches!(&ty, Type::Int(int) if int.signed);
+                let number = self.convert(value, Type::Int(IntType { bits, signed }));
+                Some(self.convert(number, ty))
+            }
+            (Type::Array { .. }, Type::Buffer { size })
+                if self.plain_bytes(&value.ty) == Some(*size) =>
+            {
                 Some(self.convert(value, ty))
+            }
+            (Type::Array { element, count }, Type::String { .. }) if matches!(&**element, Type::Int(int) if int.bits == 8) =>
+            {
+                let size = count.saturating_add(1);
+                let text = Expr {
+                    kind: ExprKind::ReadString {
+                        address: Box::new(self.in_memory(value)),
+                        space: Space::Bpf,
+                        length: None,
+                    },
+                    ty: Type::String { size },
+                    span,
+                };
+                Some(self.convert(text, ty))
             }
             (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
                 match convert::unify(&value.ty, &ty) {
@@ -323,6 +322,53 @@ impl Lowering<'_> {
             _ if value.ty == ty => Some(value),
             _ => self.no_cast(&value.ty, &ty, span),
         }
+    }
+
+    /// Bytes that are the value as C lays it out; `None` where they are not.
+    fn plain_bytes(&self, ty: &Type) -> Option<u32> {
+        match ty {
+            Type::Buffer { size } | Type::String { size } => Some(*size),
+            other if self.is_repacked(other) => None,
+            other => Some(self.types.size(other)),
+        }
+    }
+
+    /// The same bytes as elements; text is cut, or followed by zeroes.
+    fn cast_to_array(&mut self, value: Expr, to: &Type, span: Span) -> Option<Expr> {
+        let Type::Array { element, count } = to else {
+            return None;
+        };
+        let each = self.types.size(element).max(1);
+        let Some(bytes) = self.plain_bytes(&value.ty) else {
+            return self.no_cast(&value.ty, to, span);
+        };
+        let count = if *count == 0 { bytes / each } else { *count };
+        let made = Type::Array {
+            element: element.clone(),
+            count,
+        };
+        let wanted = count.saturating_mul(each);
+        // A literal is as wide as the array asks for.
+        let literal = matches!(
+            (&value.kind, &value.ty),
+            (ExprKind::Integer(_), Type::Int(_))
+        );
+        let value = match literal && matches!(wanted, 1 | 2 | 4 | 8) {
+            true => {
+                let bits = (wanted * 8) as u8;
+                let signed = false;
+                self.convert(value, Type::Int(IntType { bits, signed }))
+            }
+            false => value,
+        };
+        let fits = match &value.ty {
+            Type::String { .. } => each == 1,
+            ty => self.plain_bytes(ty) == Some(wanted),
+        };
+        if self.is_repacked(&made) || !fits {
+            return self.no_cast(&value.ty, &made, span);
+        }
+        Some(self.convert(value, made))
     }
 
     fn no_cast<T>(&mut self, from: &Type, to: &Type, span: Span) -> Option<T> {

@@ -162,7 +162,7 @@ pub(super) fn unify(a: &Type, b: &Type) -> Option<Type> {
             match (x.as_ref(), y.as_ref()) {
                 (Type::Void, _) => Some(b.clone()),
                 (_, Type::Void) => Some(a.clone()),
-                (x, y) if x == y => Some(Type::Pointer {
+                (x, y) if same_pointee(x, y) => Some(Type::Pointer {
                     to: Box::new(x.clone()),
                     space: *space,
                 }),
@@ -204,6 +204,24 @@ pub(super) fn unify(a: &Type, b: &Type) -> Option<Type> {
     }
 }
 
+/// Whether pointers to these are one type: which memory a pointer lies in says nothing of what it points to.
+fn same_pointee(a: &Type, b: &Type) -> bool {
+    match (a, b) {
+        (Type::Pointer { to: x, .. }, Type::Pointer { to: y, .. }) => same_pointee(x, y),
+        (
+            Type::Array {
+                element: x,
+                count: n,
+            },
+            Type::Array {
+                element: y,
+                count: m,
+            },
+        ) => n == m && same_pointee(x, y),
+        _ => a == b,
+    }
+}
+
 /// Integers of map keys and values are 64 bits wide, so that every probe may write them.
 pub(super) fn widen(ty: &Type) -> Type {
     match ty {
@@ -230,6 +248,14 @@ pub(super) fn unify_value(known: &Type, known_constant: bool, value: &Expr) -> O
             if constant_fits(*n, *from, *known) =>
         {
             Some(Type::Int(*known))
+        }
+        // The address of a variable that grew since.
+        (
+            Type::Pointer { to: known, .. },
+            Type::Pointer { to: found, .. },
+            ExprKind::LocalAddress(_) | ExprKind::ElementAddress { .. },
+        ) if matches!((&**known, &**found), (Type::Int(a), Type::Int(b)) if a.bits <= b.bits) => {
+            Some(value.ty.clone())
         }
         (Type::Int(int), Type::Int(to), _) if known_constant && int.signed && !to.signed => {
             Some(Type::Int(IntType {

@@ -7,7 +7,7 @@ use super::lowering::Lowering;
 use super::scope::written;
 use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::host::headers;
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
@@ -24,6 +24,16 @@ pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {
 
 /// What is said of a C macro that doesn't parse as a part of a script.
 const NO_EXPRESSION: &str = "its `#define` is no expression of a script: `macro` makes one";
+
+/// What scripts of 2018 call a builtin, where nothing else has that name.
+fn old_spelling(name: &str) -> Option<&'static str> {
+    match name {
+        "stack" => Some("kstack"),
+        "sym" => Some("ksym"),
+        "name" => Some("probe"),
+        _ => None,
+    }
+}
 
 impl Lowering<'_> {
     /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
@@ -65,7 +75,12 @@ impl Lowering<'_> {
             E::Sizeof(of) => self.size_of(of, span),
             E::Offsetof { of, path } => self.offset_of(of, path, span),
             E::ContainerOf { pointer, ty, path } => self.container_of(pointer, ty, path, span),
-            E::Typeof(_) => self.not_supported_yet(span, Unsupported::TypeofValue),
+            E::Typeof(of) => {
+                // A type as a value is its name: it can be printed and compared.
+                let ty = self.type_of(of)?;
+                let name = self.type_name(&ty);
+                Some(self.string(name.as_bytes(), span))
+            }
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Step {
                 decrement,
@@ -124,7 +139,8 @@ impl Lowering<'_> {
     /// A member of a tuple or record: anything with a value.
     fn part(&mut self, expr: &ast::Expr) -> Option<Expr> {
         let value = self.expr(expr)?;
-        self.with_value(value)
+        self.can_hold(&value.ty, value.span)?;
+        Some(value)
     }
 
     /// Refuses what has no value.
@@ -218,6 +234,9 @@ impl Lowering<'_> {
                 span,
             });
         }
+        if let Some(function) = old_spelling(name).and_then(builtin::lookup) {
+            return self.run(function, function.name, &[], span, false);
+        }
         if self.constants.broken {
             return None;
         }
@@ -281,7 +300,8 @@ impl Lowering<'_> {
         if self.foreign.has(&name.text) {
             return self.foreign_call(&name.text, arguments, span);
         }
-        let Some(function) = builtin::lookup(&name.text) else {
+        let known = builtin::lookup(&name.text);
+        let Some(function) = known.or_else(|| builtin::lookup(old_spelling(&name.text)?)) else {
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
                 name.span,

@@ -16,13 +16,17 @@ use super::program::Subprograms;
 use super::scope::Scopes;
 use super::subprograms::Inlined;
 use super::types::TypeTable;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Unsupported};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{
     self, Expr, ExprKind, Helper, IntType, LocalId, RecordId, SlotId, Stmt, StmtKind, Type,
 };
 use crate::provider::{ProbeContext, iter};
 use crate::source::{SourceMap, Span};
+
+/// What a copy of a struct may have: each member of a kernel struct is read by itself.
+const MOST_PARTS: u32 = 1024;
+const MOST_BYTES: u32 = 32 << 10;
 
 /// One walk over the whole program. Types of maps and variables survive it in tables; everything else is made anew by
 /// each walk, and the last one's results count.
@@ -116,11 +120,6 @@ impl Lowering<'_> {
         let said = feature.used(what, span);
         said.into_iter().for_each(|said| self.report(said));
         (feature.level != Level::Error).then_some(())
-    }
-
-    pub fn not_supported_yet<T>(&mut self, span: Span, what: Unsupported) -> Option<T> {
-        self.report(Diagnostic::not_supported_yet(span, what));
-        None
     }
 
     /// A type as users read it: `int64`, `string[16]`, `struct task_struct *`.
@@ -282,6 +281,27 @@ impl Lowering<'_> {
         }
     }
 
+    /// Where a scratch variable lies, taken for a `to`.
+    #[must_use]
+    pub fn local_address(&self, id: LocalId, to: Type, span: Span) -> Expr {
+        Expr {
+            kind: ExprKind::LocalAddress(id),
+            ty: Type::Pointer {
+                to: Box::new(to),
+                space: ir::Space::Kernel,
+            },
+            span,
+        }
+    }
+
+    /// Puts a value into memory: the address of its copy.
+    pub fn in_memory(&mut self, value: Expr) -> Expr {
+        let (ty, span) = (value.ty.clone(), value.span);
+        let local = self.new_local(ty.clone());
+        self.push(StmtKind::SetLocal { local, value }, span);
+        self.local_address(local, ty, span)
+    }
+
     /// Evaluates once: the value goes to a scratch variable, which the result reads.
     pub fn once(&mut self, value: Expr) -> Expr {
         if matches!(value.kind, ExprKind::Integer(_) | ExprKind::String(_)) {
@@ -349,6 +369,60 @@ impl Lowering<'_> {
     /// Anything that has a truth as Bool; strings are true when not empty.
     pub fn truth(&mut self, value: Expr) -> Option<Expr> {
         super::convert::truth(self, value)
+    }
+
+    /// Refuses types that no value has: what a variable, a map, a tuple or a printed record could not hold.
+    pub fn can_hold(&mut self, ty: &Type, span: Span) -> Option<()> {
+        self.types.load_whole(ty, self.host);
+        match ty {
+            Type::Void => self.error(Code::TypeMismatch, span, "expected a value, found `void`"),
+            Type::CRecord(id) if !self.types.types.record(*id).loaded => {
+                let name = self.type_name(ty);
+                let message = format!("the members of `{name}` are not known here");
+                self.error(Code::UnknownType, span, message)
+            }
+            Type::Array { count: 0, .. } => {
+                let name = self.type_name(ty);
+                let message = format!("`{name}` has no elements: say how many");
+                self.error(Code::InvalidOperand, span, message)
+            }
+            Type::Array { .. } | Type::CRecord(_) => {
+                let (parts, bytes) = (self.types.parts(ty), self.types.size(ty));
+                if parts <= MOST_PARTS && bytes <= MOST_BYTES {
+                    return Some(());
+                }
+                let name = self.type_name(ty);
+                let (has, most) = match bytes > MOST_BYTES {
+                    true => (format!("{bytes} bytes"), format!("{MOST_BYTES} bytes")),
+                    false => (format!("{parts} members"), format!("{MOST_PARTS} members")),
+                };
+                let message =
+                    format!("a value of type `{name}` has {has}, more than can be copied");
+                self.report(
+                    Diagnostic::error(Code::ValueTooLarge, span, message).with_help(format!(
+                        "at most {most} are copied; read what is needed by itself"
+                    )),
+                );
+                None
+            }
+            Type::Tuple(parts) => parts.iter().try_for_each(|part| self.can_hold(part, span)),
+            Type::Record(parts) => {
+                (parts.iter()).try_for_each(|(_, part)| self.can_hold(part, span))
+            }
+            _ => Some(()),
+        }
+    }
+
+    /// Whether a value of the type lies as btc lays it out, not as C does.
+    #[must_use]
+    pub fn is_repacked(&self, ty: &Type) -> bool {
+        self.types.types.holds_repacked(ty)
+    }
+
+    /// Bytes of a value in memory.
+    #[must_use]
+    pub fn size_of_value(&self, ty: &Type) -> u32 {
+        self.types.size(ty)
     }
 
     // -- parameters -------------------------------------------------------------------------------------------------

@@ -211,6 +211,9 @@ impl Lowering<'_> {
 
     /// Refuses what no key can be.
     fn key_value(&mut self, key: Expr) -> Option<Expr> {
+        if key.ty != Type::Void {
+            self.can_hold(&key.ty, key.span)?;
+        }
         let refused = match &key.ty {
             Type::Void => true,
             Type::Tuple(parts) => parts.contains(&Type::Void),

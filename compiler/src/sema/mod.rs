@@ -1,6 +1,7 @@
 //! Semantic analysis: the untyped tree becomes the typed one. Types of maps and variables are learnt over all probes
 //! by lowering the program again and again until nothing changes; the last walk's output and diagnostics count.
 
+mod arguments;
 mod casts;
 mod config;
 mod constants;
@@ -12,6 +13,7 @@ mod lint;
 mod lowering;
 mod macros;
 mod maps;
+mod members;
 mod operators;
 mod places;
 mod program;

@@ -67,6 +67,11 @@ impl Lowering<'_> {
                 let name = self.probe_number(&left)?;
                 Some(self.equal_numbers(name, right, op, span))
             }
+            (Type::Stack { .. }, Type::Stack { .. })
+                if equality && convert::unify(&left.ty, &right.ty).is_some() =>
+            {
+                Some(equal(left, right, op, span))
+            }
             (
                 Type::Buffer { .. } | Type::Array { .. } | Type::Tuple(_) | Type::Record(_),
                 Type::Buffer { .. } | Type::Array { .. } | Type::Tuple(_) | Type::Record(_),
@@ -82,6 +87,11 @@ impl Lowering<'_> {
                 if matches!(op, ast::BinaryOp::Add | ast::BinaryOp::Subtract) =>
             {
                 self.pointer_offset(op, left, right, span)
+            }
+            (Type::Pointer { to: a, .. }, Type::Pointer { to: b, .. })
+                if op == ast::BinaryOp::Subtract && a == b =>
+            {
+                self.pointer_difference(left, right, span)
             }
             _ => {
                 let types = (
@@ -142,7 +152,8 @@ impl Lowering<'_> {
         Some(self.slot(number, Type::Int(IntType::U64), name.span))
     }
 
-    /// Unsigned when either operand is an unsigned integer of 64 bits, or both are unsigned; shifts go by the left.
+    /// Unsigned when either operand is an unsigned integer of 64 bits, or both are unsigned, for which a constant counts
+    /// that is not negative; shifts go by the left.
     fn result_signed(
         &mut self,
         op: ast::BinaryOp,
@@ -160,7 +171,9 @@ impl Lowering<'_> {
             Type::Pointer { .. } => true,
             _ => false,
         };
-        let unsigned = wide(left) || wide(right) || (!a.signed && !b.signed);
+        let either = !a.signed || !b.signed;
+        let both = (!a.signed || fits_unsigned(left)) && (!b.signed || fits_unsigned(right));
+        let unsigned = wide(left) || wide(right) || (either && both);
         let matters = !matches!(
             op,
             ast::BinaryOp::Add
@@ -207,6 +220,48 @@ impl Lowering<'_> {
         self.error(code, span, message)
     }
 
+    /// How many elements lie between two pointers.
+    fn pointer_difference(&mut self, left: Expr, right: Expr, span: Span) -> Option<Expr> {
+        let Type::Pointer { to, .. } = left.ty.clone() else {
+            return None;
+        };
+        let stride = self.size_expr(&to, span)?;
+        let wide = Type::Int(IntType::I64);
+        let (left, right) = (
+            self.convert(left, wide.clone()),
+            self.convert(right, wide.clone()),
+        );
+        let bytes = match (&left.kind, &right.kind) {
+            (ExprKind::Integer(x), ExprKind::Integer(y)) => {
+                self.integer(x.wrapping_sub(*y), IntType::I64, span)
+            }
+            _ => self.binary(BinaryOp::Subtract, left, right, wide.clone(), span),
+        };
+        let stride = self.convert(stride, wide.clone());
+        match (&bytes.kind, &stride.kind) {
+            (_, ExprKind::Integer(0 | 1)) => Some(bytes),
+            (ExprKind::Integer(n), ExprKind::Integer(s)) => {
+                let count = (*n as i64).wrapping_div(*s as i64);
+                Some(self.integer(count as u64, IntType::I64, span))
+            }
+            _ => Some(self.binary(BinaryOp::Divide, bytes, stride, wide, span)),
+        }
+    }
+
+    /// So many elements in bytes.
+    pub(super) fn elements(&mut self, count: Expr, of: &Type, span: Span) -> Option<Expr> {
+        let stride = self.size_expr(of, span)?;
+        let wide = Type::Int(IntType::U64);
+        let count = self.convert(self.convert(count, Type::Int(IntType::I64)), wide.clone());
+        Some(match (&count.kind, &stride.kind) {
+            (ExprKind::Integer(n), ExprKind::Integer(s)) => {
+                self.integer(n.wrapping_mul(*s), IntType::U64, span)
+            }
+            (_, ExprKind::Integer(1)) => count,
+            _ => self.binary(BinaryOp::Multiply, count, stride, wide, span),
+        })
+    }
+
     /// Pointers move by elements.
     fn pointer_offset(
         &mut self,
@@ -228,18 +283,18 @@ impl Lowering<'_> {
         let Type::Pointer { to, .. } = &ty else {
             return None;
         };
-        let stride = self.size_expr(to, span)?;
         let wide = Type::Int(IntType::U64);
-        let count = self.convert(self.convert(offset, Type::Int(IntType::I64)), wide.clone());
-        let bytes = match (&count.kind, &stride.kind) {
-            (ExprKind::Integer(n), ExprKind::Integer(s)) => {
-                self.integer(n.wrapping_mul(*s), IntType::U64, span)
-            }
-            (_, ExprKind::Integer(1)) => count,
-            _ => self.binary(BinaryOp::Multiply, count, stride, wide.clone(), span),
-        };
+        let bytes = self.elements(offset, to, span)?;
         let address = self.convert(pointer, wide.clone());
-        let moved = self.binary(typed_op(op), address, bytes, wide, span);
+        let moved = match (&address.kind, &bytes.kind, op) {
+            (ExprKind::Integer(a), ExprKind::Integer(b), ast::BinaryOp::Add) => {
+                self.integer(a.wrapping_add(*b), IntType::U64, span)
+            }
+            (ExprKind::Integer(a), ExprKind::Integer(b), _) => {
+                self.integer(a.wrapping_sub(*b), IntType::U64, span)
+            }
+            _ => self.binary(typed_op(op), address, bytes, wide, span),
+        };
         Some(self.convert(moved, ty))
     }
 

@@ -4,7 +4,7 @@ use super::convert;
 use super::lowering::Lowering;
 use super::scope::{Binding, written};
 use crate::builtin::{self, Lower};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::visit::{self, Node};
 use crate::ir::{Expr, ExprKind, IntType, MapId, Stmt, StmtKind, Type};
 use crate::source::Span;
@@ -210,7 +210,7 @@ impl Lowering<'_> {
         let ordinal = self.scopes.declare(&name.text, name.span);
         match ty {
             Some(Some(ty)) => {
-                if !self.can_hold(&ty, name.span) {
+                if self.can_hold(&ty, name.span).is_none() {
                     return;
                 }
                 self.scopes.learn(ordinal, ty.clone(), true, false);
@@ -241,23 +241,6 @@ impl Lowering<'_> {
             Some(first) => taken.with_label(first.declared, "first set here"),
             None => taken,
         });
-    }
-
-    /// Refuses types that no scratch variable or map value has.
-    pub(super) fn can_hold(&mut self, ty: &Type, span: Span) -> bool {
-        match ty {
-            Type::Void => {
-                self.error::<()>(Code::TypeMismatch, span, "expected a value, found `void`");
-                false
-            }
-            Type::CRecord(id)
-                if self.types.types.record(*id).origin != crate::ir::Origin::Script =>
-            {
-                self.not_supported_yet::<()>(span, Unsupported::KernelStructCopy);
-                false
-            }
-            _ => true,
-        }
     }
 
     fn assign(
@@ -310,6 +293,9 @@ impl Lowering<'_> {
                 }
             }
             Target::Other(other) => {
+                if let Some(meant) = self.defined_target(other) {
+                    return self.assign(&meant, op, value, span);
+                }
                 let code = Code::InvalidAssignment;
                 self.report(Diagnostic::error(
                     code,
@@ -317,6 +303,22 @@ impl Lowering<'_> {
                     "only variables and maps can be assigned to",
                 ));
             }
+        }
+    }
+
+    /// What a `#define` that stands left of `=` means.
+    fn defined_target(&self, other: &ast::Expr) -> Option<Target> {
+        let meant = self.defined(other)?;
+        let span = meant.span;
+        let name = |text| ast::Name { text, span };
+        match meant.kind {
+            ast::ExprKind::Variable(text) => Some(Target::Variable(name(text))),
+            ast::ExprKind::Map { name: text, key } => Some(Target::Map {
+                name: name(text),
+                key: key.unwrap_or_default(),
+                span,
+            }),
+            _ => None,
         }
     }
 
@@ -332,7 +334,7 @@ impl Lowering<'_> {
         let Some(value) = self.with_value(value) else {
             return self.poison_variable(name, span);
         };
-        if !self.can_hold(&value.ty, value.span) {
+        if self.can_hold(&value.ty, value.span).is_none() {
             return self.poison_variable(name, span);
         }
         let binding = match self.scopes.find(name) {
@@ -381,6 +383,17 @@ impl Lowering<'_> {
             return Some(value.ty.clone());
         };
         let unified = convert::unify_value(&ty, variable.constant && !variable.fixed, value);
+        if let (true, Some(_), Type::Pointer { to, space }, Type::Pointer { space: found, .. }) =
+            (variable.fixed, &unified, &ty, &value.ty)
+            && *space == self.default_space()
+            && found != space
+        {
+            // A declaration says what is pointed to; in which memory, only a value tells.
+            let (to, space) = (to.clone(), *found);
+            let ty = Type::Pointer { to, space };
+            self.scopes.learn(ordinal, ty.clone(), true, false);
+            return Some(ty);
+        }
         match unified {
             Some(unified) if !variable.fixed => {
                 self.scopes.learn(ordinal, unified.clone(), false, constant);
@@ -449,7 +462,7 @@ impl Lowering<'_> {
         }
         let value = self.expr(value).and_then(|v| self.with_value(v));
         let key = self.map_key(map, key, target);
-        let Some(value) = value.filter(|v| self.can_hold(&v.ty, v.span)) else {
+        let Some(value) = value.filter(|v| self.can_hold(&v.ty, v.span).is_some()) else {
             return self.poison_map(map);
         };
         let ty = self.map_assigned(map, &value, span);
@@ -488,6 +501,23 @@ impl Lowering<'_> {
         yields_old: bool,
         span: Span,
     ) -> Option<Expr> {
+        if let Some(ty @ Type::Pointer { .. }) = self.map_pointer_type(map, op) {
+            let Type::Pointer { to, .. } = &ty else {
+                return None;
+            };
+            let bytes = self.elements(value, to, span)?;
+            return Some(Expr {
+                kind: ExprKind::MapStep {
+                    map,
+                    key: key.map(Box::new),
+                    op: super::operators::typed_op(op),
+                    value: Box::new(self.convert(bytes, ty.clone())),
+                    yields_old,
+                },
+                ty,
+                span,
+            });
+        }
         let ty = self.map_assigned(map, &value, span)?;
         if !matches!(ty, Type::Int(_)) {
             let found = self.type_name(&ty);
@@ -511,6 +541,13 @@ impl Lowering<'_> {
         })
     }
 
+    /// The type of a map of pointers, which move by elements.
+    fn map_pointer_type(&self, map: MapId, op: ast::BinaryOp) -> Option<Type> {
+        let moves = matches!(op, ast::BinaryOp::Add | ast::BinaryOp::Subtract);
+        let known = self.maps.list[map.index()].value.clone();
+        known.filter(|ty| moves && matches!(ty, Type::Pointer { .. }))
+    }
+
     /// `++x`, `x--`
     pub(super) fn step(
         &mut self,
@@ -532,6 +569,8 @@ impl Lowering<'_> {
             },
             span,
         );
+        let meant = self.defined(operand);
+        let operand = meant.as_ref().unwrap_or(operand);
         match &operand.kind {
             ast::ExprKind::Variable(name) => {
                 let before = self.expr(operand)?;

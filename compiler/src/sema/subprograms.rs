@@ -150,7 +150,7 @@ impl Lowering<'_> {
             }
             let ordinal = self.scopes.declare(&name.text, name.span);
             let Some(ty) = ty else { continue };
-            if !self.can_hold(ty, name.span) {
+            if self.can_hold(ty, name.span).is_none() {
                 continue;
             }
             self.scopes.learn(ordinal, ty.clone(), true, false);

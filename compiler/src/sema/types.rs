@@ -140,21 +140,38 @@ impl TypeTable {
             .filter(|source| source.origin == RecordOrigin::User)
     }
 
-    /// Loads a struct of the script with all that is inside it: a copy of one has a size and is printed by its members.
-    pub(super) fn load_script(&mut self, ty: &Type, host: &dyn Host) {
+    /// Loads a struct with all that is inside it: a copy of one has a size and is printed by its members.
+    pub(super) fn load_whole(&mut self, ty: &Type, host: &dyn Host) {
         match ty {
-            Type::Array { element, .. } => self.load_script(element, host),
-            Type::CRecord(id) if self.types.record(*id).origin == Origin::Script => {
+            Type::Array { element, .. } => self.load_whole(element, host),
+            Type::Tuple(parts) => parts.iter().for_each(|part| self.load_whole(part, host)),
+            Type::Record(parts) => (parts.iter()).for_each(|(_, part)| self.load_whole(part, host)),
+            Type::CRecord(id) => {
                 if !self.whole.insert(*id) {
                     return;
                 }
                 self.load(*id, host);
                 let inside = self.types.record(*id).members.iter();
                 for part in inside.map(|m| m.ty.clone()).collect::<Vec<_>>() {
-                    self.load_script(&part, host);
+                    self.load_whole(&part, host);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// How many values a copy is made of: an array of plain ones counts as one, an unloaded struct as none.
+    pub(super) fn parts(&self, ty: &Type) -> u32 {
+        match ty {
+            Type::Array { element, count } => match self.parts(element) {
+                0 | 1 => 1,
+                each => each.saturating_mul(*count),
+            },
+            Type::CRecord(id) => {
+                let members = self.types.record(*id).members.iter();
+                members.fold(0, |sum, m| self.parts(&m.ty).saturating_add(sum))
+            }
+            _ => 1,
         }
     }
 
@@ -262,10 +279,18 @@ impl TypeTable {
             }
             Type::KernelSymbol => "ksym_t".into(),
             Type::UserSymbol => "usym_t".into(),
-            Type::Stack { kind, .. } => match kind {
-                abi::StackKind::Kernel => "kstack_t".into(),
-                abi::StackKind::User => "ustack_t".into(),
-            },
+            Type::Stack { kind, mode, .. } => {
+                let name = match kind {
+                    abi::StackKind::Kernel => "kstack_t",
+                    abi::StackKind::User => "ustack_t",
+                };
+                match mode {
+                    abi::StackMode::Bpftrace => name.into(),
+                    abi::StackMode::Perf => format!("{name}(perf)"),
+                    abi::StackMode::Raw => format!("{name}(raw)"),
+                    abi::StackMode::BuildId => format!("{name}(build_id)"),
+                }
+            }
             Type::Inet => "inet".into(),
             Type::Mac => "mac_address".into(),
             Type::Timestamp { .. } => "timestamp".into(),
@@ -289,6 +314,9 @@ impl TypeTable {
             Type::String { size } => *size,
             Type::Buffer { size } => 4 + size,
             Type::Array { element, count } => self.size(element).saturating_mul(*count),
+            Type::CRecord(id) if self.types.is_repacked(*id) => {
+                self.sequence(self.types.record(*id).members.iter().map(|m| &m.ty))
+            }
             Type::CRecord(id) => self.types.record(*id).size,
             Type::Tuple(parts) => self.sequence(parts.iter()),
             Type::Record(members) => self.sequence(members.iter().map(|(_, ty)| ty)),
@@ -319,7 +347,11 @@ impl TypeTable {
 
     fn align(&self, ty: &Type) -> u32 {
         match ty {
-            Type::Bool | Type::String { .. } | Type::Mac | Type::CRecord(_) => 1,
+            Type::CRecord(id) => {
+                let members = self.types.record(*id).members.iter();
+                members.map(|m| self.align(&m.ty)).max().unwrap_or(1)
+            }
+            Type::Void | Type::Bool | Type::String { .. } | Type::Mac => 1,
             Type::Int(_) | Type::Enum(_) => self.size(ty),
             Type::Buffer { .. }
             | Type::Inet

@@ -6,9 +6,9 @@ use btc_abi as abi;
 use super::Arch;
 use super::lowering::Lowering;
 use super::types::{TypeTable, strip};
-use crate::diagnostic::{Code, Diagnostic, Unsupported};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Host, HostRecordBody, UserFunction};
-use crate::ir::{self, Context, Expr};
+use crate::ir::{self, BinaryOp, Context, Expr, IntType, Place as Location, Space, Type};
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -21,17 +21,7 @@ impl Lowering<'_> {
         args: Span,
         name: &ast::Name,
     ) -> Option<Expr> {
-        let found = match self.host.user_function(binary, function) {
-            Ok(found) => found,
-            Err(why) => {
-                let message = format!("the arguments of `{function}` are not known here: {why}");
-                self.report(
-                    Diagnostic::error(Code::UnknownType, args, message)
-                        .with_help("use `arg0` to `argN`"),
-                );
-                return None;
-            }
-        };
+        let found = self.user_function(binary, function, args)?;
         let Some(at) = found.parameters.iter().position(|p| p.name == name.text) else {
             let names: Vec<&str> = found.parameters.iter().map(|p| p.name.as_str()).collect();
             return self.unknown_argument(name, &names);
@@ -40,24 +30,98 @@ impl Lowering<'_> {
             .into_iter()
             .nth(at)?;
         let span = args.to(name.span);
-        let from = match place {
-            Place::Register(n) => Context::Argument(n),
-            Place::Stack(n) => Context::StackArgument(n),
+        let ty = found.parameters.get(at)?.ty.clone();
+        let result = match place {
+            Place::Register(n) => self.context_value(Context::Argument(n), &ty, span),
+            Place::Stack(n) => self.context_value(Context::StackArgument(n), &ty, span),
+            Place::Registers { first, words } => {
+                let ty = self.types.of_c(&ty);
+                let words = first..first + words;
+                let words = words.map(|n| self.context(Context::Argument(n), span));
+                let words = words.collect();
+                Some(self.record_in_words(words, ty, span))
+            }
+            Place::Memory(n) => {
+                let ty = self.types.of_c(&ty);
+                let address = self.stack_address(n, span);
+                Some(self.user_record(address, ty, span))
+            }
+            Place::BehindRegister(n) => {
+                let ty = self.types.of_c(&ty);
+                let address = self.context(Context::Argument(n), span);
+                Some(self.user_record(address, ty, span))
+            }
+            Place::BehindStack(n) => {
+                let ty = self.types.of_c(&ty);
+                let address = self.context(Context::StackArgument(n), span);
+                Some(self.user_record(address, ty, span))
+            }
             Place::Float => {
                 return self.error(
                     Code::InvalidOperand,
                     span,
                     format!(
-                        "`args.{}` is a floating-point number, which BPF programs can't read",
+                        "`args.{}` is in floating-point registers, which BPF programs can't read",
                         name.text
                     ),
                 );
             }
-            Place::Value => return self.not_supported_yet(span, Unsupported::StructArgument),
+            Place::Wide => {
+                let message = format!("`args.{}` is an integer of 128 bits", name.text);
+                return self.error(Code::InvalidOperand, span, message);
+            }
         };
         self.signature = Some((found.binary, found.signature));
-        let ty = &found.parameters.get(at)?.ty;
-        self.context_value(from, ty, span)
+        result
+    }
+
+    /// The names of a function's parameters.
+    pub(super) fn user_parameters(
+        &mut self,
+        binary: &str,
+        function: &str,
+        args: Span,
+    ) -> Option<Vec<String>> {
+        let found = self.user_function(binary, function, args)?;
+        Some(found.parameters.into_iter().map(|p| p.name).collect())
+    }
+
+    fn user_function(&mut self, binary: &str, function: &str, args: Span) -> Option<UserFunction> {
+        match self.host.user_function(binary, function) {
+            Ok(found) => Some(found),
+            Err(why) => {
+                let message = format!("the arguments of `{function}` are not known here: {why}");
+                self.report(
+                    Diagnostic::error(Code::UnknownType, args, message)
+                        .with_help("use `arg0` to `argN`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Where the nth word that was pushed for a call lies.
+    fn stack_address(&self, n: u8, span: Span) -> Expr {
+        let wide = Type::Int(IntType::U64);
+        let skip = u64::from(self.options.arch.first_stack_argument()) + 8 * u64::from(n);
+        let skip = self.integer(skip, IntType::U64, span);
+        let stack = self.context(Context::Register("sp"), span);
+        self.binary(BinaryOp::Add, stack, skip, wide, span)
+    }
+
+    /// A struct in the process's memory.
+    fn user_record(&mut self, address: Expr, ty: Type, span: Span) -> Expr {
+        let pointer = Type::Pointer {
+            to: Box::new(ty.clone()),
+            space: Space::User,
+        };
+        let place = Location {
+            base: self.convert(address, pointer),
+            space: Space::User,
+            steps: vec![],
+            ty,
+        };
+        self.load(place, span)
     }
 }
 
@@ -93,10 +157,38 @@ enum Place {
     Register(u8),
     /// The nth word that was pushed.
     Stack(u8),
-    /// Where floating-point numbers are.
+    /// Where floating-point numbers are, or a struct with some.
     Float,
-    /// A struct, in registers or on the stack.
-    Value,
+    /// An integer of two words.
+    Wide,
+    /// A struct in so many registers from the nth on.
+    Registers { first: u8, words: u8 },
+    /// A struct on the stack, from the nth word on.
+    Memory(u8),
+    /// A struct whose address is in the nth register.
+    BehindRegister(u8),
+    /// A struct whose address is the nth word on the stack.
+    BehindStack(u8),
+}
+
+impl Place {
+    /// A struct of so many words whose first is here.
+    fn of_record(self, words: u8) -> Place {
+        match self {
+            Place::Register(first) => Place::Registers { first, words },
+            Place::Stack(n) => Place::Memory(n),
+            other => other,
+        }
+    }
+
+    /// A struct whose address is here.
+    fn of_address(self) -> Place {
+        match self {
+            Place::Register(n) => Place::BehindRegister(n),
+            Place::Stack(n) => Place::BehindStack(n),
+            other => other,
+        }
+    }
 }
 
 /// What is left of registers, and what is on the stack so far.
@@ -125,10 +217,7 @@ fn places(function: &UserFunction, arch: Arch, host: &dyn Host) -> Vec<Place> {
     let parameters = function.parameters.iter();
     parameters
         .map(|parameter| match parameter.by_reference {
-            true => {
-                convention.words(1);
-                Place::Value
-            }
+            true => convention.words(1).of_address(),
             false => convention.place(shape(&parameter.ty, host)),
         })
         .collect()
@@ -150,16 +239,13 @@ impl Convention {
                     self.integers = self.integers.next_multiple_of(2);
                 }
                 self.words(2);
-                Place::Value
+                Place::Wide
             }
             Shape::Float { bytes } => {
                 self.float(bytes);
                 Place::Float
             }
-            Shape::Record { bytes, floats } => {
-                self.record(bytes, floats);
-                Place::Value
-            }
+            Shape::Record { bytes, floats } => self.record(bytes, floats),
         }
     }
 
@@ -193,28 +279,22 @@ impl Convention {
         }
     }
 
-    fn record(&mut self, bytes: u32, floats: Floats) {
+    fn record(&mut self, bytes: u32, floats: Floats) -> Place {
         let words = u8::try_from(bytes.div_ceil(8)).unwrap_or(u8::MAX);
         match (self.arch, floats) {
-            _ if bytes == 0 => {}
+            _ if bytes == 0 => Place::Registers { first: 0, words: 0 },
             (Arch::Arm64, Floats::Same { count }) if count <= 4 => {
                 if self.floats + count <= 8 {
                     self.floats += count;
-                } else {
-                    self.floats = 8;
-                    self.push(words, 1);
+                    return Place::Float;
                 }
+                self.floats = 8;
+                self.push(words, 1).of_record(words)
             }
             // By the address of a copy.
-            (Arch::Arm64, _) if bytes > 16 => {
-                self.words(1);
-            }
-            (Arch::Arm64, _) => {
-                self.words(words);
-            }
-            (Arch::X86_64, _) if bytes > 16 => {
-                self.push(words, 1);
-            }
+            (Arch::Arm64, _) if bytes > 16 => self.words(1).of_address(),
+            (Arch::Arm64, _) => self.words(words).of_record(words),
+            (Arch::X86_64, _) if bytes > 16 => self.push(words, 1).of_record(words),
             (Arch::X86_64, floats) => {
                 let sse = match floats {
                     Floats::Same { .. } => words,
@@ -223,11 +303,15 @@ impl Convention {
                     }
                 };
                 let integers = words - sse;
-                if self.integers + integers <= 6 && self.floats + sse <= 8 {
-                    self.integers += integers;
-                    self.floats += sse;
-                } else {
-                    self.push(words, 1);
+                if self.integers + integers > 6 || self.floats + sse > 8 {
+                    return self.push(words, 1).of_record(words);
+                }
+                let first = self.integers;
+                self.integers += integers;
+                self.floats += sse;
+                match sse {
+                    0 => Place::Registers { first, words },
+                    _ => Place::Float,
                 }
             }
         }
@@ -339,7 +423,7 @@ fn collect(ty: &CType, at: u32, host: &dyn Host, leaves: &mut Vec<Leaf>, depth: 
 
 #[cfg(test)]
 mod tests {
-    use super::Place::{Float, Register, Stack, Value};
+    use super::Place::{BehindRegister, Float, Memory, Register, Registers, Stack};
     use super::*;
     use crate::host::UserParameter;
     use crate::host::fixture::FixtureHost;
@@ -418,16 +502,17 @@ mod tests {
         let small = [record("file"), int(4)];
         let large = [record("task_struct"), int(4)];
         for arch in crate::arch::ALL {
-            assert_eq!(placed(arch, CType::Void, &small), [Value, Register(2)]);
+            let pair = Registers { first: 0, words: 2 };
+            assert_eq!(placed(arch, CType::Void, &small), [pair, Register(2)]);
         }
         assert_eq!(
             placed(Arch::X86_64, CType::Void, &large),
-            [Value, Register(0)]
+            [Memory(0), Register(0)]
         );
         // By the address of a copy.
         assert_eq!(
             placed(Arch::Arm64, CType::Void, &large),
-            [Value, Register(1)]
+            [BehindRegister(0), Register(1)]
         );
         // All of it or nothing: the sixth register is left for what follows.
         let late = [vec![int(8); 5], vec![record("file"), int(8), int(8)]].concat();

@@ -46,6 +46,7 @@ struct MainRs<'a> {
     providers: &'a [&'static str],
     symbolizer: &'static str,
     packets: &'static str,
+    unwinder: &'static str,
 }
 
 #[derive(Template)]
@@ -85,6 +86,7 @@ pub fn render(manifest: &Manifest, object: &[u8], generated: &str) -> Result<Pro
         providers: &needs.providers,
         symbolizer: needs.symbolizer(),
         packets: needs.packets(),
+        unwinder: needs.unwinder(),
     };
     let constant = ManifestRs {
         manifest: pretty::break_lines(&literal),

@@ -1,6 +1,6 @@
 //! A manifest → the providers and features of the runtime that its executable links.
 
-use btc_abi::{Attach, Manifest, RecordKind, StackMode, UserPlace, Value};
+use btc_abi::{Attach, Manifest, MapRole, RecordKind, StackMode, UserPlace, Value};
 
 /// What of btc-runtime an executable names; the linker drops the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Needs {
     pub demangle: bool,
     /// Debug information is read: for source lines, and to check arguments that are read by name.
     pub dwarf: bool,
+    /// Stacks are walked by unwind rows.
+    pub unwind: bool,
 }
 
 impl Needs {
@@ -50,6 +52,7 @@ impl Needs {
                 .probes
                 .iter()
                 .any(|probe| reads_dwarf(&probe.attach)),
+            unwind: (manifest.maps.iter()).any(|map| map.role == MapRole::UnwindTables),
         }
     }
 
@@ -57,7 +60,7 @@ impl Needs {
     #[must_use]
     pub fn features(&self) -> &'static [&'static str] {
         match self {
-            Needs { dwarf: true, .. } => &["symbolize", "dwarf"],
+            Needs { dwarf: true, .. } | Needs { unwind: true, .. } => &["symbolize", "dwarf"],
             Needs {
                 symbolize: true, ..
             }
@@ -81,6 +84,16 @@ impl Needs {
     pub fn symbolizer(&self) -> &'static str {
         if self.symbolize {
             "Some(&btc_runtime::symbolize::Blazesym)"
+        } else {
+            "None"
+        }
+    }
+
+    /// The expression for `Tracer::unwinder`.
+    #[must_use]
+    pub fn unwinder(&self) -> &'static str {
+        if self.unwind {
+            "Some(&btc_runtime::unwind::EhFrame)"
         } else {
             "None"
         }
@@ -131,7 +144,7 @@ fn reads_dwarf(attach: &Attach) -> bool {
 fn has_symbols(value: &Value) -> bool {
     match value {
         Value::KernelSymbol | Value::UserSymbol => true,
-        Value::Stack { mode, .. } => !matches!(mode, StackMode::Raw),
+        Value::Stack { mode, .. } => !matches!(mode, StackMode::Raw | StackMode::BuildId),
         Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
             fields.iter().any(|field| has_symbols(&field.value))
         }

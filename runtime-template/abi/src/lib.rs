@@ -21,6 +21,7 @@ pub mod period;
 pub mod probe;
 pub mod record;
 pub mod registers;
+pub mod unwind;
 pub mod usdt;
 pub mod user;
 pub mod value;

@@ -26,8 +26,9 @@ describe! {
     pub enum MapRole {
         /// A map of the script: printed at exit.
         Script,
-        /// Stack id (u64) to an array of `limit` u64 addresses, zero-terminated where shorter.
-        Stacks { limit: u32, },
+        /// Stack id (u64) to an array of `limit` frames, ended by zeroes where shorter: u64 addresses, or with `build_ids`
+        /// what the kernel calls `struct bpf_stack_build_id` ([`BUILD_ID_FRAME`] bytes).
+        Stacks { limit: u32, build_ids: bool, },
         /// Where records go.
         RingBuffer,
         /// Per-CPU u64 counters, [`crate::Manifest::counters`] says of what.
@@ -40,8 +41,16 @@ describe! {
         /// One [`crate::usdt::Site`] for each attach cookie of usdt probes whose arguments are read. The first is unused: a
         /// cookie of 0 is none.
         UsdtSites,
+        /// What is mapped where in processes, for stacks that are walked by unwind rows ([`crate::unwind`]).
+        UnwindMappings,
+        /// Arrays of unwind rows.
+        UnwindTables,
     }
 }
+
+/// Bytes of a frame with its build ID: `i32` status (1: a build ID and an offset in its file, 2: an address, 0: no frame), 20
+/// bytes of build ID, `u64` offset or address.
+pub const BUILD_ID_FRAME: u32 = 32;
 
 describe! {
     pub enum MapKind {
@@ -53,6 +62,10 @@ describe! {
         LruPerCpuHash,
         RingBuffer,
         PerfEventArray,
+        /// Keys are prefixes.
+        LpmTrie,
+        /// The inner maps' shape is the runtime's business.
+        ArrayOfMaps,
     }
 }
 
@@ -69,6 +82,8 @@ describe! {
         CutLoop { place: Text, rounds: u32, },
         /// Stacks that could not be collected.
         LostStacks,
+        /// Stacks walked by unwind rows that end before their outermost function.
+        ShortStacks,
         /// Reads of memory that failed, at a `script:line:column`.
         FailedRead { place: Text, },
     }

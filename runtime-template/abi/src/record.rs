@@ -58,5 +58,7 @@ describe! {
         Packet { path: Text, },
         /// Fields: one string per argument vector entry; empty ones after the end are not printed.
         Join { separator: Text, },
+        /// One field: a process (u64) whose stack was to be walked and whose code has no unwind rows yet.
+        Unwind,
     }
 }

@@ -27,6 +27,7 @@ pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'stat
         providers: tracer.providers,
         symbolizer: tracer.symbolizer,
         packets: tracer.packets,
+        unwinder: tracer.unwinder,
     })))
 }
 

@@ -28,6 +28,7 @@ fn overridden(manifest: &Manifest, environment: &Environment) -> Result<Config, 
             return Err(too_late(&given, name, compiled));
         }
     }
+    captured_alike(&manifest.config, &config)?;
     let fixed = manifest.fixed.iter().map(|(name, _)| &**name);
     let all = VARIABLES.iter().map(|variable| variable.name).chain(fixed);
     // What an unknown name should have done would be missed without a word.
@@ -84,6 +85,21 @@ pub fn text<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
         "str_trunc_trailer" => Some(&config.str_trunc_trailer),
         _ => None,
     }
+}
+
+/// Programs capture either build IDs or addresses.
+fn captured_alike(script: &Config, config: &Config) -> Result<(), String> {
+    let of_build_ids = |config: &Config| config.stack_mode == StackMode::BuildId;
+    if of_build_ids(script) == of_build_ids(config) {
+        return Ok(());
+    }
+    let it = match of_build_ids(script) {
+        true => "captures build IDs",
+        false => "captures no build IDs",
+    };
+    Err(format!(
+        "BTC_STACK_MODE: the script {it}; that can be chosen there alone: config = {{ stack_mode = build_id }}"
+    ))
 }
 
 /// A limit that programs were compiled with would do nothing here.

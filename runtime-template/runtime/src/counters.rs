@@ -69,7 +69,11 @@ impl<'o> Counters<'o> {
                     counted(count, "update")
                 ),
                 Counter::CutLoop { place, rounds } => cut_loop(place, *rounds, count),
-                Counter::LostStacks => format!("{} lost", counted(count, "stack")),
+                Counter::LostStacks => self.stacks_lost(count),
+                Counter::ShortStacks => format!(
+                    "{} of dw_ustack ended early: code without unwind rows, or rows that were not loaded yet",
+                    counted(count, "stack")
+                ),
                 Counter::FailedRead { place } if telling.failed_reads => {
                     output.trouble(&Trouble::FailedReads { place, count })?;
                     continue;
@@ -89,6 +93,14 @@ impl<'o> Counters<'o> {
         Ok(())
     }
 
+    fn stacks_lost(&self, count: u64) -> String {
+        let maps = self.manifest.maps.iter();
+        let kept = maps.filter(|map| matches!(map.role, MapRole::Stacks { .. }));
+        let kept = kept.map(|map| map.max_entries).max().unwrap_or(0);
+        let stacks = counted(count, "stack");
+        format!("{stacks} lost: a run keeps {kept} different ones")
+    }
+
     fn map_name(&self, map: u32) -> &'static str {
         let map = self.manifest.maps.get(map as usize);
         map.map_or("", |map| &*map.name)
@@ -96,10 +108,17 @@ impl<'o> Counters<'o> {
 
     fn map_full(&self, map: u32, count: u64) -> String {
         let name = self.map_name(map);
-        format!(
-            "{name} is full: {} lost (BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script)",
-            counted(count, "update")
-        )
+        let declared = self.manifest.maps.get(map as usize);
+        let more = match declared.map_or(0, |map| map.max_entries) {
+            0 => format!(
+                "BTC_MAX_MAP_KEYS raises the limit, or `let {name} = hash(N)` in the script"
+            ),
+            entries => format!(
+                "the script declares it for {}",
+                counted(entries.into(), "key")
+            ),
+        };
+        format!("{name} is full: {} lost ({more})", counted(count, "update"))
     }
 
     fn grown(&mut self, index: usize) -> Result<u64, Error> {

@@ -191,7 +191,7 @@ impl<'o> Decoder<'o> {
             Value::Tuple { fields, .. } => Datum::Tuple(self.members(fields, bytes)),
             Value::Struct { fields, .. } => {
                 let names = fields.iter().map(|field| &*field.name);
-                Datum::Record(names.zip(self.members(fields, bytes)).collect())
+                Datum::Record(flattened(names.zip(self.members(fields, bytes))))
             }
             Value::Array {
                 element, stride, ..
@@ -215,10 +215,10 @@ impl<'o> Decoder<'o> {
                     StackKind::Kernel => None,
                     StackKind::User => Some(integer(bytes, 8, 4, false) as u32),
                 };
-                let addresses = self.stacks.addresses(*map, word());
+                let frames = self.stacks.frames(*map, word());
                 let mode = self.stack_mode(mode).clone();
                 let symbols = self.symbols.as_deref_mut();
-                Datum::text(crate::stacks::text(&addresses, process, &mode, symbols))
+                Datum::text(crate::stacks::text(&frames, process, &mode, symbols))
             }
             Value::Inet => Datum::text(inet(bytes)),
             Value::Mac => Datum::text(mac(bytes)),
@@ -306,6 +306,19 @@ fn function(frames: Option<Vec<Vec<crate::symbolize::Frame>>>, address: u64) -> 
         .unwrap_or_else(|| format!("{address:#x}"))
 }
 
+/// Members of anonymous structs and unions are those of the struct around them; other members without a name are padding.
+fn flattened<'b>(members: impl Iterator<Item = (&'b str, Datum<'b>)>) -> Vec<(&'b str, Datum<'b>)> {
+    let mut all = Vec::new();
+    for (name, member) in members {
+        match member {
+            Datum::Record(inside) if name.is_empty() => all.extend(inside),
+            _ if name.is_empty() => {}
+            member => all.push((name, member)),
+        }
+    }
+    all
+}
+
 fn number<'b>(value: i128, signed: bool) -> Datum<'b> {
     if signed {
         Datum::Signed(value as i64)
@@ -350,6 +363,18 @@ pub fn since_epoch(clock: &Clock, ns: u64) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn anonymous_members_are_the_outer_structs() {
+        let inside = Datum::Record(vec![("a", Datum::Unsigned(1))]);
+        let members = [
+            ("", inside),
+            ("", Datum::Unsigned(9)),
+            ("b", Datum::Unsigned(2)),
+        ];
+        let flat = flattened(members.into_iter());
+        assert_eq!(flat, [("a", Datum::Unsigned(1)), ("b", Datum::Unsigned(2))]);
+    }
 
     #[test]
     fn addresses_are_written() {

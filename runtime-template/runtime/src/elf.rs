@@ -185,6 +185,24 @@ impl Binary {
         })
     }
 
+    /// The address that code at a place in the file is loaded at; mappings start where a page does, before the code.
+    pub fn code_address(&self, offset: u64) -> Result<Option<u64>, Error> {
+        const PAGE: u64 = 4096;
+        let (header, endian, _) = self.headers()?;
+        let segments = header.program_headers(endian, &self.data);
+        for segment in segments.context(|| self.damaged())? {
+            let start = segment.p_offset(endian);
+            let end = start.saturating_add(segment.p_filesz(endian));
+            let is_code =
+                segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).0 & PF_X.0 != 0;
+            if is_code && (start & !(PAGE - 1)..end).contains(&offset) {
+                let address = segment.p_vaddr(endian).wrapping_add(offset);
+                return Ok(Some(address.wrapping_sub(start)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The place in the file of a variable that is loaded at `address`.
     pub fn data_offset(&self, address: u64) -> Result<u64, Error> {
         self.offset_within(address, 0).and_then(|offset| {

@@ -42,6 +42,7 @@ pub fn chosen(tracer: &'static Tracer, warnings: bool) -> &'static Tracer {
         providers: tracer.providers,
         symbolizer: tracer.symbolizer,
         packets: tracer.packets,
+        unwinder: tracer.unwinder,
     }))
 }
 

@@ -12,6 +12,8 @@
 //!     symbolizer: None,
 //!     // Where the script sends packets: `Some(btc_runtime::packets::open)`.
 //!     packets: None,
+//!     // With the feature `dwarf`, where the script has `dw_ustack`: `Some(&…)`.
+//!     unwinder: None,
 //! };
 //!
 //! fn main() -> std::process::ExitCode {
@@ -72,6 +74,7 @@ pub mod target;
 pub mod testing;
 #[cfg(target_feature = "crt-static")]
 mod unused;
+pub mod unwind;
 mod usage;
 mod variant;
 
@@ -94,6 +97,8 @@ pub struct Tracer {
     pub symbolizer: Option<&'static dyn symbolize::Symbolizer>,
     /// Where the script writes packets to files.
     pub packets: Option<packets::Open>,
+    /// Makes the rows by which programs walk user stacks (`dw_ustack`).
+    pub unwinder: Option<&'static dyn unwind::Unwinder>,
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.

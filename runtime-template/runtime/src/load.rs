@@ -1,5 +1,6 @@
 //! An open object and the plan → a loaded object: maps sized, slots written, layouts patched, refusals explained.
 
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use btc_abi::{Config, Manifest, MapRole};
@@ -11,7 +12,7 @@ use crate::plan::{Plan, Planned};
 use crate::slots::{self, Facts};
 use crate::target::{self, Target};
 use crate::variant::{self, Split};
-use crate::{Context, Error, sites};
+use crate::{Context, Error, sites, unwind};
 
 /// What libbpf says. Its hook takes no argument of ours, so this is the one place without an owner.
 static LOG: Mutex<String> = Mutex::new(String::new());
@@ -135,6 +136,18 @@ fn set_up_map(
     facts: &Facts<'_>,
 ) -> Result<(), Error> {
     let what = || format!("set up the map {}", description.symbol);
+    if description.role == MapRole::UnwindMappings {
+        return map
+            .set_map_flags(libbpf_sys::BPF_F_NO_PREALLOC)
+            .context(what);
+    }
+    if description.role == MapRole::UnwindTables {
+        let inner = unwind::inner_map()?;
+        // libbpf takes its shape when it makes the outer map; it is open until the process ends.
+        return map
+            .set_inner_map_fd(Box::leak(Box::new(inner)).as_fd())
+            .context(what);
+    }
     if description.role == MapRole::RingBuffer {
         return map
             .set_max_entries(ring_buffer_size(config.perf_rb_pages))
@@ -323,6 +336,9 @@ fn lacking(log: &str) -> Option<String> {
             "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
         );
     }
+    if let Some(missing) = missing_member(log) {
+        return Some(missing);
+    }
     let (_, rest) = log.split_once("unknown#").or_else(|| {
         let (_, rest) = log.split_once("unknown func ")?;
         rest.split_once('#')
@@ -335,6 +351,34 @@ fn lacking(log: &str) -> Option<String> {
         Since::Version(version) => format!("{helper}, which came with Linux {version}"),
         Since::Kind(kernels) => format!("{helper}, which only {kernels} have"),
     })
+}
+
+/// What a kernel's types lack, by libbpf's words for a relocation that it could not resolve:
+/// `failed to resolve CO-RE relocation <byte_off> [7] struct file.f_new (0:3 @ offset 24)`.
+fn missing_member(log: &str) -> Option<String> {
+    let (_, rest) = log.split_once("failed to resolve CO-RE relocation <")?;
+    let (kind, rest) = rest.split_once("> [")?;
+    let (_, rest) = rest.split_once("] ")?;
+    let what = rest.split(" (").next()?.trim();
+    let (word, path) = what.split_once(' ')?;
+    let (name, member) = match path.split_once('.') {
+        Some((name, member)) => (name, Some(member)),
+        None => (path, None),
+    };
+    let name = name.split("___").next().unwrap_or(name);
+    match (kind, member) {
+        ("enumval_value", _) => {
+            let (name, constant) = path.split_once("::")?;
+            let name = name.split("___").next().unwrap_or(name);
+            Some(format!(
+                "the constant `{constant}` of `{word} {name}`, which this kernel lacks"
+            ))
+        }
+        (_, Some(member)) => Some(format!(
+            "the member `{member}` of `{word} {name}`, which this kernel lacks"
+        )),
+        (_, None) => Some(format!("`{word} {name}`, which this kernel lacks")),
+    }
 }
 
 /// Which kernels have a helper.
@@ -414,7 +458,20 @@ pub fn privileges() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{excerpt, lacking};
+    use super::{excerpt, lacking, missing_member};
+
+    #[test]
+    fn members_that_a_kernel_lacks_have_names() {
+        let said =
+            |what: &str| format!("failed to resolve CO-RE relocation {what} (0:3 @ offset 24)\n");
+        let member = said("<byte_off> [7] struct file___btc.f_new.x");
+        let expected = "the member `f_new.x` of `struct file`, which this kernel lacks";
+        assert_eq!(missing_member(&member).as_deref(), Some(expected));
+        let gone = said("<type_size> [9] struct gone");
+        let expected = "`struct gone`, which this kernel lacks";
+        assert_eq!(missing_member(&gone).as_deref(), Some(expected));
+        assert_eq!(missing_member("R1 invalid mem access"), None);
+    }
 
     #[test]
     fn helpers_that_a_kernel_lacks_have_names() {

@@ -44,7 +44,9 @@ fn is_per_cpu(kind: &MapKind) -> bool {
         | MapKind::Hash
         | MapKind::LruHash
         | MapKind::RingBuffer
-        | MapKind::PerfEventArray => false,
+        | MapKind::PerfEventArray
+        | MapKind::LpmTrie
+        | MapKind::ArrayOfMaps => false,
     }
 }
 

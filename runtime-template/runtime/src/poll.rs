@@ -75,6 +75,8 @@ pub struct Watched {
     pub process: Option<OwnedFd>,
     /// The process whose mappings the symbolizer follows.
     pub followed: Option<Followed>,
+    /// Readable when a process whose stacks are walked by unwind rows has mapped something.
+    pub unwound: Option<RawFd>,
     /// What the output is written to, if that is a pipe.
     pub pipe: Option<RawFd>,
 }
@@ -165,6 +167,7 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         let Watched {
             process,
             followed,
+            unwound,
             pipe,
         } = watched;
         let mut waiting = vec![pollfd(signals.fd())];
@@ -175,6 +178,8 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         waiting.extend(self.packets.map(|packets| pollfd(packets.fd())));
         let mappings = waiting.len();
         waiting.extend(followed.iter().map(|followed| pollfd(followed.fd)));
+        let unwinding = waiting.len();
+        waiting.extend(unwound.map(pollfd));
         let rest = self.rest();
         let mut last = 0;
         // A pipe has an error where its reader is gone, which is also seen while there is nothing to write.
@@ -221,6 +226,9 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
             }
             if waiting[captured..mappings].iter().any(|fd| fd.revents != 0) {
                 self.consume_packets()?;
+            }
+            if unwound.is_some() && waiting[unwinding].revents != 0 {
+                self.state.borrow_mut().session.catch_up_unwinding();
             }
             empty = self.consume(BATCH)?;
             if let Some(status) = self.state.borrow().exit {

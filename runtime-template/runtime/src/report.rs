@@ -20,6 +20,7 @@ use crate::output::text::TextOutput;
 use crate::output::{Elements, MapType, Output, Severity, Sink, Trouble};
 use crate::symbolize::{self, Symbolizer};
 use crate::target::clock_ns;
+use crate::unwind::{Rows, Unwinder};
 
 pub use crate::output::Buffering;
 
@@ -40,6 +41,7 @@ pub struct Setup<'a> {
     /// Names of what was attached, indexed by attach cookies.
     pub probe_names: &'a [String],
     pub symbolizer: Option<&'static dyn Symbolizer>,
+    pub unwinder: Option<&'static dyn Unwinder>,
     pub format: OutputFormat,
     pub buffering: Buffering,
     /// `-o` with its name; standard output without.
@@ -74,6 +76,7 @@ pub struct Session<'a> {
     telling: Telling,
     decoder: Decoder<'a>,
     counters: Counters<'a>,
+    unwind: Option<Box<dyn Rows + 'a>>,
     /// CLOCK_MONOTONIC when losses were looked for.
     told_at: u64,
     format: OutputFormat,
@@ -125,6 +128,10 @@ impl<'a> Session<'a> {
             },
             decoder,
             counters: Counters::find(setup.manifest, setup.object)?,
+            unwind: match setup.unwinder {
+                Some(unwinder) => Some(unwinder.open(setup.manifest, setup.object)?),
+                None => None,
+            },
             told_at: clock_ns(libc::CLOCK_MONOTONIC),
             format: setup.format,
             output,
@@ -175,6 +182,26 @@ impl<'a> Session<'a> {
     /// Keeps what is needed to name user addresses of a process after its end.
     pub fn remember(&mut self, process: u32) {
         self.decoder.remember(process);
+    }
+
+    /// Has the rows ready by which stacks of a process are walked, where the script has such stacks.
+    pub fn load_unwind_rows(&mut self, process: u32) {
+        if let Some(unwind) = &mut self.unwind {
+            unwind.load(process);
+        }
+    }
+
+    /// Follows what a process and its children map; a descriptor that is readable when there is something to
+    /// [`Session::catch_up_unwinding`] with.
+    pub fn follow_unwinding(&mut self, process: u32) -> Option<RawFd> {
+        self.unwind.as_mut()?.follow(process)
+    }
+
+    /// Loads rows for what followed processes have mapped.
+    pub fn catch_up_unwinding(&mut self) {
+        if let Some(unwind) = &mut self.unwind {
+            unwind.catch_up();
+        }
     }
 
     /// Acts on one record of the ring buffer.
@@ -244,6 +271,10 @@ impl<'a> Session<'a> {
             RecordKind::Join { separator } => self.join(separator, record, bytes)?,
             // Packets have a buffer of their own.
             RecordKind::Packet { .. } => {}
+            RecordKind::Unwind => {
+                let process = self.fields(record, bytes).first().and_then(Datum::bits);
+                self.load_unwind_rows(process.unwrap_or(0) as u32);
+            }
         }
         Ok(Flow::Continue)
     }
@@ -422,6 +453,9 @@ impl<'a> Session<'a> {
 
     /// Says what was lost, what was full, what failed.
     pub fn report_counters(&mut self) -> Result<(), Error> {
+        if let Some(trouble) = self.unwind.as_mut().and_then(|unwind| unwind.trouble()) {
+            self.warn(&trouble)?;
+        }
         self.counters.tell(self.telling, &mut *self.output)
     }
 }

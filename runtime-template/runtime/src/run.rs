@@ -83,6 +83,9 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
     let packets = tracer.packets;
     let packets = packets.map(|open| open(manifest, object, config.perf_rb_pages));
     let packets = packets.transpose()?;
+    if let Some(pid) = options.pid {
+        session.load_unwind_rows(pid.unsigned_abs());
+    }
     attach.attach(&plan, &mut splits, Phase::Begin)?;
     attach.attach(&plan, &mut splits, Phase::Trace)?;
     session.attached(attach.sites + plan.sites_of_later_phases())?;
@@ -244,6 +247,7 @@ fn watched(
             let fd = session.follow(process)?;
             Some(Followed { process, fd })
         }),
+        unwound: pid.and_then(|pid| session.follow_unwinding(pid.unsigned_abs())),
         pipe: match options.output {
             Some(_) => None,
             None => poll::piped_output(),
@@ -313,6 +317,7 @@ fn setup<'a>(
         object,
         probe_names: &plan.names,
         symbolizer: tracer.symbolizer,
+        unwinder: tracer.unwinder,
         format: options.format,
         buffering: options.buffering,
         out,

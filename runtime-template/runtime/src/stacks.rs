@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use btc_abi::map::BUILD_ID_FRAME;
 use btc_abi::{Manifest, MapRole, StackMode};
 use libbpf_rs::{Map, MapCore, MapFlags, Object};
 
+use crate::aggregate::integer;
 use crate::symbolize::{Frame, Symbols};
 use crate::{Error, maps};
 
@@ -23,34 +25,61 @@ impl<'o> Stacks<'o> {
         Ok(Stacks(found))
     }
 
-    /// Addresses of a stack from the innermost frame on; none where it was not collected.
+    /// The frames of a stack from the innermost on, as the map holds them; none where it was not collected.
     #[must_use]
-    pub fn addresses(&self, map: u32, id: u64) -> Vec<u64> {
+    pub fn frames(&self, map: u32, id: u64) -> Vec<u8> {
         let Some((_, map)) = self.0.iter().find(|(index, _)| *index == map) else {
             return Vec::new();
         };
         // A map that can't be read is a stack that is not there.
         let found = map.lookup(&id.to_le_bytes(), MapFlags::ANY).ok().flatten();
-        let bytes = found.unwrap_or_default();
-        let words = bytes.as_chunks::<8>().0.iter();
-        words
-            .map(|word| u64::from_le_bytes(*word))
-            .take_while(|address| *address != 0)
-            .collect()
+        found.unwrap_or_default()
     }
+}
+
+fn addresses(frames: &[u8]) -> Vec<u64> {
+    let words = frames.as_chunks::<8>().0.iter();
+    words
+        .map(|word| u64::from_le_bytes(*word))
+        .take_while(|address| *address != 0)
+        .collect()
 }
 
 /// How deep a line stands under its key.
 const INDENT: &str = "        ";
 
+/// `BUILD-ID OFFSET`, or an address where the kernel found no build ID.
+fn build_ids(frames: &[u8]) -> String {
+    let mut text = String::from("\n");
+    for frame in frames.as_chunks::<{ BUILD_ID_FRAME as usize }>().0 {
+        let offset = integer(frame, 24, 8, false);
+        match integer(frame, 0, 4, false) {
+            1 => {
+                let id: String = frame[4..24]
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                line(&mut text, format_args!("{id} {offset:#x}"));
+            }
+            2 => line(&mut text, format_args!("{offset:#x}")),
+            _ => break,
+        }
+    }
+    text
+}
+
 /// Lines of a stack, as bpftrace prints them: it starts on a line of its own. `process`: of a user stack.
 #[must_use]
 pub fn text(
-    addresses: &[u64],
+    frames: &[u8],
     process: Option<u32>,
     mode: &StackMode,
     symbols: Option<&mut (dyn Symbols + '_)>,
 ) -> String {
+    if *mode == StackMode::BuildId {
+        return build_ids(frames);
+    }
+    let addresses = &addresses(frames)[..];
     let mut text = String::from("\n");
     let frames = match (mode, symbols) {
         (StackMode::Raw, _) | (_, None) => vec![Vec::new(); addresses.len()],
@@ -156,9 +185,27 @@ mod tests {
         }
     }
 
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn frames_with_build_ids() {
+        let mut frames = vec![0; 4 * 32];
+        frames[0] = 1;
+        frames[4] = 0xab;
+        frames[23] = 0x01;
+        frames[24] = 0x10;
+        frames[32] = 2;
+        frames[32 + 25] = 0x20;
+        let expected = format!("\n        ab{}01 0x10\n        0x2000\n", "00".repeat(18));
+        assert_eq!(text(&frames, Some(1), &StackMode::BuildId, None), expected);
+    }
+
     #[test]
     fn lines() {
-        let text = |mode| text(&[1, 0x20], None, &mode, Some(&mut Known));
+        let frames = words(&[1, 0x20, 0, 7]);
+        let text = |mode| text(&frames, None, &mode, Some(&mut Known));
         assert_eq!(
             text(StackMode::Bpftrace),
             "\n        helper@fs.c:7\n        vfs_read+5\n        0x20\n"
@@ -174,7 +221,7 @@ mod tests {
     fn nothing_is_an_empty_line() {
         assert_eq!(text(&[], None, &StackMode::Bpftrace, None), "\n");
         assert_eq!(
-            text(&[16], Some(1), &StackMode::Bpftrace, None),
+            text(&words(&[16]), Some(1), &StackMode::Bpftrace, None),
             "\n        0x10\n"
         );
     }

@@ -16,10 +16,6 @@ mod probes;
 
 use std::sync::OnceLock;
 
-use btc::diagnostic::{Code, Diagnostic};
-use btc::options::Language;
-use btc_tests::golden;
-
 use crate::random::Random;
 use forms::*;
 pub use functions::{FUNCTIONS, Function};
@@ -57,35 +53,6 @@ struct Typed<'r> {
     left: usize,
     /// Loop variables made so far.
     made: usize,
-}
-
-/// The functions that the compiler can compile by now, in forms that nobody asked to leave out.
-fn available() -> &'static [&'static Function] {
-    static AVAILABLE: OnceLock<Vec<&'static Function>> = OnceLock::new();
-    AVAILABLE.get_or_init(|| FUNCTIONS.iter().filter(|f| is_compiled(f)).collect())
-}
-
-fn is_compiled(function: &Function) -> bool {
-    let Some(form) = function.forms.first() else {
-        return false;
-    };
-    let probe = PROBES.iter().find(|probe| probe.allows(function));
-    let probe = probe.expect("a probe for each tag");
-    let mut form = (*form).to_owned();
-    for (hole, filled) in [("§int", "1"), ("§str", "comm"), ("§task", "curtask")] {
-        form = form.replace(hole, filled);
-    }
-    for (hole, filled) in [("§var", "2"), ("§any", "1"), ("§lit", "1"), ("§small", "1")] {
-        form = form.replace(hole, filled);
-    }
-    let text = whole("", "", &block_of(probe, "", &said(function.gives, &form)));
-    let language = Language {
-        r#unsafe: true,
-        ..Language::default()
-    };
-    let analyzed = golden::analyze("row", &text, &language);
-    let later = |d: &Diagnostic| d.code == Code::NotSupportedYet;
-    !analyzed.diagnostics.iter().any(later)
 }
 
 /// `BTC_FUZZ_WITHOUT` has words; forms with one of them are left out.
@@ -306,7 +273,8 @@ impl Typed<'_> {
     /// A form of a function that may stand here; `leaf`: one without holes.
     fn function(&mut self, gives: Kind, leaf: bool) -> &'static str {
         let fits = |form: &str| (!leaf || !form.contains(HOLE)) && is_wanted(form);
-        let all: Vec<&Function> = (available().iter().copied())
+        let all: Vec<&Function> = FUNCTIONS
+            .iter()
             .filter(|f| f.gives == gives && self.probe.allows(f) && f.forms.iter().any(|f| fits(f)))
             .collect();
         let forms = self.random.pick(&all).forms.iter().copied();

@@ -235,6 +235,33 @@ impl Lowering<'_> {
         value
     }
 
+    /// The expression that the text of a `#define` is, or an element of the map that it is.
+    pub(super) fn defined(&self, expr: &ast::Expr) -> Option<ast::Expr> {
+        let (name, arguments) = match &expr.kind {
+            ExprKind::Identifier(name) => (name, &[][..]),
+            ExprKind::Call { name, arguments } => (&name.text, arguments.as_slice()),
+            ExprKind::Index { base, index } => {
+                let base = self.defined(base)?;
+                let ExprKind::Map { name, key: None } = base.kind else {
+                    return None;
+                };
+                let key = Some(vec![(**index).clone()]);
+                let kind = ExprKind::Map { name, key };
+                let span = expr.span;
+                return Some(ast::Expr { kind, span });
+            }
+            _ => return None,
+        };
+        let found = self.macros.find(name, arguments, expr.span).ok()?;
+        if found.hygienic {
+            return None;
+        }
+        let (block, _) = substitute::substitute(found, arguments, 0);
+        let value = block.value.filter(|_| block.statements.is_empty())?;
+        let (kind, span) = (value.kind, expr.span);
+        Some(ast::Expr { kind, span })
+    }
+
     /// Says once, at the script's own call, that its macros never end or grow too much.
     fn never_ends(&mut self, found: &ast::Macro, span: Span) -> bool {
         let name = &found.name.text;

@@ -95,10 +95,7 @@ impl Output for TextOutput {
     }
 
     fn trouble(&mut self, trouble: &Trouble<'_>) -> Result<(), Error> {
-        match trouble {
-            Trouble::LostEvents(_) => self.lines(trouble.to_string().as_bytes()),
-            _ => say(&mut self.sink, format_args!("{trouble}")),
-        }
+        say(&mut self.sink, format_args!("{trouble}"))
     }
 
     fn end(&mut self) -> Result<(), Error> {

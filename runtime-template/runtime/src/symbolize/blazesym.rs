@@ -13,7 +13,7 @@ use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
 use btc_abi::{Config, SymbolCache};
 
 use super::binaries::BinaryId;
-use super::follow::Follow;
+use super::follow::{Follow, Wake};
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
 use super::{Frame, Symbolizer, Symbols};
@@ -126,7 +126,7 @@ impl Symbols for Opened {
             return None;
         }
         // Before the snapshot, so that nothing is mapped between the two.
-        self.follow = Follow::start(process).ok();
+        self.follow = Follow::start(process, Wake::HalfFull).ok();
         self.processes.remember(process);
         self.follow.as_ref().map(Follow::fd)
     }

@@ -2,15 +2,15 @@
 //! whose script prints no symbols links none of it.
 
 #[cfg(feature = "symbolize")]
-mod binaries;
+pub(crate) mod binaries;
 #[cfg(feature = "symbolize")]
 mod blazesym;
 #[cfg(feature = "symbolize")]
-mod follow;
+pub(crate) mod follow;
 #[cfg(feature = "symbolize")]
 mod kallsyms;
 #[cfg(feature = "symbolize")]
-mod maps;
+pub(crate) mod maps;
 #[cfg(feature = "symbolize")]
 mod perf_map;
 #[cfg(feature = "symbolize")]
@@ -78,7 +78,7 @@ fn names_user_address(value: &Value) -> bool {
     match value {
         Value::UserSymbol => true,
         Value::Stack { kind, mode, .. } => {
-            matches!(kind, StackKind::User) && !matches!(mode, StackMode::Raw)
+            matches!(kind, StackKind::User) && !matches!(mode, StackMode::Raw | StackMode::BuildId)
         }
         Value::Tuple { fields, .. } | Value::Struct { fields, .. } => {
             fields.iter().any(|field| names_user_address(&field.value))
