@@ -167,6 +167,8 @@ fn main() {
             manifest,
             providers: &[PROVIDERS],
             symbolizer: None,
+            packets: None,
+            unwinder: None,
         }));
         match btc_runtime::rehearsal::rehearse(tracer, object.to_vec()) {
             Ok(rehearsal) => println!("{index} +{}", rehearsal.loaded),

@@ -25,6 +25,11 @@ pub const MAPS: &[(&str, &str)] = &[
     ("@ak", "@ak[comm] = avg((int64)1);"),
     ("@st", "@st = stats((int64)1);"),
     ("@sx", "@sx[(int64)1] = stats((int64)1);"),
+    ("@x", "@x = tseries((int64)1, 1s, 5);"),
+    (
+        "@xk",
+        "@xk[(int64)1] = tseries((int64)1, 100ms, 10, \"max\");",
+    ),
     ("@k", "@k[comm, (int64)1] = hist(1);"),
     ("@hh", "@hh = hist(1);"),
     ("@h", "@h[1] = hist(1, 3);"),
@@ -81,6 +86,8 @@ pub const BLOCKS: &[&str] = &[
     "for (§new : @n) { §body print(§same.0.1 + §same.1); }",
     "for (§new : @n) { §body print(§same); }",
     "for (§new : @w) { §body @w[§same.0] = ((int64)§int, §same.1.1); }",
+    "for (§new : @sx) { §body print(§same.1.count); }",
+    "for (§new : @k) { §body print(§same.1); }",
     "for (§new : @q) { §body print(§same.1); }",
     "for (§new : @d) { §body print(§same.1); }",
     "for (§new : @y) { §body §var = (int64)§same.0.1.0; }",
@@ -139,6 +146,8 @@ pub const INTEGERS: &[&str] = &[
     "(@t++)",
     "(++@n[(int64)§int, 1])",
     "twice(§int)",
+    "shift((int64)§int, (uint8)§int)",
+    "first((int64)§int)",
     "bump(§var)",
     "sizeof(struct task_struct)",
     "sizeof(§int)",
@@ -243,6 +252,18 @@ pub const DECLARATIONS: &[&str] = &[
     "let @n = percpuhash(64);\n",
     "let @n = percpulruhash(64);\n",
     "let @d = lruhash(8);\n",
+];
+
+/// Subprograms, by the name that calls them.
+pub const SUBPROGRAMS: &[(&str, &str)] = &[
+    (
+        "shift(",
+        "fn shift($v: int64, $by: uint8): int64 { if ($by > 7) { return $v; } return $v << (int64)$by; }\n",
+    ),
+    (
+        "first(",
+        "fn first($above: int64): int64 { for ($kv : @q) { if (strlen($kv.1) > $above) { return 1; } } return 0; }\n",
+    ),
 ];
 
 pub const MACROS: &str = "macro twice(x) { x + x }\n\

@@ -42,7 +42,7 @@ pub const FUNCTIONS: &[Function] = &[
     // The process.
     row("pid", Int, &["pid", "pid()", "pid(init)", "pid(curr_ns)"]),
     row("tid", Int, &["tid", "tid(init)", "tid(curr_ns)"]),
-    row("ppid", Int, &["ppid", "ppid()"]),
+    row("ppid", Int, &["ppid", "ppid()", "ppid(§task)"]),
     row("uid", Int, &["uid"]),
     row("gid", Int, &["gid"]),
     row("cgroup", Int, &["cgroup"]),
@@ -50,8 +50,12 @@ pub const FUNCTIONS: &[Function] = &[
     row("has_cpid", Int, &["has_cpid"]),
     row("leader_tid", Int, &["leader_tid"]),
     row("usermode", Int, &["usermode"]),
-    row("comm", Str, &["comm", "comm()"]),
-    row("pcomm", Str, &["pcomm"]),
+    row(
+        "comm",
+        Str,
+        &["comm", "comm()", "comm(§task)", "comm((int32)§int)"],
+    ),
+    row("pcomm", Str, &["pcomm", "pcomm(§task)"]),
     row("leader_comm", Str, &["leader_comm"]),
     row("username", Any, &["username"]),
     row(
@@ -138,8 +142,8 @@ pub const FUNCTIONS: &[Function] = &[
         "percpu_kaddr",
         Int,
         &[
-            "(uint64)percpu_kaddr(\"process_counts\")",
-            "(uint64)percpu_kaddr(\"process_counts\", §lit)",
+            "(uint64)percpu_kaddr(\"runqueues\")",
+            "(uint64)percpu_kaddr(\"runqueues\", §lit)",
         ],
     ),
     only("named", "uaddr", Int, &["(uint64)uaddr(\"readline\")"]),
@@ -172,9 +176,14 @@ pub const FUNCTIONS: &[Function] = &[
     row(
         "container_of",
         Int,
-        &["container_of((uint64 *)§int, struct task_struct, start_time)->pid"],
+        &["container_of(&§task->pid, struct task_struct, pid)->tgid"],
     ),
-    // Parameters.
+    // Parameters and configuration.
+    row(
+        "config",
+        Int,
+        &["config.max_strlen", "(int64)config.print_maps_on_exit"],
+    ),
     row(
         "getopt",
         Int,
@@ -252,11 +261,7 @@ pub const FUNCTIONS: &[Function] = &[
         Str,
         &["str_concat(§str, §str)", "str_concat(comm, \"x\")"],
     ),
-    row(
-        "strcap",
-        Str,
-        &["strcap(§str, 4)", "strcap(§str, 4, \"..\")"],
-    ),
+    row("strcap", Int, &["strcap(§str)"]),
     row("strerror", Any, &["strerror(§int)", "strerror(2)"]),
     row("signal_name", Any, &["signal_name(§int)", "signal_name(9)"]),
     row(
@@ -266,10 +271,10 @@ pub const FUNCTIONS: &[Function] = &[
     ),
     row("default_str_length", Int, &["default_str_length"]),
     only(
-        "path",
+        "file",
         "path",
         Any,
-        &["path(args.file->f_path)", "path(args.file->f_path, 32)"],
+        &["path(ctx.file.f_path)", "path(ctx.file.f_path, 32)"],
     ),
     // Network.
     row(
@@ -283,18 +288,14 @@ pub const FUNCTIONS: &[Function] = &[
         &["ntop(pton(\"127.0.0.1\"))", "ntop(10, pton(\"fe80::1\"))"],
     ),
     row("macaddr", Any, &["macaddr((uint8[6])§int)"]),
-    row(
-        "socket_cookie",
-        Int,
-        &["socket_cookie((struct sock *)§int)"],
-    ),
+    only("sock", "socket_cookie", Int, &["socket_cookie(args.sk)"]),
     only(
         "skb",
         "skboutput",
         Int,
         &[
-            "skboutput(\"fuzz.pcap\", args.skb, 64, 0)",
-            "skboutput(\"fuzz.pcap\", args.skb, args.skb->len, §int)",
+            "skboutput(\"/tmp/fuzz.pcap\", args.skb, 64, 0)",
+            "skboutput(\"/tmp/fuzz.pcap\", args.skb, args.skb.len, §int)",
         ],
     ),
     // Output.
@@ -366,7 +367,7 @@ pub const FUNCTIONS: &[Function] = &[
     row(
         "find",
         Int,
-        &["{ let $found; find(@n, ((int64)§int, (int64)§int), $found) }"],
+        &["(int64)find(@n, ((int64)§int, (int64)1), $found)"],
     ),
     row(
         "len",
@@ -376,6 +377,7 @@ pub const FUNCTIONS: &[Function] = &[
             "len(@q)",
             "len(@k)",
             "len(kstack)",
+            "len(ustack)",
             "len(ustack(5))",
         ],
     ),
@@ -449,8 +451,8 @@ pub const FUNCTIONS: &[Function] = &[
         "tseries",
         Aggregation,
         &[
-            "@x = tseries(§int, 1s, 5);",
-            "@xk[§int] = tseries(§int, 100ms, 10, max);",
+            "@x = tseries((int64)§int, 1s, 5);",
+            "@xk[(int64)§int] = tseries((int64)§int, 100ms, 10, \"max\");",
         ],
     ),
     // Control.
@@ -478,11 +480,16 @@ pub const FUNCTIONS: &[Function] = &[
         ],
     ),
     row("assert", Act, &["assert(§int, \"holds\");"]),
-    row("assert_str", Act, &["assert_str(comm, \"x\", \"equal\");"]),
-    row("fail", Act, &["if (false) { fail(\"never %d\", 1); }"]),
+    row("assert_str", Act, &["assert_str(\"x\");"]),
+    row(
+        "fail",
+        Act,
+        &["if (sizeof(int32) != 4) { fail(\"never %d\", 1); }"],
+    ),
     only("override", "override", Act, &["override(§int);"]),
-    row("write_user", Act, &["write_user((int32 *)§int, 1);"]),
-    row("unwatch", Act, &["unwatch(§int);"]),
+    row("write_user", Int, &["write_user((uint64)§int, \"abc\", 3)"]),
+    // Refused with what to write instead.
+    row("unwatch", Act, &[]),
     // Types.
     row(
         "is_array",

@@ -127,6 +127,9 @@ fn whole(head: &str, declared: &str, probes: &str) -> String {
         true => MACROS,
         false => "",
     };
+    let called = SUBPROGRAMS.iter().filter(|(call, _)| probes.contains(call));
+    let called: String = called.map(|(_, text)| *text).collect();
+    let probes = &format!("{called}{probes}");
     let used = MAPS.iter().filter(|(name, _)| mentions(probes, name));
     let maps: Vec<&str> = used.map(|(_, set)| *set).collect();
     let maps = match maps.is_empty() {

@@ -83,8 +83,8 @@ pub const PROBES: &[Probe] = &[
         &[],
     ),
     live(with(
-        "fentry:__dev_queue_xmit",
-        &["func", "user", "skb"],
+        "rawtracepoint:net_dev_queue",
+        &["user", "skb"],
         &["args.skb->len"],
         &[],
     )),
@@ -158,9 +158,15 @@ pub const PROBES: &[Probe] = &[
     ),
     live(with(
         "iter:task_file",
-        &["ctx"],
+        &["ctx", "file"],
         &["ctx.fd", "ctx.file->f_flags"],
         &[],
     )),
     live(with("iter:task_vma", &["ctx"], &["ctx.vma->vm_start"], &[])),
+    live(with(
+        "rawtracepoint:inet_sock_set_state",
+        &["user", "sock"],
+        &["args.newstate"],
+        &[],
+    )),
 ];
