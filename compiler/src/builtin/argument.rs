@@ -124,6 +124,40 @@ pub(super) fn literal_text(l: &mut Lowering, call: &Call, at: usize) -> Option<S
     }
 }
 
+pub(super) fn is_byte(ty: &Type) -> bool {
+    matches!(ty, Type::Int(int) if int.bits == 8)
+}
+
+/// A string, or what is read as one: an array of bytes, a pointer to bytes.
+pub(super) fn text(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
+    let given = value(l, call, at)?;
+    let most = l.settings.limits.max_strlen;
+    match &given.ty {
+        Type::String { .. } => Some(given),
+        Type::Array { element, count } if is_byte(element) => {
+            // One more for the NUL that an array need not have.
+            let size = count.saturating_add(1).min(most);
+            Some(l.convert(given, Type::String { size }))
+        }
+        Type::Pointer { to, space } if is_byte(to) || **to == Type::Void => {
+            let (space, span) = (*space, given.span);
+            Some(Expr {
+                kind: ExprKind::ReadString {
+                    address: Box::new(unsigned(l, given)),
+                    space,
+                    length: None,
+                },
+                ty: Type::String { size: most },
+                span,
+            })
+        }
+        ty => {
+            let found = named(l, ty);
+            wrong(l, call, at, "a string", &found)
+        }
+    }
+}
+
 /// A value that holds an address, as `uint64`.
 pub(super) fn address(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
     let given = value(l, call, at)?;

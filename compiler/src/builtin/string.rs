@@ -1,10 +1,10 @@
-//! Strings and bytes: `str`, `buf`, `strncmp`, `strlen`, and numbers that print as names.
+//! Strings and bytes: `str`, `buf`, `strncmp`, `strlen`, `str_concat`, and numbers that print as names.
 
 use btc_abi as abi;
 
 use super::argument::{
-    self, address_of, default_space, integer, named, ordinal, place_of, unsigned, unsigned_binary,
-    value,
+    self, address_of, default_space, integer, is_byte, named, ordinal, place_of, text, unsigned,
+    unsigned_binary, value,
 };
 use super::{Call, Function};
 use crate::diagnostic::{Code, Unsupported};
@@ -17,6 +17,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::call("buf", (1, 2), "buf(data[, length])", buf),
     Function::call("strncmp", (3, 3), "strncmp(a, b, length)", strncmp),
     Function::call("strlen", (1, 1), "strlen(string)", strlen),
+    Function::call("strcap", (1, 1), "strcap(string)", strcap),
+    Function::call("str_concat", (2, 2), "str_concat(a, b)", concat),
     Function::call("memcmp", (3, 3), "memcmp(a, b, size)", memcmp),
     Function::call("strerror", (1, 1), "strerror(errno)", |l, call| {
         name_of_number(l, call, Type::ErrorName)
@@ -82,11 +84,8 @@ fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let length = string_length(l, call)?;
     match &given.ty {
         Type::String { size } => {
-            if length.dynamic.is_some() {
-                return l.not_supported_yet(call.span, Unsupported::DynamicStringLength);
-            }
             let size = length.size.min(*size);
-            Some(l.convert(given, Type::String { size }))
+            Some(cut(l, given, size, length.dynamic, call))
         }
         Type::Pointer { space, .. } => {
             let space = *space;
@@ -127,14 +126,23 @@ fn positional(l: &mut Lowering, call: &Call, index: u32) -> Option<Expr> {
         Type::String { size },
         call.span,
     );
-    if length.dynamic.is_some() {
-        return l.not_supported_yet(call.span, Unsupported::DynamicStringLength);
-    }
-    Some(l.convert(text, Type::String { size: length.size }))
+    Some(cut(l, text, length.size, length.dynamic, call))
 }
 
-fn is_byte(ty: &Type) -> bool {
-    matches!(ty, Type::Int(int) if int.bits == 8)
+/// The head of a string.
+fn cut(l: &Lowering, of: Expr, size: u32, length: Option<Expr>, call: &Call) -> Expr {
+    let ty = Type::String { size };
+    let Some(length) = length else {
+        return l.convert(of, ty);
+    };
+    Expr {
+        kind: ExprKind::Head {
+            of: Box::new(of),
+            length: Box::new(length),
+        },
+        ty,
+        span: call.span,
+    }
 }
 
 fn read_string(l: &Lowering, address: Expr, space: Space, length: Length, call: &Call) -> Expr {
@@ -236,8 +244,8 @@ fn buf(l: &mut Lowering, call: &Call) -> Option<Expr> {
 
 /// 0 where the first `length` bytes are the same, as in C; which one is greater is not said.
 fn strncmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let left = string_argument(l, call, 0)?;
-    let right = string_argument(l, call, 1)?;
+    let left = text(l, call, 0)?;
+    let right = text(l, call, 1)?;
     let limit = argument::constant(l, call, 2, 0, i128::from(u32::MAX))? as u32;
     let equal = Expr {
         kind: ExprKind::Equal {
@@ -253,29 +261,68 @@ fn strncmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
     Some(l.convert(differs, U64))
 }
 
-fn string_argument(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
-    let given = value(l, call, at)?;
-    match given.ty {
-        Type::String { .. } => Some(given),
-        ref ty => {
-            let found = named(l, ty);
-            argument::wrong(l, call, at, "a string", &found)
+fn strlen(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let given = text(l, call, 0)?;
+    Some(length(l, given, call))
+}
+
+fn length(l: &Lowering, of: Expr, call: &Call) -> Expr {
+    if let ExprKind::String(text) = &of.kind {
+        let length = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+        return l.integer(length as u64, IntType::U64, call.span);
+    }
+    Expr {
+        kind: ExprKind::StringLength(Box::new(of)),
+        ty: U64,
+        span: call.span,
+    }
+}
+
+/// The room that a string or an array has; a pointer's is its text.
+fn strcap(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let signed = |l: &Lowering, n: u32| l.integer(u64::from(n), IntType::I64, call.span);
+    let (prelude, given) = l.collect(|l| value(l, call, 0));
+    match given?.ty {
+        Type::String { size } => Some(signed(l, size)),
+        Type::Array { element, count } if is_byte(&element) => Some(signed(l, count)),
+        _ => {
+            drop(prelude);
+            let given = text(l, call, 0)?;
+            let length = length(l, given, call);
+            Some(l.convert(length, Type::Int(IntType::I64)))
         }
     }
 }
 
-fn strlen(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let given = string_argument(l, call, 0)?;
-    if let ExprKind::String(text) = &given.kind {
-        let length = text.iter().position(|b| *b == 0).unwrap_or(text.len());
-        return Some(l.integer(length as u64, IntType::U64, call.span));
+/// The two as one string. Its room is a power of two, so that a string which is built of itself has few sizes.
+fn concat(l: &mut Lowering, call: &Call) -> Option<Expr> {
+    let left = text(l, call, 0)?;
+    let right = text(l, call, 1)?;
+    let most = l.settings.limits.max_strlen;
+    if let (ExprKind::String(a), ExprKind::String(b)) = (&left.kind, &right.kind) {
+        let mut both = [a.as_slice(), b.as_slice()].concat();
+        both.truncate(most.saturating_sub(1) as usize);
+        return Some(l.string(&both, call.span));
     }
+    let room = |value: &Expr| match value.ty {
+        Type::String { size } => u64::from(size),
+        _ => 0,
+    };
+    let size = (room(&left) + room(&right)).saturating_sub(1);
+    let size = size.next_power_of_two().max(SMALLEST_CONCAT);
     Some(Expr {
-        kind: ExprKind::StringLength(Box::new(given)),
-        ty: U64,
+        kind: ExprKind::Concat {
+            left: Box::new(left),
+            right: Box::new(right),
+        },
+        ty: Type::String {
+            size: u32::try_from(size).unwrap_or(most).min(most),
+        },
         span: call.span,
     })
 }
+
+const SMALLEST_CONCAT: u64 = 16;
 
 fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let mut sides = vec![];

@@ -355,10 +355,20 @@ fn strings_and_bytes() {
 }
 
 #[test]
-fn needles_are_literals() {
-    let call = |needle: ast::Expr| call("strcontains", &[word("comm"), needle]);
-    assert_eq!(value("begin", call(text("ba"))).ty, ir::Type::Bool);
-    assert!(refused("begin", set(None, call(word("comm")))).starts_with("not-supported-yet"));
+fn texts_are_searched_and_joined() {
+    let search = |needle: ast::Expr| call("strcontains", &[word("comm"), needle]);
+    assert_eq!(value("begin", search(text("ba"))).ty, ir::Type::Bool);
+    assert_eq!(value("begin", search(word("comm"))).ty, ir::Type::Bool);
+    assert!(misused("begin", call("print", &[search(number(1))])).contains("a string"));
+    let place = call("strstr", &[text("haystack"), text("st")]);
+    assert_eq!(value("begin", place).kind, ExprKind::Integer(3));
+    let both = call("str_concat", &[text("ab"), text("c")]);
+    assert_eq!(value("begin", both).kind, ExprKind::String(b"abc".to_vec()));
+    // A power of two, so that what is built of itself has few sizes.
+    let joined = value("begin", call("str_concat", &[word("comm"), text("!")]));
+    assert_eq!(joined.ty, ir::Type::String { size: 32 });
+    let room = value("begin", call("strcap", &[word("comm")]));
+    assert_eq!(room.kind, ExprKind::Integer(16));
 }
 
 #[test]

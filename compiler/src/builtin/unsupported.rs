@@ -20,8 +20,6 @@ const fn later_word(name: &'static str) -> Function {
 pub(super) const FUNCTIONS: &[Function] = &[
     later("tseries"),
     later("path"),
-    later("str_concat"),
-    later("strcap"),
     later("find"),
     later("container_of"),
     later("is_err"),

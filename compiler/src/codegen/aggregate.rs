@@ -75,7 +75,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// Stores bytes that are known now, then zeroes up to `size`.
     pub fn store_bytes(&mut self, to: Mem<'ctx>, bytes: &[u8], size: u32) -> Result<(), Bug> {
-        for (offset, width) in pieces(size, to.align) {
+        let known = (bytes.len() as u32).next_multiple_of(8).min(size);
+        for (offset, width) in pieces(known, to.align) {
             let mut word = 0u64;
             for i in 0..width {
                 let byte = bytes.get((offset + i) as usize).copied().unwrap_or(0);
@@ -84,7 +85,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             let to = self.offset(to, offset)?;
             self.store_int(to, self.int_type(width).const_int(word, false))?;
         }
-        Ok(())
+        let rest = self.offset(to, known)?;
+        self.zero(rest, size - known)
     }
 
     /// Whether `size` bytes are the same.

@@ -142,6 +142,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.read_buffer(to, size - 4, address, *space, length)?;
             }
             ExprKind::Bytes { of, length } => self.bytes_of(of, length, to, size - 4)?,
+            ExprKind::Concat { left, right } => self.concat(left, right, to, size)?,
+            ExprKind::Head { of, length } => self.head(of, length, to, size)?,
             ExprKind::Helper {
                 helper: Helper::CurrentComm,
                 ..
@@ -364,6 +366,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 };
                 Val::Int(self.map_step(*map, key.as_deref(), *op, value, yields)?)
             }
+            ExprKind::Find { haystack, needle } => Val::Int(self.find(haystack, needle)?),
             ExprKind::StringLength(of) => Val::Int(self.string_length(of)?),
             ExprKind::Block { body, value } if scalar || matches!(expr.ty, Type::Void) => {
                 self.body(body)?;

@@ -25,11 +25,13 @@ mod read;
 mod reading;
 mod record;
 mod rounds;
+mod shared;
 mod stack;
 mod step;
 mod strip;
 #[cfg(test)]
 mod tests;
+mod text;
 mod verify;
 
 use std::borrow::Cow;
@@ -188,10 +190,12 @@ fn attempt(
         let mut planned = manifest.clone();
         let made = translate(&context, program, &mut planned, options, attempt)?;
         module::optimise(&made.module, &machine)?;
-        if let Some(large) = module::too_large(&made.module, &machine)? {
-            return Err(too_large(program, large));
-        }
-        match module::write(&made.module, &machine, file_type) {
+        let bytes = match module::too_large(&made.module, &machine) {
+            Ok(Some(large)) => return Err(too_large(program, large)),
+            Ok(None) => module::write(&made.module, &machine, file_type),
+            Err(bug) => Err(bug),
+        };
+        match bytes {
             Ok(mut bytes) => {
                 match file_type {
                     FileType::Object => {
@@ -297,6 +301,7 @@ fn translate<'ctx>(
         markers.push(probe_markers);
         floors.push(floor);
     }
+    let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
     unit.di.builder.finalize();

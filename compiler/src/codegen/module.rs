@@ -16,6 +16,7 @@ use inkwell::values::{BasicValue as _, GlobalValue};
 use super::Options;
 use super::core_reloc::CoreTypes;
 use super::debug_info::{DebugInfo, DiMember, UNSIGNED};
+use super::shared::Declared;
 use crate::arch::Arch;
 use crate::bug::Bug;
 use crate::ir;
@@ -61,6 +62,8 @@ pub struct Unit<'a, 'ctx> {
     sequence: Cell<u64>,
     /// What programs count beyond the manifest's counters, in the order of their own.
     pub counted: RefCell<Vec<Counted>>,
+    /// Functions that programs call.
+    pub shared: RefCell<Vec<Declared<'ctx>>>,
     /// Bytes of BPF stack for values of our own; LLVM's spills and a helper's frame get the rest of the 512.
     pub stack_budget: u32,
 }
@@ -98,6 +101,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             bool: context.bool_type(),
             sequence: Cell::new(0),
             counted: RefCell::new(Vec::new()),
+            shared: RefCell::new(Vec::new()),
             stack_budget: attempt.stack_budget,
         };
         unit.license()?;

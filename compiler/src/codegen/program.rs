@@ -227,6 +227,50 @@ pub fn emit(unit: &Unit, index: u32, edition: Edition) -> Result<Finished, Bug> 
     })
 }
 
+impl<'u, 'a, 'ctx> Emitter<'u, 'a, 'ctx> {
+    /// Emits a function of no probe's own, from its entry on.
+    pub fn of_function(
+        unit: &'u Unit<'a, 'ctx>,
+        function: FunctionValue<'ctx>,
+        subprogram: DISubprogram<'ctx>,
+    ) -> Result<Self, Bug> {
+        let probe = unit.program.probes.first();
+        let probe = probe.ok_or_else(|| Bug::new("a program without probes"))?;
+        let entry = unit.context.append_basic_block(function, "entry");
+        let nowhere = unit.pointer_type().const_null();
+        let mut emitter = Emitter {
+            unit,
+            builder: unit.context.create_builder(),
+            probe,
+            probe_index: 0,
+            function,
+            subprogram,
+            entry,
+            exit: entry,
+            context: nowhere,
+            scratch: nowhere,
+            scratch_used: false,
+            scratch_at: 0,
+            scratch_max: 0,
+            stack: Stack::default(),
+            locals: Vec::new(),
+            frame: None,
+            loops: Vec::new(),
+            scopes: Vec::new(),
+            edition: Edition::Current,
+            bound: None,
+            share: 1,
+            features: Vec::new(),
+            markers: Vec::new(),
+            callbacks: Vec::new(),
+            here: probe.span,
+        };
+        emitter.enter(entry);
+        emitter.at(probe.span);
+        Ok(emitter)
+    }
+}
+
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Instructions that follow belong to this place of the script.
     pub fn at(&mut self, span: Span) {

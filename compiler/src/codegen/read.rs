@@ -8,6 +8,7 @@ use super::builder::Mem;
 use super::expr::Val;
 use super::helper::number;
 use super::program::Emitter;
+use super::text::INLINE_BYTES;
 use crate::bug::Bug;
 use crate::ir::{Expr, ExprKind, Space, Type};
 
@@ -186,17 +187,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if strings && let ExprKind::String(bytes) = &left.kind {
             return self.equal_literal(right, bytes, limit);
         }
-        let a = self.mem(left)?;
-        let b = self.mem(right)?;
         let (size_a, size_b) = (
             self.unit.shapes.size(&left.ty),
             self.unit.shapes.size(&right.ty),
         );
+        // The shorter string ends in NUL: equal up to there is equal.
+        let size = size_a.min(size_b).min(limit.unwrap_or(u32::MAX));
+        if size > INLINE_BYTES && (strings || size_a == size_b) {
+            return self.equal_long(left, right, limit);
+        }
+        let a = self.mem(left)?;
+        let b = self.mem(right)?;
         if !strings && limit.is_none() && size_a != size_b {
             return Ok(self.bool(false));
         }
-        // The shorter string ends in NUL: equal up to there is equal.
-        let size = size_a.min(size_b).min(limit.unwrap_or(u32::MAX));
         self.same_bytes(a, b, size)
     }
 
@@ -253,16 +257,21 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         right: &Expr,
         size: u32,
     ) -> Result<IntValue<'ctx>, Bug> {
+        let mut most = size;
+        for expr in [left, right] {
+            most = most.min(match expr.ty {
+                Type::Buffer { size } => size,
+                _ => self.unit.shapes.size(&expr.ty),
+            });
+        }
+        if most > INLINE_BYTES {
+            return self.compare_long(left, right, most);
+        }
         let mut a = self.mem(left)?;
         let mut b = self.mem(right)?;
-        let mut most = size;
         for (expr, mem) in [(left, &mut a), (right, &mut b)] {
-            match expr.ty {
-                Type::Buffer { size } => {
-                    *mem = self.offset(*mem, 4)?;
-                    most = most.min(size);
-                }
-                _ => most = most.min(self.unit.shapes.size(&expr.ty)),
+            if matches!(expr.ty, Type::Buffer { .. }) {
+                *mem = self.offset(*mem, 4)?;
             }
         }
         let end = self.block("compared");
@@ -293,17 +302,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             phi.add_incoming(&[(value, *block)]);
         }
         Ok(phi.as_basic_value().into_int_value())
-    }
-
-    /// strlen: a copying helper counts faster than a loop that the verifier has to walk.
-    pub fn string_length(&mut self, of: &Expr) -> Result<IntValue<'ctx>, Bug> {
-        let from = self.mem(of)?;
-        let size = self.unit.shapes.size(&of.ty);
-        let to = self.temporary(size)?;
-        let from = self.pointer_to_int(from.at)?;
-        let room = self.i64(u64::from(size));
-        let result = self.read_c_string(to, room, from, Space::Bpf)?;
-        self.text_length(result, size)
     }
 
     /// Bytes of text (without NUL) of what a string-reading helper returned.

@@ -180,7 +180,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// Text goes straight from where it is into the record; its length without NUL.
-    fn tail_string(&mut self, value: &Expr, tail: Mem<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+    pub fn tail_string(&mut self, value: &Expr, tail: Mem<'ctx>) -> Result<IntValue<'ctx>, Bug> {
         let size = self.unit.shapes.size(&value.ty);
         let (room, address, space) = match &value.kind {
             ExprKind::String(bytes) => {
@@ -196,6 +196,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let address = self.int64(address)?;
                 let length = length.as_deref().map(|l| self.int64(l)).transpose()?;
                 (self.string_room(size, length)?, address, *space)
+            }
+            ExprKind::Head { of, length } => {
+                let from = self.mem(of)?;
+                let address = self.pointer_to_int(from.at)?;
+                let length = self.int64(length)?;
+                (self.string_room(size, Some(length))?, address, Space::Bpf)
             }
             ExprKind::Select {
                 condition,

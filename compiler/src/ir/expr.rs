@@ -138,6 +138,21 @@ pub enum ExprKind {
         value: Box<Expr>,
         yields_old: bool,
     },
+    /// Two Strings as one String of `ty`'s size, cut to it.
+    Concat {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    /// A String's first `length` bytes, the NUL counted: String of `ty`'s size.
+    Head {
+        of: Box<Expr>,
+        length: Box<Expr>,
+    },
+    /// Where one String starts in another, or -1: Int i64.
+    Find {
+        haystack: Box<Expr>,
+        needle: Box<Expr>,
+    },
     /// strlen of a String: Int u64.
     StringLength(Box<Expr>),
     /// Statements, then a value.

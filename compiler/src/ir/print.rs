@@ -351,6 +351,21 @@ impl Printer<'_> {
                 self.expr(value),
                 if *yields_old { " old" } else { "" }
             ),
+            ExprKind::Concat { left, right } => format!(
+                "{} concat({}, {})",
+                self.ty(&expr.ty),
+                self.expr(left),
+                self.expr(right)
+            ),
+            ExprKind::Head { of, length } => format!(
+                "{} head({}, {})",
+                self.ty(&expr.ty),
+                self.expr(of),
+                self.expr(length)
+            ),
+            ExprKind::Find { haystack, needle } => {
+                format!("find({}, {})", self.expr(haystack), self.expr(needle))
+            }
             ExprKind::StringLength(value) => format!("strlen({})", self.expr(value)),
             ExprKind::Block { body, value } => self.block(body, value),
             ExprKind::ByteSwap(value) => format!("bswap({})", self.expr(value)),

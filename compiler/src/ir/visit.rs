@@ -192,7 +192,12 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }
         | ExprKind::Equal { left, right, .. }
-        | ExprKind::Compare { left, right, .. } => {
+        | ExprKind::Compare { left, right, .. }
+        | ExprKind::Concat { left, right }
+        | ExprKind::Find {
+            haystack: left,
+            needle: right,
+        } => {
             expression(left, visit);
             expression(right, visit);
         }
@@ -228,7 +233,7 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
             expression(address, visit);
             expression(length, visit);
         }
-        ExprKind::Bytes { of, length } => {
+        ExprKind::Bytes { of, length } | ExprKind::Head { of, length } => {
             expression(of, visit);
             expression(length, visit);
         }

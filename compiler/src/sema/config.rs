@@ -100,9 +100,15 @@ fn text(value: &ConfigValue) -> Result<String, &'static str> {
     word(value).map(str::to_owned).ok_or("a string")
 }
 
+/// What `max_strlen` may be at most: searching and comparing are bounded by it (codegen/shared.rs).
+const LONGEST_STRING: u32 = 65536;
+
 const ENTRIES: &[(&str, Set)] = &[
     ("max_strlen", |s, v| {
-        s.limits.max_strlen = length(v)?;
+        let expected = "a length of 1 to 65536 bytes";
+        let given = length(v).ok();
+        let usable = given.filter(|n| (1..=LONGEST_STRING).contains(n));
+        s.limits.max_strlen = usable.ok_or(expected)?;
         Ok(())
     }),
     ("on_stack_limit", |s, v| {

@@ -9,9 +9,9 @@ use crate::ir::{Aggregation, Expr, ExprKind, IntType, MapId, Type};
 use crate::source::Span;
 use crate::syntax::ast;
 
-/// Bytes that a key may have. Kernels before 5.11 bound a hash's key by the program's stack, and a key is made there or
-/// in scratch memory; a page is the kernel's own bound for what is copied at once.
-const MAX_KEY_BYTES: u32 = 4096;
+/// Bytes that a key may have: room for a few of the longest strings. It is made in scratch memory; kernels before 5.11
+/// take less, which the runtime says.
+const MAX_KEY_BYTES: u32 = 256 << 10;
 
 /// What is known of a map after all walks so far.
 pub(super) struct MapState {

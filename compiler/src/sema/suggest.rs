@@ -7,7 +7,8 @@ pub fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Opt
         .filter(|c| !c.is_empty() && *c != name)
         .map(|c| (distance(name, c), c))
         .filter(|(d, _)| *d <= limit)
-        .min_by_key(|(d, _)| *d)
+        // By name, so that the same script gets the same words.
+        .min_by_key(|(d, c)| (*d, *c))
         .map(|(_, c)| c)
 }
 
