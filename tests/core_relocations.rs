@@ -194,7 +194,7 @@ fn a_stack_that_is_too_small_is_the_scripts_fault() {
 #[test]
 fn a_jump_that_is_too_far_is_the_scripts_fault() {
     let large = "interval:s:1 { @x = 1; }
-begin /@x != 3/ { unroll (40) { unroll (20) { @m[comm, @x] = count(); @x++; } } }";
+begin /@x != 3/ { unroll (50) { unroll (20) { @m[comm, @x] = count(); @x++; } if (@x == 7) { return; } } }";
     program_too_large(large);
 }
 

@@ -195,10 +195,12 @@ fn attempt(
         let mut planned = manifest.clone();
         let made = translate(&context, program, &mut planned, options, attempt)?;
         module::optimise(&made.module, &machine)?;
-        if let Some(large) = module::too_large(&made.module, &machine)? {
-            return Err(too_large(program, large));
-        }
-        match module::write(&made.module, &machine, file_type) {
+        let bytes = match module::too_large(&made.module, &machine) {
+            Ok(Some(large)) => return Err(too_large(program, large)),
+            Ok(None) => module::write(&made.module, &machine, file_type),
+            Err(bug) => Err(bug),
+        };
+        match bytes {
             Ok(mut bytes) => {
                 match file_type {
                     FileType::Object => {
