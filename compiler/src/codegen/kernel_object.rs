@@ -25,7 +25,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn object(&mut self, value: &Expr, none: BasicBlock<'ctx>) -> Result<IntValue<'ctx>, Bug> {
         let loaded = match &value.kind {
             ExprKind::Convert(inner) => return self.object(inner, none),
-            ExprKind::Context(Context::Pointer) => return self.int64(value),
+            ExprKind::Context(Context::Pointer) => return self.pointer_to_int(self.context),
             ExprKind::Context(_) => self.int64(value)?,
             ExprKind::Address(place) => {
                 let at = self.object_place(place, none)?;
