@@ -31,10 +31,10 @@ pub enum Shared {
 const COMPARED: u64 = 512;
 /// Blocks that can be compared: more than the longest key has.
 const COMPARED_BLOCKS: u64 = 1024;
-/// Places that one call of the inner function looks at.
-const SEARCHED: u64 = 256;
+/// Places that one call of the inner function looks at. What the verifier walks grows with its square.
+const SEARCHED: u64 = 32;
 /// Together 64 KiB, the longest string.
-const SEARCHED_BLOCKS: u64 = 256;
+const SEARCHED_BLOCKS: u64 = 2048;
 /// A word may be read at the last byte.
 const MARGIN: u32 = 8;
 const NOWHERE: u64 = u64::MAX;

@@ -17,6 +17,8 @@ use crate::source::SourceMap;
 
 /// Bytes of the longest key of a hash map before Linux 5.11.
 const LONGEST_OLD_KEY: u32 = 512;
+/// bpf_get_socket_cookie of linux/bpf.h, which other kinds of programs had earlier.
+const GET_SOCKET_COOKIE: u32 = 46;
 /// bpf_get_attach_cookie of linux/bpf.h.
 const GET_ATTACH_COOKIE: u32 = 174;
 /// bpf_loop of linux/bpf.h.
@@ -190,6 +192,15 @@ impl<'a> Judge<'a> {
             }
         }
         if !self.kernel.is_since("5.12") {
+            let cookies = asked
+                .helpers
+                .iter()
+                .filter(|(_, n)| *n == GET_SOCKET_COOKIE);
+            for (function, _) in cookies {
+                let what =
+                    "no bpf_get_socket_cookie for tracing programs, which came with Linux 5.12";
+                self.note(Verdict::Fails, self.probe(function), what);
+            }
             let functions: BTreeSet<&String> = asked.atomics.iter().collect();
             for function in functions {
                 let probe = self.probe(function);
