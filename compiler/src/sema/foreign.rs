@@ -1,6 +1,7 @@
 //! Imported C files: compiled once, and their functions called like the script's own.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::Options;
 use super::lowering::Lowering;
@@ -137,11 +138,16 @@ impl Foreign {
             format!("`{name}` is a builtin: a C function can't have its name")
         } else if own(&name) {
             format!("`{name}` is a macro or function of the script already")
-        } else if self.functions.contains_key(&name) {
-            format!("function `{name}` is defined in two C files")
         } else {
-            self.functions.insert(name, function);
-            return None;
+            match self.functions.entry(name) {
+                Entry::Vacant(free) => {
+                    free.insert(function);
+                    return None;
+                }
+                Entry::Occupied(first) => {
+                    format!("function `{}` is defined in two C files", first.key())
+                }
+            }
         };
         Some(Diagnostic::error(Code::DuplicateName, span, message))
     }
