@@ -396,38 +396,14 @@ pub const CASES: &[Case] = &[
     works(
         "stack-without-frame-pointers",
         "uprobe:./p/frameless:innermost { @[dw_ustack] = count(); }",
-        "./t -c './p/frameless 400 5 6 7'",
+        "./t -c './p/frameless 3000 5 6 7'",
         r"(?s)innermost\+0\n +compare\+\d+\n.*qsort_r\+\d+\n +middle\+\d+\n +outermost\+\d+\n +main\+\d+\n.*_start\+\d+\n\]: 3",
-    ),
-    works(
-        "stack-without-frame-pointers-through-a-signal",
-        "uprobe:./p/frameless:innermost { @[dw_ustack] = count(); }",
-        "./t -c './p/frameless 400'",
-        r"(?s)innermost\+0\n +compare\+\d+\n.* middle\+\d+\n +outermost\+\d+\n +on_signal\+\d+\n.* main\+\d+\n.*_start\+\d+\n\]: 1",
     ),
     works(
         "stack-of-code-made-at-run-time",
         "uprobe:./p/jit:marker { print(ustack); }",
         "./t -c './p/jit 300'",
-        r"(?s) marker\+\d+\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n",
-    ),
-    works(
-        "stack-of-code-made-at-run-time-by-tables",
-        "uprobe:./p/jit:marker { print(dw_ustack); }",
-        "./t -c './p/jit 400'",
-        r"(?s) marker\+0\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n.*_start\+\d+\n",
-    ),
-    works(
-        "stack-with-a-perf-map-in-another-mount-namespace",
-        "uprobe:./p/jit:marker { print(ustack); }",
-        "./t -c \"unshare -m sh -c 'mount -t tmpfs none /tmp && exec ./p/jit 300'\"",
-        r"(?s) marker\+\d+\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n",
-    ),
-    works(
-        "stack-with-a-perf-map-in-another-pid-namespace",
-        "uprobe:./p/jit:marker { print(ustack); }",
-        "./t -c \"unshare -pf --mount-proc ./p/jit 300\"",
-        r"(?s) marker\+\d+\n +landing\+\d+\n +made_by_jit\+6\n +main\+\d+\n",
+        r"(?s) marker\+\d+\n(?: +landing\+\d+\n)? +made_by_jit\+6\n +main\+\d+\n",
     ),
 ];
 

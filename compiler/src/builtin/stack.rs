@@ -28,6 +28,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// Frames, unless the call says otherwise; the kernel's own default (kernel.perf_event_max_stack).
 const DEFAULT_LIMIT: u32 = 127;
 const MOST_FRAMES: i128 = 1024;
+/// Frames of a walk by unwind rows, at most and by default: the verifier walks all of them.
+const MOST_UNWOUND: u32 = 64;
 
 fn stack(l: &mut Lowering, call: &Call, kind: abi::StackKind) -> Option<Expr> {
     let ty = stack_type(l, call, kind, MOST_FRAMES)?;
@@ -41,7 +43,7 @@ fn stack(l: &mut Lowering, call: &Call, kind: abi::StackKind) -> Option<Expr> {
 /// The type that a call's mode and limit say.
 fn stack_type(l: &mut Lowering, call: &Call, kind: abi::StackKind, most: i128) -> Option<Type> {
     let mut mode = None;
-    let mut limit = DEFAULT_LIMIT;
+    let mut limit = DEFAULT_LIMIT.min(most as u32);
     for (at, argument) in call.arguments.iter().enumerate() {
         let word = l.word(argument);
         match (word.as_deref(), mode.is_none() && at == 0) {
@@ -89,7 +91,7 @@ fn default_mode(l: &Lowering, call: &Call) -> abi::StackMode {
 }
 
 fn unwound_by_tables(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let ty = stack_type(l, call, abi::StackKind::User, i128::from(DEFAULT_LIMIT))?;
+    let ty = stack_type(l, call, abi::StackKind::User, i128::from(MOST_UNWOUND))?;
     let refused = match (l.options.arch, &l.probe.attach) {
         (Arch::Arm64, _) => Some((
             "`dw_ustack` is for x86-64 programs only",

@@ -15,7 +15,7 @@ use crate::ir::{Expr, Type, Walk};
 const USER_STACK: u64 = 1 << 8;
 const USER_BUILD_ID: u64 = 1 << 11;
 /// Odd constants of the 64-bit golden ratio and its square root's neighbour: they mix well under multiplication.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+pub const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Captures a stack: `to` gets its key, and for user stacks the process.
@@ -29,17 +29,19 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let (size, room) = (limit * stacks.frame(), stacks.limit * stacks.frame());
         let map = stacks.map;
         let frames = self.scratch_memory(room)?;
-        let bytes = match walk {
+        let (bytes, hashed) = match walk {
             Walk::Kernel => {
                 if size < room {
                     let rest = self.offset(frames, size)?;
                     self.zero(rest, room - size)?;
                 }
-                self.kernel_walk(frames, size, user, stacks.build_ids)?
+                let bytes = self.kernel_walk(frames, size, user, stacks.build_ids)?;
+                (bytes, None)
             }
             Walk::Tables { ask, stack } => {
                 self.zero(frames, room)?;
-                self.walk_by_tables(frames, *limit, *ask, stack)?
+                let (bytes, hash) = self.walk_by_tables(frames, *limit, *ask, stack)?;
+                (bytes, Some(hash))
             }
         };
         let start = self.current()?;
@@ -49,7 +51,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let some = self.compare(IntPredicate::SGT, bytes, self.i64(0))?;
         self.branch(some, captured, end)?;
         self.enter(captured);
-        let hash = self.hash_frames(frames, size, bytes)?;
+        let hash = match hashed {
+            Some(hash) => hash,
+            None => self.hash_frames(frames, size, bytes)?,
+        };
+        // 0 is no stack.
+        let none = self.compare(IntPredicate::EQ, hash, self.i64(0))?;
+        let hash = self.select(none, self.i64(1), hash)?;
         let key = self.temporary(8)?;
         self.store_int(key, hash)?;
         let map_at = self.map_pointer(map)?;
@@ -115,7 +123,21 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         )
     }
 
-    /// A hash of the captured frames, never 0. The loop ends with the frames.
+    /// A hash with one word more.
+    pub fn hash_word(
+        &self,
+        hash: IntValue<'ctx>,
+        word: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let mixed = self.builder.build_xor(hash, word, "")?;
+        let mixed = self.builder.build_int_mul(mixed, self.i64(MIX), "")?;
+        let high = self
+            .builder
+            .build_right_shift(mixed, self.i64(29), false, "")?;
+        Ok(self.builder.build_xor(mixed, high, "")?)
+    }
+
+    /// A hash of the captured frames. The loop ends with the frames.
     fn hash_frames(
         &mut self,
         frames: Mem<'ctx>,
@@ -147,12 +169,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             align: 8,
         };
         let frame = self.load_int(self.unit.i64, mem)?;
-        let mixed = self.builder.build_xor(h, frame, "")?;
-        let mixed = self.builder.build_int_mul(mixed, self.i64(MIX), "")?;
-        let high = self
-            .builder
-            .build_right_shift(mixed, self.i64(29), false, "")?;
-        let mixed = self.builder.build_xor(mixed, high, "")?;
+        let mixed = self.hash_word(h, frame)?;
         let next = self.add(at, self.i64(8))?;
         self.jump(head)?;
         let seed = self.i64(MIX);
@@ -160,8 +177,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         offset.add_incoming(&[(&zero, before), (&next, body)]);
         hash.add_incoming(&[(&seed, before), (&mixed, body)]);
         self.enter(end);
-        let none = self.compare(IntPredicate::EQ, h, self.i64(0))?;
-        self.select(none, self.i64(1), h)
+        Ok(h)
     }
 
     /// How many frames were captured: those before the first that is zero.

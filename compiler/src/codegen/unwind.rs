@@ -52,6 +52,7 @@ struct Walker<'ctx> {
     unknown: Hidden<'ctx>,
     /// Bytes of frames.
     filled: Hidden<'ctx>,
+    hash: Hidden<'ctx>,
     /// Where addresses of user memory and keys are put.
     word: Mem<'ctx>,
     key: Mem<'ctx>,
@@ -73,14 +74,14 @@ struct Found<'ctx> {
 }
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
-    /// Fills frames (zeroed, room for `limit`) from the innermost one on. How many bytes are filled.
+    /// Fills frames (zeroed, room for `limit`) from the innermost one on. How many bytes are filled, and their hash.
     pub fn walk_by_tables(
         &mut self,
         frames: Mem<'ctx>,
         limit: u32,
         ask: RecordId,
         kernel_stack: &Expr,
-    ) -> Result<IntValue<'ctx>, Bug> {
+    ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
         let both = self.pid_tgid()?;
         let (head, store, body) = (
             self.block("unwind"),
@@ -94,6 +95,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             exact: self.hidden_cell()?,
             unknown: self.hidden_cell()?,
             filled: self.hidden_cell()?,
+            hash: self.hidden_cell()?,
             word: self.temporary(16)?,
             key: self.temporary(unwind::KEY_SIZE)?,
             index: self.temporary(8)?,
@@ -108,6 +110,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.hide(walker.exact, self.i64(1))?;
         self.hide(walker.unknown, self.i64(0))?;
         self.hide(walker.filled, self.i64(0))?;
+        self.hide(walker.hash, self.i64(super::stack::MIX))?;
         let before = self.current()?;
         self.jump(head)?;
         self.enter(head);
@@ -127,6 +130,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.store_int(to, ip)?;
         let more = self.add(at, self.i64(8))?;
         self.hide(walker.filled, more)?;
+        let hash = self.reveal(walker.hash)?;
+        let hash = self.hash_word(hash, ip)?;
+        self.hide(walker.hash, hash)?;
         self.caller(&walker, ip)?;
         self.enter(walker.next);
         counted.add_incoming(&[(&self.i64(0), before), (&more, walker.next)]);
@@ -135,7 +141,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// What was filled, once the walk has ended in one of its ways; a short one is counted, and rows are asked for.
-    fn finish_walk(&mut self, walker: &Walker<'ctx>, ask: RecordId) -> Result<IntValue<'ctx>, Bug> {
+    fn finish_walk(
+        &mut self,
+        walker: &Walker<'ctx>,
+        ask: RecordId,
+    ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
         let (asking, end) = (self.block("unwind_ask"), self.block("unwind_end"));
         self.enter(walker.short);
         self.count(&Counter::ShortStacks)?;
@@ -148,7 +158,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.ask_for_rows(ask, walker.process)?;
         self.jump(end)?;
         self.enter(end);
-        self.reveal(walker.filled)
+        Ok((self.reveal(walker.filled)?, self.reveal(walker.hash)?))
     }
 
     fn hidden_cell(&mut self) -> Result<Hidden<'ctx>, Bug> {
@@ -443,18 +453,16 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let rules = self.resize(rules, self.unit.i64, false)?;
         let cfa_offset = self.row_offset(row, offset_of!(Row, cfa_offset))?;
         let saved = self.row_offset(row, offset_of!(Row, frame_pointer_offset))?;
-        let (known, inner) = (self.block("known_rule"), self.block("inner_function"));
-        let has = self.has_rule(rules, rule::KNOWN)?;
-        self.branch(has, known, walker.short)?;
-        self.enter(known);
-        let outermost = self.has_rule(rules, rule::OUTERMOST)?;
-        self.branch(outermost, walker.whole, inner)?;
-        self.enter(inner);
-        let (signal, plain) = (self.block("signal"), self.block("rule"));
-        let of_signal = self.has_rule(rules, rule::SIGNAL)?;
-        self.branch(of_signal, signal, plain)?;
-        self.enter(signal);
-        self.follow_signal(walker)?;
+        let (special, plain) = (self.block("special"), self.block("rule"));
+        let how = rule::KNOWN | rule::OUTERMOST | rule::SIGNAL;
+        let how = self
+            .builder
+            .build_and(rules, self.i64(u64::from(how)), "")?;
+        let known = self.i64(u64::from(rule::KNOWN));
+        let usual = self.compare(IntPredicate::EQ, how, known)?;
+        self.branch(usual, plain, special)?;
+        self.enter(special);
+        self.follow_special(walker, rules)?;
         self.enter(plain);
         let sp = self.load_int(self.unit.i64, walker.sp)?;
         let bp = self.load_int(self.unit.i64, walker.bp)?;
@@ -470,17 +478,72 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let pushed = self.builder.build_and(pushed, in_plt, "")?;
         let more = self.builder.build_and(pushed, self.i64(8), "")?;
         let address = self.add(address, more)?;
-        let (indirect, direct) = (self.block("cfa_at"), self.block("cfa"));
-        let plain = self.current()?;
-        let deref = self.has_rule(rules, rule::INDIRECT)?;
-        self.branch(deref, indirect, direct)?;
-        self.enter(indirect);
-        let there = self.user_word(walker, address)?;
-        let indirect = self.current()?;
-        self.jump(direct)?;
-        self.enter(direct);
-        let cfa = self.phi((address, plain), (there, indirect))?;
-        self.leave_function(walker, cfa, rules, saved, (sp, bp))
+        // What is not asked for is read all the same, at the stack pointer.
+        let indirect = self.mask(rules, rule::INDIRECT)?;
+        let at = self.either(indirect, address, sp)?;
+        let (there, failed) = self.user_word(walker, at)?;
+        let cfa = self.either(indirect, there, address)?;
+        let (at_cfa, at_bp) = (
+            self.mask(rules, rule::SAVED_AT_CFA)?,
+            self.mask(rules, rule::SAVED_AT_FRAME_POINTER)?,
+        );
+        let is_saved = self.builder.build_or(at_cfa, at_bp, "")?;
+        let base = self.either(at_cfa, cfa, bp)?;
+        let at = self.add(base, saved)?;
+        let at = self.either(is_saved, at, sp)?;
+        let (there, failed_too) = self.user_word(walker, at)?;
+        let failed = self.builder.build_or(failed, failed_too, "")?;
+        let caller_bp = self.either(is_saved, there, bp)?;
+        let at = self.builder.build_int_sub(cfa, self.i64(8), "")?;
+        let (caller_ip, failed_too) = self.user_word(walker, at)?;
+        let failed = self.builder.build_or(failed, failed_too, "")?;
+        // The stack grows down: a caller that is not above is none, and a walk goes in no circles.
+        let up = self.builder.build_int_sub(sp, cfa, "")?;
+        let up = self.sign(up)?;
+        let down = self.builder.build_not(up, "")?;
+        let failed = self.builder.build_or(failed, down, "")?;
+        self.go_on(walker, failed, [caller_ip, cfa, caller_bp])
+    }
+
+    /// Takes the caller's instruction, stack and frame pointer, unless something failed.
+    fn go_on(
+        &mut self,
+        walker: &Walker<'ctx>,
+        failed: IntValue<'ctx>,
+        [ip, sp, bp]: [IntValue<'ctx>; 3],
+    ) -> Result<(), Bug> {
+        self.store_int(walker.ip, ip)?;
+        self.store_int(walker.sp, sp)?;
+        self.store_int(walker.bp, bp)?;
+        let failed = self.compare(IntPredicate::NE, failed, self.i64(0))?;
+        self.branch(failed, walker.short, walker.next)
+    }
+
+    /// Where a walk ends, and the return of a signal's handler to the code that the signal interrupted.
+    fn follow_special(&mut self, walker: &Walker<'ctx>, rules: IntValue<'ctx>) -> Result<(), Bug> {
+        let (known, signal) = (self.block("known_rule"), self.block("signal"));
+        let has = self.has_rule(rules, rule::KNOWN)?;
+        self.branch(has, known, walker.short)?;
+        self.enter(known);
+        let outermost = self.has_rule(rules, rule::OUTERMOST)?;
+        self.branch(outermost, walker.whole, signal)?;
+        self.enter(signal);
+        let sp = self.load_int(self.unit.i64, walker.sp)?;
+        let mut failed = self.i64(0);
+        let mut registers = [failed; 3];
+        let offsets = [
+            SIGNAL_INSTRUCTION_POINTER,
+            SIGNAL_STACK_POINTER,
+            SIGNAL_FRAME_POINTER,
+        ];
+        for (register, offset) in registers.iter_mut().zip(offsets) {
+            let address = self.add(sp, self.i64(offset))?;
+            let (value, failed_too) = self.user_word(walker, address)?;
+            failed = self.builder.build_or(failed, failed_too, "")?;
+            *register = value;
+        }
+        self.hide(walker.exact, self.i64(1))?;
+        self.go_on(walker, failed, registers)
     }
 
     fn has_rule(&self, rules: IntValue<'ctx>, bit: u32) -> Result<IntValue<'ctx>, Bug> {
@@ -490,88 +553,33 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.compare(IntPredicate::NE, found, self.i64(0))
     }
 
-    /// The caller's registers, with the stack pointer that it called with.
-    fn leave_function(
-        &mut self,
-        walker: &Walker<'ctx>,
-        cfa: IntValue<'ctx>,
-        rules: IntValue<'ctx>,
-        saved: IntValue<'ctx>,
-        (sp, bp): (IntValue<'ctx>, IntValue<'ctx>),
-    ) -> Result<(), Bug> {
-        // The stack grows down: a caller that is not above is none, and a walk goes in no circles.
-        let up = self.compare(IntPredicate::UGT, cfa, sp)?;
-        let above = self.block("above");
-        self.branch(up, above, walker.short)?;
-        self.enter(above);
-        let (restore, restored) = (self.block("restore"), self.block("restored"));
-        let is_saved = self.has_rule(rules, rule::SAVED_AT_CFA | rule::SAVED_AT_FRAME_POINTER)?;
-        self.branch(is_saved, restore, restored)?;
-        self.enter(restore);
-        let at_cfa = self.mask(rules, rule::SAVED_AT_CFA)?;
-        let base = self.either(at_cfa, cfa, bp)?;
-        let address = self.add(base, saved)?;
-        let caller = self.user_word(walker, address)?;
-        self.store_int(walker.bp, caller)?;
-        self.jump(restored)?;
-        self.enter(restored);
-        let address = self.builder.build_int_sub(cfa, self.i64(8), "")?;
-        let ip = self.user_word(walker, address)?;
-        self.store_int(walker.ip, ip)?;
-        self.store_int(walker.sp, cfa)?;
-        self.jump(walker.next)
-    }
-
-    /// From the return of a signal handler to the code that the signal interrupted.
-    fn follow_signal(&mut self, walker: &Walker<'ctx>) -> Result<(), Bug> {
-        let sp = self.load_int(self.unit.i64, walker.sp)?;
-        for (cell, offset) in [
-            (walker.ip, SIGNAL_INSTRUCTION_POINTER),
-            (walker.bp, SIGNAL_FRAME_POINTER),
-            (walker.sp, SIGNAL_STACK_POINTER),
-        ] {
-            let address = self.add(sp, self.i64(offset))?;
-            let value = self.user_word(walker, address)?;
-            self.store_int(cell, value)?;
-        }
-        self.hide(walker.exact, self.i64(1))?;
-        self.jump(walker.next)
-    }
-
     /// The caller by the frame pointer, in code without rows: what a run-time compiler made, or what is not known yet.
     fn follow_frame_pointer(&mut self, walker: &Walker<'ctx>) -> Result<(), Bug> {
         let sp = self.load_int(self.unit.i64, walker.sp)?;
         let bp = self.load_int(self.unit.i64, walker.bp)?;
-        let above = self.block("frame_above");
-        let up = self.compare(IntPredicate::UGE, bp, sp)?;
-        self.branch(up, above, walker.short)?;
-        self.enter(above);
-        let saved = self.user_word(walker, bp)?;
+        let (saved, failed) = self.user_word(walker, bp)?;
         let address = self.add(bp, self.i64(8))?;
-        let ip = self.user_word(walker, address)?;
+        let (ip, failed_too) = self.user_word(walker, address)?;
+        let failed = self.builder.build_or(failed, failed_too, "")?;
+        let below = self.builder.build_int_sub(bp, sp, "")?;
+        let below = self.sign(below)?;
+        let failed = self.builder.build_or(failed, below, "")?;
         let sp = self.add(bp, self.i64(16))?;
-        self.store_int(walker.bp, saved)?;
-        self.store_int(walker.ip, ip)?;
-        self.store_int(walker.sp, sp)?;
-        self.jump(walker.next)
+        self.go_on(walker, failed, [ip, sp, saved])
     }
 
-    /// Eight bytes of the user's memory; the walk ends early where they can't be read.
+    /// Eight bytes of the user's memory, and a number that is not 0 where they can't be read.
     fn user_word(
         &mut self,
         walker: &Walker<'ctx>,
         address: IntValue<'ctx>,
-    ) -> Result<IntValue<'ctx>, Bug> {
+    ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
         let size = self.i64(8);
         let failed = self.helper(
             number::READ_USER,
             &[walker.word.at.into(), size.into(), address.into()],
         )?;
-        let read = self.block("user_word");
-        let failed = self.compare(IntPredicate::NE, failed, self.i64(0))?;
-        self.branch(failed, walker.short, read)?;
-        self.enter(read);
-        self.load_int(self.unit.i64, walker.word)
+        Ok((self.load_int(self.unit.i64, walker.word)?, failed))
     }
 
     /// Sends the record that asks for a process's rows.
