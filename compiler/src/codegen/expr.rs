@@ -518,10 +518,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let arch = self.unit.arch();
         let register = |name: &str| Bug::new(format!("no register `{name}`"));
         match of {
-            Context::Pointer if self.probe.kind == ProgramKind::Iterator => {
-                let address = self.pointer_to_int(self.context)?;
-                self.scalar(address)
-            }
             Context::Pointer => self.pointer_to_int(self.context),
             Context::Argument(n) => {
                 let at = arch.argument(n).ok_or_else(|| register("argument"))?;
@@ -561,21 +557,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.context_word(at)
             }
         }
-    }
-
-    /// A pointer of the verifier's as a plain number, which can be calculated with: it forgets what a word of memory was
-    /// when something is added to it.
-    fn scalar(&mut self, pointer: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
-        let word = self.temporary(8)?;
-        self.store_int(word, pointer)?;
-        let nothing = self.opaque(self.i64(0))?;
-        self.builder.build_atomicrmw(
-            inkwell::AtomicRMWBinOp::Add,
-            word.at,
-            nothing,
-            inkwell::AtomicOrdering::Monotonic,
-        )?;
-        self.load_int(self.unit.i64, word)
     }
 
     /// The name by which the runtime finds a value of an fentry or fexit program: a parameter's, or its number.

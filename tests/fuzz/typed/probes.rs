@@ -153,7 +153,7 @@ pub const PROBES: &[Probe] = &[
     with(
         "iter:task",
         &["ctx"],
-        &["ctx.task->pid", "ctx.meta->seq_num", "((uint64)ctx >> 4)"],
+        &["ctx.task->pid", "ctx.meta->seq_num"],
         &["ctx.task->comm"],
     ),
     live(with(
