@@ -327,8 +327,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let null = self.is_null(found)?;
         self.branch(null, new, known)?;
         self.enter(new);
+        // Code that nothing is known of may well keep no frame pointers: following them would make callers up.
         self.hide(walker.unknown, self.i64(1))?;
-        self.jump(by_frame_pointer)?;
+        self.jump(walker.short)?;
         self.enter(known);
         let mapping = Mem {
             at: found,
@@ -342,7 +343,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.branch(nothing, ask, mapped)?;
         self.enter(ask);
         self.ask_again(walker, mapping)?;
-        self.jump(by_frame_pointer)?;
+        self.jump(walker.short)?;
         self.enter(mapped);
         let bias = self.offset(mapping, offset_of!(Mapping, bias) as u32)?;
         let bias = self.load_int(self.unit.i64, bias)?;
