@@ -368,6 +368,9 @@ fn of_case(case: &Case, arch: Arch, kernels: &[&Kernel]) -> Vec<Report> {
     let options = Options::parse_from(words.chain([path.display().to_string()]));
     let mut language = options.build.language;
     language.target = arch;
+    for directory in &mut language.include_directories {
+        *directory = root().join(&*directory);
+    }
     let source = Source::file(&path, fs::read_to_string(&path).unwrap());
     let outcome = btc::compile(source, "case", &language).unwrap();
     let said: Vec<_> = outcome.diagnostics.iter().collect();
