@@ -339,8 +339,10 @@ fn lacking(log: &str) -> Option<String> {
     if let Some(missing) = missing_member(log) {
         return Some(missing);
     }
+    // The words of kernels until 4.20, until 6.10 and since.
     let (_, rest) = log.split_once("unknown#").or_else(|| {
-        let (_, rest) = log.split_once("unknown func ")?;
+        let refused = ["unknown func ", "program of this type cannot use helper "];
+        let (_, rest) = refused.iter().find_map(|words| log.split_once(words))?;
         rest.split_once('#')
     })?;
     let number: u32 = (rest.split(|c: char| !c.is_ascii_digit()).next()?)
@@ -481,6 +483,8 @@ mod tests {
             named
         );
         assert_eq!(lacking("unknown func bpf_get_attach_cookie#174\n"), named);
+        let newer = "program of this type cannot use helper bpf_get_attach_cookie#174\n";
+        assert_eq!(lacking(newer), named);
         assert!(
             lacking("unknown func bpf_override_return#58\n").is_some_and(|it| {
                 it.ends_with("only kernels that were built with CONFIG_BPF_KPROBE_OVERRIDE have")

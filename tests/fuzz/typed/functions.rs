@@ -49,7 +49,7 @@ pub const FUNCTIONS: &[Function] = &[
     row("cpid", Int, &["cpid"]),
     row("has_cpid", Int, &["has_cpid"]),
     row("leader_tid", Int, &["leader_tid"]),
-    row("usermode", Int, &["usermode"]),
+    only("reg", "usermode", Int, &["usermode"]),
     row(
         "comm",
         Str,
@@ -202,7 +202,7 @@ pub const FUNCTIONS: &[Function] = &[
         &[
             "str((uint64)§var)",
             "str((uint64)§int, 12)",
-            "str((uint64)§int, §int)",
+            "str((uint64)§int, (uint8)§int)",
             "str($2)",
             "str(§str, 4)",
             "str(kptr((int8 *)§int))",
@@ -280,14 +280,14 @@ pub const FUNCTIONS: &[Function] = &[
     row(
         "ntop",
         Any,
-        &["ntop(§int)", "ntop(2, §int)", "ntop(pton(\"::1\"))"],
+        &["ntop(§int)", "ntop(2, (uint32)§int)", "ntop(pton(\"::1\"))"],
     ),
     row(
         "pton",
         Any,
         &["ntop(pton(\"127.0.0.1\"))", "ntop(10, pton(\"fe80::1\"))"],
     ),
-    row("macaddr", Any, &["macaddr((uint8[6])§int)"]),
+    row("macaddr", Any, &["macaddr((uint8 *)(uint64)§int)"]),
     only("sock", "socket_cookie", Int, &["socket_cookie(args.sk)"]),
     only(
         "skb",

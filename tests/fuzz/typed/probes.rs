@@ -43,7 +43,7 @@ const fn live(probe: Probe) -> Probe {
 }
 
 const ENTRY: &[&str] = &["arg", "sarg", "reg", "func", "user", "override"];
-const RETURN: &[&str] = &["retval", "reg", "func", "user", "override"];
+const RETURN: &[&str] = &["retval", "reg", "func", "user"];
 
 pub const PROBES: &[Probe] = &[
     plain("begin"),
