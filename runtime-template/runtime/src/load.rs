@@ -331,6 +331,11 @@ fn lacking(log: &str) -> Option<String> {
                 .into(),
         );
     }
+    if log.contains(" type INT is not a struct") {
+        return Some(
+            "to read an argument that points to an integer, which came with Linux 5.17".into(),
+        );
+    }
     if log.contains("helper call is not allowed in probe") {
         return Some(
             "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
