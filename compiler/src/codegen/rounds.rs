@@ -147,6 +147,10 @@ fn cost(body: &[Stmt], constants: Constants) -> Cost {
                 start, end, body, ..
             } => {
                 let mut inside = cost(body, constants);
+                if constants == Constants::Whole {
+                    // A loop without a body has its step.
+                    inside.nodes = inside.nodes.max(1);
+                }
                 all.add(Cost::of_expr(start), 1);
                 all.add(Cost::of_expr(end), 1);
                 let whole = constants == Constants::Whole || is_plain(start, end, body);

@@ -147,7 +147,11 @@ fn load(program: &Program) -> (abi::Manifest, Vec<u8>) {
             .probes
             .iter()
             .find(|p| *p.program == *prog.name().to_string_lossy());
-        let Some(wanted) = wanted else { continue };
+        // The other edition of a probe is for the oldest kernels.
+        let Some(wanted) = wanted else {
+            prog.set_autoload(false);
+            continue;
+        };
         if matches!(
             wanted.attach,
             abi::Attach::Fentry { .. } | abi::Attach::Fexit { .. }
