@@ -225,7 +225,7 @@ mod tests {
             r#"{"type": "map", "data": {"@a": 1, "@b": 2}}"#,
             r#"{"type": "value", "data": 1.5}"#,
             r#"{"type": "hist", "data": {"@h": [{"count": 2}]}}"#,
-            r#"{"type": "stats", "data": {"@s": {"count": 1, "average": "2"}}}"#,
+            r#"{"type": "stats", "data": {"@s": {"count": 1, "average": true}}}"#,
             r#"{"type": "errorf", "msg": "m", "filename": "a.bt", "line": -1, "col": 2}"#,
             r#"{"type": "warning", "data": "w", "line": 1}"#,
             r#"{"type": "test_result", "data": {"t": {"duration": 1, "passed": 1, "output": ""}}}"#,
