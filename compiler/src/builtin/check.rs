@@ -158,7 +158,10 @@ fn fail(l: &mut Lowering, call: &Call) -> Option<Expr> {
     }
     let mut text = vec![];
     printf::write(&format, known.into_iter(), Controls::Raw, &mut text);
-    let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+    let text = match String::from_utf8_lossy(&text).trim_end() {
+        "" => "`fail` is reached".to_owned(),
+        words => words.to_owned(),
+    };
     failed(l, call, text)
 }
 
