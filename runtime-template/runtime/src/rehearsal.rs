@@ -8,7 +8,7 @@ use crate::load::{self, Open, Skeleton};
 use crate::parameters::Parameters;
 use crate::slots::Facts;
 use crate::target::{Target, clock_ns};
-use crate::{Error, Tracer, plan};
+use crate::{Error, Tracer, floor, plan};
 
 /// What a kernel made of an object that it did not refuse.
 #[derive(Debug, Default)]
@@ -25,6 +25,7 @@ pub struct Rehearsal {
 /// What a run would end with before it attaches anything: foremost that the kernel refused a program.
 pub fn rehearse(tracer: &'static Tracer, object: Vec<u8>) -> Result<Rehearsal, Error> {
     load::capture_log(false);
+    let tracer = floor::chosen(tracer, false);
     let manifest = tracer.manifest;
     let target = Target::new(None, false);
     let (plan, missing) = plan::everything(tracer, &target)?;
