@@ -10,17 +10,6 @@ pub enum Number {
     Duration(u64),
 }
 
-/// Units of durations, in nanoseconds.
-const UNITS: &[(&str, u64)] = &[
-    ("ns", 1),
-    ("us", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("d", 86_400_000_000_000),
-];
-
 /// Reads `42`, `0x2a`, `052`, `1_000`, `1e6`, `42UL`, `10ms`.
 ///
 /// # Errors
@@ -44,8 +33,8 @@ pub fn number(text: &str) -> Result<Number, String> {
         return Err(format!("`{text}` is not a number"));
     }
     let value = u64::from_str_radix(digits, radix).map_err(|_| too_large())?;
-    if let Some(unit) = UNITS.iter().find(|(name, _)| *name == rest) {
-        let nanoseconds = value.checked_mul(unit.1).ok_or_else(too_large)?;
+    if let Some(unit) = btc_abi::period::unit(rest) {
+        let nanoseconds = value.checked_mul(unit).ok_or_else(too_large)?;
         return Ok(Number::Duration(nanoseconds));
     }
     if let (10, Some(exponent)) = (radix, rest.strip_prefix(['e', 'E'])) {
