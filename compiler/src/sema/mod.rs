@@ -2,9 +2,11 @@
 //! by lowering the program again and again until nothing changes; the last walk's output and diagnostics count.
 
 mod arguments;
+mod assign;
 mod casts;
 mod config;
 mod constants;
+mod control;
 mod convert;
 mod expr;
 mod followed;
