@@ -105,11 +105,11 @@ impl Function {
         }
     }
 
-    const fn call(
+    const fn new(
         name: &'static str,
         arguments: (usize, usize),
         usage: &'static str,
-        lower: LowerValue,
+        lower: Lower,
     ) -> Function {
         Function {
             name,
@@ -117,8 +117,17 @@ impl Function {
             usage,
             arguments,
             needs_unsafe: false,
-            lower: Lower::Value(lower),
+            lower,
         }
+    }
+
+    const fn call(
+        name: &'static str,
+        arguments: (usize, usize),
+        usage: &'static str,
+        lower: LowerValue,
+    ) -> Function {
+        Function::new(name, arguments, usage, Lower::Value(lower))
     }
 
     const fn aggregation(
@@ -127,14 +136,7 @@ impl Function {
         usage: &'static str,
         lower: LowerAggregation,
     ) -> Function {
-        Function {
-            name,
-            form: Form::Call,
-            usage,
-            arguments,
-            needs_unsafe: false,
-            lower: Lower::Aggregation(lower),
-        }
+        Function::new(name, arguments, usage, Lower::Aggregation(lower))
     }
 
     const fn guarded(self) -> Function {

@@ -7,7 +7,7 @@ use super::builder::Mem;
 use super::helper::number;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{AggregateUpdate, Expr, MapId};
+use crate::ir::{AggregateUpdate, Aggregation, Expr, MapId, Type};
 
 /// More memory instructions than this are left to a helper.
 const INLINE_WORDS: u32 = 32;
@@ -190,8 +190,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.bump(slot, 0, value)?;
                 self.bump(slot, 8, self.i64(1))?;
             }
-            AggregateUpdate::Min(_) => self.keep_extreme(map, slot, value, true)?,
-            AggregateUpdate::Max(_) => self.keep_extreme(map, slot, value, false)?,
+            AggregateUpdate::Min(_) | AggregateUpdate::Max(_) => {
+                self.keep_extreme(map, slot, value)?;
+            }
             AggregateUpdate::Hist { bits, .. } => {
                 let bucket = self.log2_bucket(value, u32::from(*bits))?;
                 let buckets = btc_abi::value::hist_buckets(*bits);
@@ -237,21 +238,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         map: MapId,
         slot: Mem<'ctx>,
         value: IntValue<'ctx>,
-        smallest: bool,
     ) -> Result<(), Bug> {
-        use crate::ir::{Aggregation, Type};
-        let signed = matches!(
-            self.unit.program.maps[map.index()].value,
-            Type::Aggregation(
-                Aggregation::Min { signed: true } | Aggregation::Max { signed: true }
-            )
-        );
-        let predicate = match (signed, smallest) {
-            (true, true) => IntPredicate::SLT,
-            (true, false) => IntPredicate::SGT,
-            (false, true) => IntPredicate::ULT,
-            (false, false) => IntPredicate::UGT,
+        let predicate = match &self.unit.program.maps[map.index()].value {
+            Type::Aggregation(of) => more_extreme(of),
+            _ => None,
         };
+        let predicate = predicate.ok_or_else(|| Bug::new("an extreme of what keeps none"))?;
         let flag = self.offset(slot, 8)?;
         let old = self.load_int(self.unit.i64, slot)?;
         let set = self.load_int(self.unit.i64, flag)?;
@@ -345,5 +337,16 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let row = self.add(row, self.i64(1))?;
         let row = self.select(high, self.i64(last), row)?;
         self.select(low, self.i64(0), row)
+    }
+}
+
+/// How a value compares with the kept one whose place it takes.
+pub fn more_extreme(of: &Aggregation) -> Option<IntPredicate> {
+    match of {
+        Aggregation::Min { signed: true } => Some(IntPredicate::SLT),
+        Aggregation::Min { signed: false } => Some(IntPredicate::ULT),
+        Aggregation::Max { signed: true } => Some(IntPredicate::SGT),
+        Aggregation::Max { signed: false } => Some(IntPredicate::UGT),
+        _ => None,
     }
 }

@@ -4,6 +4,7 @@ use btc_abi as abi;
 use inkwell::IntPredicate;
 use inkwell::values::{BasicValue, IntValue, PointerValue};
 
+use super::aggregate::more_extreme;
 use super::builder::Mem;
 use super::callback::parameter;
 use super::helper::number;
@@ -326,26 +327,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         total: IntValue<'ctx>,
         count: IntValue<'ctx>,
     ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
-        let (signed, smallest) = match of {
-            Aggregation::Min { signed } => (*signed, true),
-            Aggregation::Max { signed } => (*signed, false),
-            Aggregation::Avg { .. } | Aggregation::Stats { .. } => {
-                let second = self.offset(slot, 8)?;
-                let second = self.load_int(self.unit.i64, second)?;
-                return Ok((self.add(total, value)?, self.add(count, second)?));
-            }
-            Aggregation::Count | Aggregation::Sum { .. } => {
-                return Ok((self.add(total, value)?, count));
-            }
-            Aggregation::Hist { .. } | Aggregation::Lhist { .. } | Aggregation::Tseries(_) => {
-                return Err(Bug::new("buckets are read one by one"));
-            }
-        };
-        let predicate = match (signed, smallest) {
-            (true, true) => IntPredicate::SLT,
-            (true, false) => IntPredicate::SGT,
-            (false, true) => IntPredicate::ULT,
-            (false, false) => IntPredicate::UGT,
+        let Some(predicate) = more_extreme(of) else {
+            return match of {
+                Aggregation::Avg { .. } | Aggregation::Stats { .. } => {
+                    let second = self.offset(slot, 8)?;
+                    let second = self.load_int(self.unit.i64, second)?;
+                    Ok((self.add(total, value)?, self.add(count, second)?))
+                }
+                Aggregation::Count | Aggregation::Sum { .. } => {
+                    Ok((self.add(total, value)?, count))
+                }
+                _ => Err(Bug::new("buckets are read one by one")),
+            };
         };
         let flag = self.offset(slot, 8)?;
         let set = self.load_int(self.unit.i64, flag)?;

@@ -254,38 +254,28 @@ mod tests {
             slot(24, 8, TargetValue::PositionalCount),
         ]
         .into();
-        let mut parameters = Parameters::new(&manifest);
-        parameters
-            .set_positional(&manifest, vec!["0x20".into()])
-            .unwrap();
-        let facts = Facts {
-            probe_names: &[],
-            parameters: &parameters,
-            child: None,
-            pid_filter: None,
-            start_time: 0,
-            warnings: true,
-            config: &manifest.config,
+        let write_with = |argument: &str, section: &mut [u8]| {
+            let mut parameters = Parameters::new(&manifest);
+            parameters
+                .set_positional(&manifest, vec![argument.into()])
+                .unwrap();
+            let facts = Facts {
+                probe_names: &[],
+                parameters: &parameters,
+                child: None,
+                pid_filter: None,
+                start_time: 0,
+                warnings: true,
+                config: &manifest.config,
+            };
+            write(&manifest, &facts, section)
         };
         let mut section = [0xffu8; 32];
-        write(&manifest, &facts, &mut section).unwrap();
+        write_with("0x20", &mut section).unwrap();
         assert_eq!(section[..8], 32u64.to_le_bytes());
         assert_eq!(&section[8..16], b"0x20\0\0\0\0");
         assert!(u64::from_le_bytes(section[16..24].try_into().unwrap()) >= 1);
         assert_eq!(section[24..], 1u64.to_le_bytes());
-        let mut parameters = Parameters::new(&manifest);
-        parameters
-            .set_positional(&manifest, vec!["longtext".into()])
-            .unwrap();
-        let facts = Facts {
-            probe_names: &[],
-            parameters: &parameters,
-            child: None,
-            pid_filter: None,
-            start_time: 0,
-            warnings: true,
-            config: &manifest.config,
-        };
-        assert!(write(&manifest, &facts, &mut section).is_err());
+        assert!(write_with("longtext", &mut section).is_err());
     }
 }
