@@ -61,6 +61,11 @@ impl Btf {
         Self::open(data, Some(base), module)
     }
 
+    /// The types as BTF, header first.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
     fn open(data: Vec<u8>, base: Option<Rc<Btf>>, owner: u32) -> Result<Self, String> {
         let data = if data.starts_with(b"\x7fELF") {
             let file = object::File::parse(data.as_slice()).map_err(|e| e.to_string())?;

@@ -120,6 +120,18 @@ impl LiveHost {
         opened.as_ref().ok()
     }
 
+    /// The BTF of vmlinux: this machine's, else the reference's.
+    fn vmlinux(&self) -> Result<&[u8], String> {
+        let why = match self.btf() {
+            Ok(types) => return Ok(types.vmlinux().data()),
+            Err(why) => why.to_owned(),
+        };
+        let reference = self.reference().filter(|_| self.options.btf.is_none());
+        let reference = reference.ok_or(why)?;
+        self.borrowed.borrow_mut().types = true;
+        Ok(reference.types.vmlinux().data())
+    }
+
     /// Looks for a type here, then in the reference; `what` is what a note calls it.
     fn look<'h, T>(
         &'h self,
@@ -362,7 +374,7 @@ impl Host for LiveHost {
             sysroot: self.options.sysroot.as_deref(),
             arch: self.options.arch,
         };
-        clang::compile(machine, Path::new(path), text, options)
+        clang::compile(machine, Path::new(path), text, options, || self.vmlinux())
     }
 }
 

@@ -37,6 +37,10 @@ impl KernelTypes {
         }
     }
 
+    pub fn vmlinux(&self) -> &Btf {
+        &self.vmlinux
+    }
+
     fn modules(&self) -> &[(String, Btf)] {
         self.modules.get_or_init(|| {
             let directory = self.directory.iter();

@@ -302,6 +302,9 @@ impl Lowering<'_> {
         }
         let known = builtin::lookup(&name.text);
         let Some(function) = known.or_else(|| builtin::lookup(old_spelling(&name.text)?)) else {
+            if self.foreign.incomplete {
+                return None;
+            }
             let mut unknown = Diagnostic::error(
                 Code::UnknownFunction,
                 name.span,

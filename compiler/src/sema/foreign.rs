@@ -21,6 +21,8 @@ const MOST_ARGUMENTS: usize = 5;
 pub(super) struct Foreign {
     functions: HashMap<String, Function>,
     pub modules: Vec<ir::ForeignModule>,
+    /// A file could not be compiled, which is said: a name that nobody knows may be one of its functions.
+    pub incomplete: bool,
 }
 
 /// `own`: whether the script has a macro or function of a name.
@@ -55,15 +57,19 @@ pub(super) fn read(
                     span: imported.span,
                 });
             }
-            Err(Refusal::Missing(why)) => diagnostics.push(
-                Diagnostic::error(
-                    Code::Import,
-                    imported.span,
-                    format!("`{}` is compiled by clang, which isn't here", source.name),
-                )
-                .with_help(why),
-            ),
+            Err(Refusal::Missing(why)) => {
+                foreign.incomplete = true;
+                diagnostics.push(
+                    Diagnostic::error(
+                        Code::Import,
+                        imported.span,
+                        format!("`{}` is compiled by clang, which isn't here", source.name),
+                    )
+                    .with_help(why),
+                );
+            }
             Err(Refusal::Errors(errors)) => {
+                foreign.incomplete = true;
                 for error in &errors {
                     diagnostics.push(report(error, imported, sources));
                 }

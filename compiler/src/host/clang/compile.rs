@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 use super::Machine;
+use super::served::{KERNEL_TYPES, Served};
 use crate::arch::Arch;
 use crate::host::btf::{Btf, Kind};
 use crate::host::{CError, COptions, Function};
@@ -36,35 +37,68 @@ pub enum Refusal {
     Errors(Vec<CError>),
 }
 
-/// Compiles a file; `text` is what was read of it.
+/// Compiles a file; `text` is what was read of it, `kernel_btf` yields the kernel's types where it wants them.
 ///
 /// # Errors
 /// Errors in the text, or no clang.
-pub fn compile(
+pub fn compile<'k>(
     machine: Machine,
     path: &Path,
     text: &str,
     options: &COptions,
+    kernel_btf: impl FnOnce() -> Result<&'k [u8], String>,
 ) -> Result<Compiled, Refusal> {
     let clang = find().map_err(Refusal::Missing)?;
+    let served = Served::new().map_err(|error| failed(format!("can't write headers: {error}")))?;
     let mut words = arguments(machine, path, options);
-    let object = run(&clang, &words, path)?;
+    words.extend(served_here(served.directory()));
+    let told = |output: &Output, fatal| complaints(output, path, text, served.directory(), fatal);
+    let mut object = run(&clang, &words, path)?;
+    if !object.status.success() && wants_kernel_types(&object) {
+        let written = kernel_btf().and_then(|btf| served.add_kernel_types(btf));
+        written.map_err(|why| failed(format!("no {KERNEL_TYPES}: {why}")))?;
+        object = run(&clang, &words, path)?;
+    }
     if !object.status.success() {
-        return Err(Refusal::Errors(complaints(&object, path, text, true)));
+        return Err(Refusal::Errors(told(&object, true)));
     }
     words.push("-emit-llvm".to_owned());
     let bitcode = run(&clang, &words, path)?;
     if !bitcode.status.success() {
-        return Err(Refusal::Errors(complaints(&bitcode, path, text, true)));
+        return Err(Refusal::Errors(told(&bitcode, true)));
     }
     let (functions, programs) = described(&object.stdout)
         .map_err(|why| Refusal::Missing(format!("clang's object can't be read: {why}")))?;
     Ok(Compiled {
         functions,
         programs,
-        complaints: complaints(&object, path, text, false),
+        complaints: told(&object, false),
         bitcode: bitcode.stdout,
     })
+}
+
+/// What is no line's fault.
+fn failed(message: String) -> Refusal {
+    Refusal::Errors(vec![CError {
+        message,
+        offset: None,
+        fatal: true,
+    }])
+}
+
+/// Words for clang: a directory of headers that are taken where no others are, and whose place is not in the object.
+fn served_here(directory: &Path) -> [String; 3] {
+    let directory = directory.display();
+    [
+        "-idirafter".to_owned(),
+        directory.to_string(),
+        format!("-ffile-prefix-map={directory}/="),
+    ]
+}
+
+/// Whether the kernel's types are what clang missed: they take a moment to write, and most files need none.
+fn wants_kernel_types(output: &Output) -> bool {
+    String::from_utf8_lossy(&output.stderr).contains(&format!("'{KERNEL_TYPES}' file not found"))
 }
 
 fn run(clang: &Path, words: &[String], path: &Path) -> Result<Output, Refusal> {
@@ -131,8 +165,9 @@ fn arguments(machine: Machine, path: &Path, options: &COptions) -> Vec<String> {
 }
 
 /// Lines `file:line:column: error: message`.
-fn complaints(output: &Output, path: &Path, text: &str, fatal: bool) -> Vec<CError> {
+fn complaints(output: &Output, path: &Path, text: &str, served: &Path, fatal: bool) -> Vec<CError> {
     let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.replace(&format!("{}/", served.display()), "");
     let name = path.display().to_string();
     let mut found: Vec<CError> = said
         .lines()

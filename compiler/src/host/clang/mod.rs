@@ -13,6 +13,7 @@ mod macros;
 mod missing;
 mod parse;
 mod prelude;
+mod served;
 #[cfg(test)]
 mod tests;
 mod types;
