@@ -313,6 +313,9 @@ impl Lowering<'_> {
                     span,
                 });
             }
+            // As C lays it out, whatever a copy of it looks like.
+            let size = u64::from(record.size);
+            return Some(self.integer(size, IntType::U64, span));
         }
         if let Type::Array { element, count } = ty {
             let one = self.size_expr(element, span)?;
