@@ -85,7 +85,7 @@ fn an_executable_is_static_and_can_be_executed() {
         fs::metadata(&path).unwrap().permissions().mode() & 0o111,
         0o111
     );
-    assert!(fs::metadata(&path).unwrap().len() <= 1_800_000);
+    assert!(fs::metadata(&path).unwrap().len() <= 1_700_000);
     let ldd = Command::new("ldd").arg(&path).output().unwrap();
     let said = String::from_utf8_lossy(&ldd.stdout) + String::from_utf8_lossy(&ldd.stderr);
     assert!(

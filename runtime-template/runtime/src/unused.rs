@@ -65,9 +65,12 @@ failing! {
     getpwuid_r -> c_int = libc::ENOSYS;
     gai_strerror -> *const c_char = c"no name service".as_ptr();
     __res_init -> c_int = -1;
+    __res_vinit -> c_int = -1;
 }
 uncalled! {
     freeaddrinfo
+    __res_iclose
+    __res_randomid
 }
 
 // zlib (zlib.h): libelf for sections that are compressed, which no object has that btc made; libbpf for
@@ -105,10 +108,32 @@ uncalled! {
     __strtof128_internal
 }
 
-// glibc prints with this to streams of wide characters, which nobody opens.
+// glibc prints with these to streams of wide characters, which nobody opens, and floating point numbers as hexadecimal
+// ones (`%a`).
 uncalled! {
     __vfwprintf_internal
+    __printf_fphex
 }
+
+// glibc converts characters with these: between a locale's and wide ones. Without setlocale(3) there is none but C's, and
+// no stream is wide. Closing a stream takes the lock's address; its conversions would bring all others, and their tables.
+uncalled! {
+    __gconv_btwoc_ascii
+    __gconv_close_transform
+    __gconv_find_transform
+    __gconv_release_step
+    __gconv_transform_ascii_internal
+    __gconv_transform_internal_ascii
+}
+
+/// A lock of glibc's that nobody takes.
+#[repr(C, align(8))]
+pub struct Untaken([u8; 64]);
+
+#[unsafe(no_mangle)]
+static mut __gconv_lock: Untaken = Untaken([0; 64]);
+#[unsafe(no_mangle)]
+static mut __libc_setlocale_lock: Untaken = Untaken([0; 64]);
 
 /// glibc's messages by its own internal name for gettext(3): without setlocale(3) they are never translated.
 #[unsafe(no_mangle)]
