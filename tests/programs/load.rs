@@ -38,6 +38,7 @@ unsafe extern "C" {
     fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
     fn prctl(option: c_int, ...) -> c_int;
+    fn clock_gettime(clock: c_int, time: *mut c_long) -> c_int;
     fn getrusage(who: c_int, usage: *mut c_long) -> c_int;
 }
 
@@ -379,14 +380,24 @@ fn kills(count: u64, signal: u64) {
     }
 }
 
+/// Milliseconds of CPU time, however busy the machine is.
 fn spin(milliseconds: u64) {
-    let end = Instant::now() + Duration::from_millis(milliseconds);
+    let end = cpu_time() + Duration::from_millis(milliseconds);
     let mut n = 0u64;
-    while Instant::now() < end {
-        for _ in 0..1000 {
+    while cpu_time() < end {
+        // Long enough that the system call between is not what samples find.
+        for _ in 0..100_000 {
             n = std::hint::black_box(n.wrapping_mul(31).wrapping_add(7));
         }
     }
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
+    let mut time = [0 as c_long; 2];
+    // SAFETY: a struct timespec is two words; 3 is CLOCK_THREAD_CPUTIME_ID.
+    unsafe { clock_gettime(3, time.as_mut_ptr()) };
+    Duration::new(time[0] as u64, time[1] as u32)
 }
 
 fn points(count: u64) {
