@@ -58,6 +58,8 @@ pub struct Source {
     pub text: String,
     /// Of the file; `None` for a text that is in none.
     pub directory: Option<PathBuf>,
+    /// A part of the standard library, whose names mean what btc says: a script's definitions don't change them.
+    pub library: bool,
     /// Byte offset of the first character of each line.
     line_starts: Vec<usize>,
 }
@@ -73,6 +75,7 @@ impl Source {
             name: name.into(),
             text,
             directory: None,
+            library: false,
             line_starts,
         }
     }
@@ -88,6 +91,14 @@ impl Source {
                     false => parent.to_path_buf(),
                 }),
             ..Source::new(path.display().to_string(), text)
+        }
+    }
+
+    #[must_use]
+    pub fn of_library(self) -> Self {
+        Source {
+            library: true,
+            ..self
         }
     }
 

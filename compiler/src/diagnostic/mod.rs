@@ -97,6 +97,19 @@ impl Diagnostics {
         self.list.retain(|d| d.severity == Severity::Error);
     }
 
+    /// Drops warnings of a code that say again what the first of them said, at other places.
+    pub fn say_once(&mut self, code: Code) {
+        let mut said: Vec<String> = vec![];
+        self.list.retain(|d| {
+            if d.code != code || d.severity != Severity::Warning {
+                return true;
+            }
+            let first = !said.contains(&d.message);
+            said.push(d.message.clone());
+            first
+        });
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }

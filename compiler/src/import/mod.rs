@@ -126,7 +126,7 @@ impl Resolver<'_> {
         if let Some((name, text)) = include(&c).and_then(stdlib::of_header)
             && self.seen.insert(PathBuf::from(name))
         {
-            let file = self.sources.add(Source::new(name, text));
+            let file = self.sources.add(Source::new(name, text).of_library());
             let (tree, _) = syntax::parse(file, text);
             self.made.items.extend(tree.items);
         }
@@ -187,10 +187,12 @@ impl Resolver<'_> {
             let message = format!("imports are nested deeper than {MAX_DEPTH} files here");
             return self.error(Code::Import, import.path.span, message);
         }
+        let mut source = Source::file(place, text);
+        source.library = stdlib::has(&identity);
         if !self.seen.insert(identity) {
             return;
         }
-        let file = self.sources.add(Source::file(place, text));
+        let file = self.sources.add(source);
         match kind {
             Kind::Script => self.parsed(file, place, import),
             Kind::Header => {

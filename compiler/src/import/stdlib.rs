@@ -1,11 +1,14 @@
 //! The standard library: scripts that ship inside btc and are imported by the name `stdlib`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::host::files::{Contents, Found};
 
 /// What every path of the library begins with.
 const ROOT: &str = "stdlib";
+
+/// What every identity of the library begins with. No file has such a one: it is no absolute path.
+const IDENTITY: &str = "btc";
 
 /// File names below the root, and texts.
 pub(super) const SCRIPTS: &[(&str, &str)] = &[
@@ -44,10 +47,14 @@ pub(super) fn find(path: &str) -> Option<Found> {
         Contents::Text((*text).to_owned())
     };
     Some(Found {
-        // No file has this path: it is no absolute one.
-        identity: Path::new("btc").join(PathBuf::from(path)),
+        identity: Path::new(IDENTITY).join(path),
         contents,
     })
+}
+
+/// Whether a file is the library's.
+pub(super) fn has(identity: &Path) -> bool {
+    identity.starts_with(IDENTITY)
 }
 
 /// The library's paths, for suggestions.

@@ -267,6 +267,8 @@ impl Lowering<'_> {
         if let ast::ExprKind::Call { name, arguments } = &value.kind
             && let Some(function) = builtin::lookup(&name.text)
             && let Lower::Aggregation(lower) = &function.lower
+            && !self.is_macro(&name.text, arguments, name.span)
+            && !self.is_subprogram(&name.text, name.span)
         {
             let key = self.map_key(map, key, target);
             let call = self.checked(function, &name.text, arguments, value.span, false);

@@ -184,7 +184,7 @@ impl Lowering<'_> {
             || self.macros.has(name)
     }
 
-    /// A bare name: a constant of the preamble, a builtin, or a kernel enum's constant.
+    /// A bare name: a constant of the preamble, a macro or a builtin, or a kernel enum's constant.
     fn identifier(&mut self, name: &str, span: Span) -> Option<Expr> {
         if let Some(value) = self.constants.integers.get(name) {
             let ty = convert::literal_type(*value);
@@ -204,6 +204,13 @@ impl Lowering<'_> {
         if name == "args" {
             return self.all_arguments(span);
         }
+        if self.is_macro(name, &[], span) {
+            return self.expand(name, &[], span);
+        }
+        if self.is_subprogram(name, span) {
+            let message = format!("`{name}` is a function: it needs parentheses");
+            return self.error(Code::ArgumentCount, span, message);
+        }
         if let Some(function) = builtin::lookup(name) {
             if function.form == Form::Call {
                 let message = format!("`{name}` is a function: it needs parentheses");
@@ -214,13 +221,6 @@ impl Lowering<'_> {
                 return None;
             }
             return self.run(function, name, &[], span, false);
-        }
-        if self.macros.has(name) {
-            return self.expand(name, &[], span);
-        }
-        if self.is_subprogram(name) {
-            let message = format!("`{name}` is a function: it needs parentheses");
-            return self.error(Code::ArgumentCount, span, message);
         }
         if let Some((of, value)) = self.host.enum_constant(name) {
             let id = self.types.enumeration(&of);
@@ -291,10 +291,10 @@ impl Lowering<'_> {
         span: Span,
         statement: bool,
     ) -> Option<Expr> {
-        if self.macros.has(&name.text) {
+        if self.is_macro(&name.text, arguments, name.span) {
             return self.expand(&name.text, arguments, span);
         }
-        if self.is_subprogram(&name.text) {
+        if self.is_subprogram(&name.text, name.span) {
             return self.call_subprogram(&name.text, arguments, span);
         }
         if self.foreign.has(&name.text) {

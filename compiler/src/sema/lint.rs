@@ -28,8 +28,10 @@ impl Lowering<'_> {
             | ast::ExprKind::Block(_)
             | ast::ExprKind::If { .. }
             | ast::ExprKind::Ternary { .. } => true,
-            ast::ExprKind::Identifier(name) if self.macros.has(name) => true,
-            ast::ExprKind::Call { name, .. } => self.macros.has(&name.text) || acts(value),
+            ast::ExprKind::Identifier(name) if self.is_macro(name, &[], written.span) => true,
+            ast::ExprKind::Call { name, arguments } => {
+                self.is_macro(&name.text, arguments, name.span) || acts(value)
+            }
             _ => matches!(value.kind, ExprKind::Logical { .. }),
         }
     }

@@ -14,7 +14,6 @@ use super::scope::Scopes;
 use super::suggest::nearest;
 use super::types::TypeTable;
 use super::{Options, config, constants, foreign, subprograms, user_functions};
-use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::Host;
 use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, StmtKind, Type};
@@ -81,6 +80,7 @@ pub(super) fn analyze(
         }
         if stable || walk + 1 == MAX_WALKS {
             diagnostics.extend(found);
+            diagnostics.say_once(Code::UnstableFeature);
             let made = made.filter(|_| !diagnostics.has_errors());
             return (made, diagnostics);
         }
@@ -110,9 +110,9 @@ fn subprograms<'p>(
             continue;
         };
         let name = &found.name.text;
-        let taken = match builtin::lookup(name) {
-            Some(_) => Some("builtin"),
-            None => macros.has(name).then_some("macro"),
+        let taken = match name.as_str() {
+            "args" => Some("builtin"),
+            name => macros.has(name).then_some("macro"),
         };
         if let Err(wrong) = subprograms::insert(&mut functions, found, taken) {
             diagnostics.push(wrong);

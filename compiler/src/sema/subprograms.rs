@@ -3,6 +3,7 @@
 
 use super::lowering::Lowering;
 use super::{convert, program};
+use crate::builtin;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Expr, ExprKind, LocalId, StmtKind, Type};
 use crate::source::Span;
@@ -27,8 +28,11 @@ struct Head {
 }
 
 impl Lowering<'_> {
-    pub(super) fn is_subprogram(&self, name: &str) -> bool {
+    /// Whether a name is a function of the script: what btc learns doesn't change a script that had its own. In the library's
+    /// text it is the builtin of that name.
+    pub(super) fn is_subprogram(&self, name: &str, span: Span) -> bool {
         self.subprograms.contains_key(name)
+            && (builtin::lookup(name).is_none() || !self.in_library(span))
     }
 
     /// A call.

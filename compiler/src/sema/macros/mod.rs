@@ -52,8 +52,9 @@ impl<'a> Macros<'a> {
 
     fn add(&mut self, found: &'a Macro, diagnostics: &mut Diagnostics) {
         let name = &found.name;
-        if builtin::lookup(&name.text).is_some() {
-            let message = format!("`{}` is a builtin: a macro can't have its name", name.text);
+        // Its members are a probe's arguments; nothing that a macro expands to has them.
+        if name.text == "args" {
+            let message = "`args` is a builtin: a macro can't have its name";
             diagnostics.push(Diagnostic::error(Code::DuplicateName, name.span, message));
             return;
         }
@@ -204,6 +205,23 @@ fn contains(outer: Span, inner: Span) -> bool {
 }
 
 impl Lowering<'_> {
+    /// Whether a call, or a bare name, is a macro's. Where a builtin has the name too, a macro is meant that takes the
+    /// arguments, so that what btc learns doesn't change a script that had its own. In the library's text the builtin is meant,
+    /// and a `#define` without parameters, which a header may bring, hides none.
+    pub(super) fn is_macro(&self, name: &str, arguments: &[ast::Expr], span: Span) -> bool {
+        if builtin::lookup(name).is_none() {
+            return self.macros.has(name);
+        }
+        let found = self.macros.find(name, arguments, span);
+        let hides = |found: &Macro| found.hygienic || !found.parameters.is_empty();
+        found.is_ok_and(hides) && !self.in_library(span)
+    }
+
+    /// Whether the text at a place is the standard library's.
+    pub(super) fn in_library(&self, span: Span) -> bool {
+        self.sources.get(span.file).library
+    }
+
     /// A macro's call.
     pub(super) fn expand(
         &mut self,
