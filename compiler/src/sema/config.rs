@@ -49,9 +49,8 @@ impl Default for MaxPrograms {
 }
 
 /// What the use of a feature is, that bpftrace calls unstable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    #[default]
     Enable,
     Warn,
     Error,
@@ -77,12 +76,24 @@ impl Level {
 }
 
 /// The levels of all such features.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unstable {
     pub dw_ustack: Level,
     pub import: Level,
     pub tseries: Level,
     pub typeinfo: Level,
+}
+
+impl Default for Unstable {
+    /// As bpftrace 0.26 has it: imports are stable since then, and `typeof` never was among its unstable features.
+    fn default() -> Self {
+        Unstable {
+            dw_ustack: Level::Warn,
+            import: Level::Enable,
+            tseries: Level::Warn,
+            typeinfo: Level::Enable,
+        }
+    }
 }
 
 /// A feature with its variable and its level.
