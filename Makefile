@@ -7,10 +7,10 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BTC := target/release/btc
 
 APT_BUILD := llvm-22-dev libclang1-22 libelf-dev zlib1g-dev libzstd-dev pkg-config gcc make
-APT_TEST := bpftrace clang-22 g++ qemu-system-x86 qemu-system-arm busybox-static cpio lz4 xz-utils zstd
+APT_TEST := bpftrace clang-22 g++ qemu-system-x86 qemu-system-arm busybox-static cpio lz4 xz-utils zstd tcpdump
 DNF_BUILD := llvm22-devel clang22-libs elfutils-libelf-devel elfutils-libelf-devel-static zlib-ng-compat-devel \
 	zlib-ng-compat-static libzstd-devel libzstd-static glibc-static pkgconf-pkg-config gcc make
-DNF_TEST := bpftrace clang gcc-c++ qemu-system-x86-core qemu-system-aarch64-core busybox cpio lz4 xz zstd
+DNF_TEST := bpftrace clang gcc-c++ qemu-system-x86-core qemu-system-aarch64-core busybox cpio lz4 xz zstd tcpdump
 
 .PHONY: help deps test-deps build demo test bench reference install uninstall
 

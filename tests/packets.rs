@@ -50,8 +50,8 @@ fn directory() -> PathBuf {
     directory
 }
 
-/// Compiles a script that writes to `FILE`, runs it with a load, and reads the file.
-fn traced(name: &str, script: &str, load: &str) -> Vec<Packet> {
+/// Compiles a script that writes to `FILE`, and runs it with a load: the file.
+fn written(name: &str, script: &str, load: &str) -> PathBuf {
     let directory = directory();
     let file = directory.join(format!("{name}.pcap"));
     let script = script.replace("FILE", &file.display().to_string());
@@ -69,7 +69,12 @@ fn traced(name: &str, script: &str, load: &str) -> Vec<Packet> {
         .output()
         .unwrap();
     assert!(run.status.success(), "{run:?}");
-    read(&std::fs::read(file).unwrap())
+    file
+}
+
+/// The packets of such a file.
+fn traced(name: &str, script: &str, load: &str) -> Vec<Packet> {
+    read(&std::fs::read(written(name, script, load)).unwrap())
 }
 
 #[test]
@@ -107,4 +112,59 @@ fn a_length_cuts_packets() {
         assert_eq!(packet.bytes.len(), 20);
         assert!(packet.length >= 40);
     }
+}
+
+/// The offset is the packet's own: how long its Ethernet header is.
+#[test]
+fn an_offset_of_run_time() {
+    let script = r#"rawtracepoint:net_dev_queue /pid == cpid/ {
+        $header = args.skb.network_header - args.skb.mac_header;
+        if (skboutput("FILE", args.skb, args.skb.len, $header) != 0) { errorf("not sent"); }
+        _ = skboutput("FILE", args.skb, 20, args.skb.len + 1);
+    }"#;
+    let packets = traced("offset", script, "connect 2 4733");
+    let (whole, behind): (Vec<_>, Vec<_>) = packets.iter().partition(|packet| packet.length > 0);
+    assert_eq!(whole.len(), behind.len());
+    assert!(behind.iter().all(|packet| packet.bytes.is_empty()));
+    let starts = whole
+        .iter()
+        .filter_map(|packet| tcp(packet))
+        .filter(|(_, port, flags)| *port == 4733 && flags & 0x3f == 0x02);
+    assert_eq!(starts.count(), 2);
+    let length =
+        |packet: &&Packet| u32::from(u16::from_be_bytes([packet.bytes[2], packet.bytes[3]]));
+    assert!(whole.iter().all(|packet| packet.length == length(packet)));
+}
+
+#[test]
+fn tcpdump_reads_the_file() {
+    let script = r#"rawtracepoint:net_dev_queue /pid == cpid/ {
+        _ = skboutput("FILE", args.skb, args.skb.len, 14);
+    }"#;
+    let file = written("tcpdump", script, "connect 3 4734");
+    let packets = read(&std::fs::read(&file).unwrap());
+    let shown = Command::new("tcpdump")
+        .args(["-nn", "-tt", "-r"])
+        .arg(&file)
+        .output()
+        .expect("tcpdump, which `make test-deps` installs");
+    assert!(shown.status.success(), "{shown:?}");
+    let said = String::from_utf8_lossy(&shown.stderr);
+    assert!(said.contains("link-type RAW (Raw IP)"), "{said}");
+    let text = String::from_utf8_lossy(&shown.stdout);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), packets.len(), "{text}");
+    for (line, packet) in lines.iter().zip(&packets) {
+        assert!(line.starts_with(&packet.seconds.to_string()), "{line}");
+        if let Some((from, to, _)) = tcp(packet) {
+            let ends = format!(" IP 127.0.0.1.{from} > 127.0.0.1.{to}: Flags [");
+            assert!(line.contains(&ends), "{line}");
+        }
+    }
+    let count = |flags: &str, port: &str| {
+        let of = |line: &&&str| line.contains(flags) && line.contains(port);
+        lines.iter().filter(of).count()
+    };
+    assert_eq!(count("Flags [S],", " > 127.0.0.1.4734:"), 3, "{text}");
+    assert_eq!(count("Flags [S.],", " IP 127.0.0.1.4734 > "), 3, "{text}");
 }

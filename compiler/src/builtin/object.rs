@@ -8,6 +8,7 @@ use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{BinaryOp, Expr, ExprKind, Helper, IntType, Place, ProgramKind, Type};
 use crate::sema::Lowering;
+use crate::source::Span;
 use crate::syntax::ast;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -157,7 +158,8 @@ fn cookie(l: &mut Lowering, call: &Call) -> Option<Expr> {
     Some(l.helper(Helper::SocketCookie, vec![sock], U64, call.span))
 }
 
-/// `length` bytes of a packet from `offset` on, as far as it has them. The kernel copies packets from their beginning.
+/// `length` bytes of a packet from `offset` on, as far as it has them; none where the offset is behind its end. The kernel copies
+/// packets from their beginning.
 fn skb_output(l: &mut Lowering, call: &Call) -> Option<Expr> {
     allowed(l, call, TRACING, TRACING_HELP)?;
     let path = argument::literal_text(l, call, 0)?;
@@ -166,7 +168,15 @@ fn skb_output(l: &mut Lowering, call: &Call) -> Option<Expr> {
     })?;
     let length = integer(l, call, 2)?;
     let length = unsigned(l, length);
-    let offset = argument::constant(l, call, 3, 0, i128::from(u16::MAX))? as u64;
+    let constant = call.arguments.get(3).and_then(|a| l.constant_integer(a));
+    let offset = match constant {
+        Some(_) => {
+            let offset = argument::constant(l, call, 3, 0, i128::from(u16::MAX))? as u64;
+            l.integer(offset, IntType::U64, call.span)
+        }
+        None => integer(l, call, 3)?,
+    };
+    let offset = unsigned(l, offset);
     l.types_context();
     let name = ast::Name {
         text: "len".into(),
@@ -175,25 +185,16 @@ fn skb_output(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let whole = l.field(packet.clone(), &name)?;
     let whole = unsigned(l, whole);
     let whole = l.once(whole);
-    let offset = l.integer(offset, IntType::U64, call.span);
-    let end = unsigned_binary(l, BinaryOp::Add, length, offset.clone(), call.span);
-    let end = l.once(end);
-    let over = l.binary(
-        BinaryOp::Greater,
-        end.clone(),
+    let offset = least(l, offset, whole.clone(), call.span);
+    let left = unsigned_binary(
+        l,
+        BinaryOp::Subtract,
         whole.clone(),
-        U64,
+        offset.clone(),
         call.span,
     );
-    let sent = Expr {
-        kind: ExprKind::Select {
-            condition: Box::new(over),
-            then: Box::new(whole.clone()),
-            otherwise: Box::new(end),
-        },
-        ty: U64,
-        span: call.span,
-    };
+    let length = least(l, length, left, call.span);
+    let sent = unsigned_binary(l, BinaryOp::Add, offset.clone(), length, call.span);
     let sent = l.once(sent);
     let now = l.helper(Helper::KtimeBootNs, vec![], U64, call.span);
     let values = vec![now, sent.clone(), offset, whole];
@@ -210,4 +211,20 @@ fn skb_output(l: &mut Lowering, call: &Call) -> Option<Expr> {
         ty: Type::Int(IntType::I32),
         span: call.span,
     })
+}
+
+/// The lesser of two numbers, each computed once.
+fn least(l: &mut Lowering, one: Expr, other: Expr, span: Span) -> Expr {
+    let (one, other) = (l.once(one), l.once(other));
+    let over = l.binary(BinaryOp::Greater, one.clone(), other.clone(), U64, span);
+    let chosen = Expr {
+        kind: ExprKind::Select {
+            condition: Box::new(over),
+            then: Box::new(other),
+            otherwise: Box::new(one),
+        },
+        ty: U64,
+        span,
+    };
+    l.once(chosen)
 }

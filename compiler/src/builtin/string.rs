@@ -334,6 +334,7 @@ fn concat(l: &mut Lowering, call: &Call) -> Option<Expr> {
 const SMALLEST_CONCAT: u64 = 16;
 
 /// Bytes are compared where they lie; what a pointer points to is read first.
+/// A count of run time is at most what both sides have; behind pointers that is `max_strlen`.
 fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let mut sides = vec![];
     let mut room = l.settings.limits.max_strlen;
@@ -352,9 +353,24 @@ fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
         room = room.min(size.unwrap_or(room));
         sides.push(given);
     }
-    let size = argument::constant(l, call, 2, 0, i128::from(room))? as u32;
+    let constant = call.arguments.get(2).and_then(|a| l.constant_integer(a));
+    let (size, count) = match constant {
+        Some(_) => (
+            argument::constant(l, call, 2, 0, i128::from(room))? as u32,
+            None,
+        ),
+        None => {
+            let count = integer(l, call, 2)?;
+            let count = unsigned(l, count);
+            (room, Some(l.once(count)))
+        }
+    };
+    let read = match &count {
+        Some(count) => count.clone(),
+        None => l.integer(u64::from(size), IntType::U64, call.span),
+    };
     let mut sides: Vec<Expr> = (sides.into_iter())
-        .map(|side| pointed_bytes(l, side, size, call))
+        .map(|side| pointed_bytes(l, side, size, &read))
         .collect();
     let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else {
         return None;
@@ -364,6 +380,7 @@ fn memcmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
             left: Box::new(left),
             right: Box::new(right),
             size,
+            count: count.map(Box::new),
         },
         ty: Type::Int(IntType::I32),
         span: call.span,
@@ -382,8 +399,8 @@ fn comparable(l: &mut Lowering, ty: &Type, call: &Call, at: usize) -> Option<u32
     Some(l.size_of_value(ty))
 }
 
-/// `size` bytes behind a pointer; any other value as it is.
-fn pointed_bytes(l: &Lowering, side: Expr, size: u32, call: &Call) -> Expr {
+/// The bytes behind a pointer that are `read`, at most `size`; any other value as it is.
+fn pointed_bytes(l: &Lowering, side: Expr, size: u32, read: &Expr) -> Expr {
     let Type::Pointer { space, .. } = side.ty else {
         return side;
     };
@@ -392,7 +409,7 @@ fn pointed_bytes(l: &Lowering, side: Expr, size: u32, call: &Call) -> Expr {
         kind: ExprKind::ReadBuffer {
             address: Box::new(unsigned(l, side)),
             space,
-            length: Box::new(l.integer(u64::from(size), IntType::U64, call.span)),
+            length: Box::new(read.clone()),
         },
         ty: Type::Buffer { size },
         span,

@@ -359,9 +359,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             }
             ExprKind::Part { of, steps } => self.part(of, steps, &expr.ty)?,
             ExprKind::Equal { left, right, limit } => Val::Int(self.equal(left, right, *limit)?),
-            ExprKind::Compare { left, right, size } => {
-                Val::Int(self.compare_bytes(left, right, *size)?)
-            }
+            ExprKind::Compare {
+                left,
+                right,
+                size,
+                count,
+            } => Val::Int(self.compare_bytes(left, right, *size, count.as_deref())?),
             ExprKind::MapGet { map, key } => {
                 let value = self.map_get(*map, key.as_deref(), &expr.ty)?;
                 match value {

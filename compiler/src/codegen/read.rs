@@ -267,12 +267,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(to)
     }
 
-    /// -1, 0 or 1 as memcmp.
+    /// -1, 0 or 1 as memcmp, of `size` bytes or of the first `count` of them.
     pub fn compare_bytes(
         &mut self,
         left: &Expr,
         right: &Expr,
         size: u32,
+        count: Option<&Expr>,
     ) -> Result<IntValue<'ctx>, Bug> {
         let mut most = size;
         for expr in [left, right] {
@@ -281,8 +282,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 _ => self.unit.shapes.size(&expr.ty),
             });
         }
-        if most > INLINE_BYTES {
-            return self.compare_long(left, right, most);
+        if count.is_some() || most > INLINE_BYTES {
+            return self.compare_long(left, right, most, count);
         }
         let mut a = self.mem(left)?;
         let mut b = self.mem(right)?;

@@ -107,12 +107,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.phi((self.bool(false), before), (equal, compared))
     }
 
-    /// memcmp of so many bytes; a buffer's are those behind its length.
+    /// memcmp of so many bytes, or of the first `count` of them; a buffer's are those behind its length.
     pub fn compare_long(
         &mut self,
         left: &Expr,
         right: &Expr,
         bytes: u32,
+        count: Option<&Expr>,
     ) -> Result<IntValue<'ctx>, Bug> {
         let mut at = [0; 2];
         for (at, value) in at.iter_mut().zip([left, right]) {
@@ -123,7 +124,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             };
             *at = self.placed(value)? + skipped;
         }
-        let order = self.compare_scratch(at[0], at[1], self.i64(u64::from(bytes)))?;
+        let bytes = match count {
+            Some(count) => {
+                let count = self.int64(count)?;
+                self.at_most(count, u64::from(bytes))?
+            }
+            None => self.i64(u64::from(bytes)),
+        };
+        let order = self.compare_scratch(at[0], at[1], bytes)?;
         self.resize(order, self.unit.i32, true)
     }
 }

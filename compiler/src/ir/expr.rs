@@ -92,11 +92,12 @@ pub enum ExprKind {
         right: Box<Expr>,
         limit: Option<u32>,
     },
-    /// -1, 0, 1 as memcmp over `size` bytes of two Arrays/Buffers/Strings: Int 32 signed.
+    /// -1, 0, 1 as memcmp over `size` bytes of two Arrays/Buffers/Strings: Int 32 signed. `count`: over so many of them.
     Compare {
         left: Box<Expr>,
         right: Box<Expr>,
         size: u32,
+        count: Option<Box<Expr>>,
     },
     /// A C string at `address`: String of `ty`'s size; `length`: at most so many bytes (NUL included).
     ReadString {

@@ -299,8 +299,21 @@ impl Printer<'_> {
                 let limit = limit.map_or(String::new(), |n| format!(" up to {n}"));
                 format!("equal({}, {}{limit})", self.expr(left), self.expr(right))
             }
-            ExprKind::Compare { left, right, size } => {
-                format!("compare({}, {}, {size})", self.expr(left), self.expr(right))
+            ExprKind::Compare {
+                left,
+                right,
+                size,
+                count,
+            } => {
+                let bytes = match count {
+                    Some(count) => format!("{} up to {size}", self.expr(count)),
+                    None => size.to_string(),
+                };
+                format!(
+                    "compare({}, {}, {bytes})",
+                    self.expr(left),
+                    self.expr(right)
+                )
             }
             ExprKind::ReadString {
                 address,

@@ -203,7 +203,6 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
         ExprKind::Binary { left, right, .. }
         | ExprKind::Logical { left, right, .. }
         | ExprKind::Equal { left, right, .. }
-        | ExprKind::Compare { left, right, .. }
         | ExprKind::Concat { left, right }
         | ExprKind::Find {
             haystack: left,
@@ -244,6 +243,13 @@ pub fn expression<'n>(expr: &'n Expr, visit: &mut dyn FnMut(Node<'n>)) {
             steps(list, visit);
         }
         ExprKind::Tuple(items) => items.iter().for_each(|i| expression(i, visit)),
+        ExprKind::Compare {
+            left, right, count, ..
+        } => {
+            expression(left, visit);
+            expression(right, visit);
+            optional(count.as_deref(), visit);
+        }
         ExprKind::ReadString {
             address, length, ..
         } => {
