@@ -20,7 +20,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::word("ctx", whole_context),
     Function::word("probe", probe_name),
     Function::word("probetype", |l, call| {
-        Some(l.string(l.probe.provider.as_bytes(), call.span))
+        let kind = match l.probe.provider {
+            // What the tool itself fires.
+            "begin" | "end" | "self" => "special",
+            provider => provider,
+        };
+        Some(l.string(kind.as_bytes(), call.span))
     }),
 ];
 

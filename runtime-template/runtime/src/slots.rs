@@ -32,6 +32,9 @@ pub struct Facts<'a> {
 /// Writes every slot into `section`, the initial value of the section's map.
 pub fn write(manifest: &Manifest, facts: &Facts<'_>, section: &mut [u8]) -> Result<(), Error> {
     let kernel = kernel_addresses(manifest)?;
+    if facts.warnings && facts.child.is_none() && needs_child(manifest) {
+        eprintln!("WARNING: `cpid` is 0: without -c there is no child process");
+    }
     for slot in manifest.slots.iter() {
         let bytes = match text(slot, facts) {
             Some(text) => text.as_bytes().to_vec(),
@@ -40,6 +43,13 @@ pub fn write(manifest: &Manifest, facts: &Facts<'_>, section: &mut [u8]) -> Resu
         place(slot, &bytes, section)?;
     }
     Ok(())
+}
+
+/// Whether a script reads `cpid` and doesn't ask whether it has one.
+fn needs_child(manifest: &Manifest) -> bool {
+    let mut values = manifest.slots.iter().map(|slot| &slot.value);
+    let asks = (values.clone()).any(|value| matches!(value, TargetValue::HasChild));
+    !asks && values.any(|value| matches!(value, TargetValue::ChildPid))
 }
 
 fn place(slot: &Slot, bytes: &[u8], section: &mut [u8]) -> Result<(), Error> {
