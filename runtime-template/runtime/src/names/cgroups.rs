@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::pattern;
 
+const UNIFIED: &str = "unified";
+
 /// Where a hierarchy is mounted, and what bpftrace calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hierarchy {
-    /// `unified` for cgroup v2, the controllers for v1.
+    /// `unified` for cgroup v2, the last part of where it is mounted for v1.
     name: String,
     root: PathBuf,
 }
@@ -71,37 +73,26 @@ impl Cgroups {
     }
 }
 
-/// Lines of `device path type options …`.
+/// Lines of `device path type options …`; hierarchies of v1 come first.
 fn mounted(mounts: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mounts.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let [_, root, kind, options, ..] = words[..] else {
+        let [_, root, kind, ..] = words[..] else {
             continue;
         };
-        let name = match kind {
-            "cgroup2" => "unified".to_owned(),
-            "cgroup" => controllers(options),
+        let root = PathBuf::from(root);
+        let name = match (kind, root.file_name()) {
+            ("cgroup2", _) => UNIFIED.to_owned(),
+            ("cgroup", Some(name)) => name.to_string_lossy().into_owned(),
             _ => continue,
         };
         if !found.iter().any(|other| other.name == name) {
-            let root = PathBuf::from(root);
             found.push(Hierarchy { name, root });
         }
     }
+    found.sort_by_key(|hierarchy| hierarchy.name == UNIFIED);
     found
-}
-
-/// A v1 mount's options without those that every mount may have.
-fn controllers(options: &str) -> String {
-    const COMMON: &[&str] = &[
-        "rw", "ro", "nosuid", "nodev", "noexec", "relatime", "noatime", "xattr",
-    ];
-    let named: Vec<&str> = options
-        .split(',')
-        .filter(|option| !COMMON.contains(option) && !option.contains('='))
-        .collect();
-    named.join(",")
 }
 
 #[cfg(test)]
@@ -111,10 +102,11 @@ mod tests {
     #[test]
     fn mounts_are_read() {
         let found = mounted(
-            "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nsdelegate 0 0\nproc /proc proc rw 0 0\n\
-             cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,nosuid,relatime,cpu,cpuacct 0 0\n",
+            "cgroup2 /sys/fs/cgroup/unified cgroup2 rw,nosuid,nsdelegate 0 0\nproc /proc proc rw 0 0\n\
+             cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,nosuid,relatime,cpu,cpuacct 0 0\n\
+             cgroup /sys/fs/cgroup/systemd cgroup rw,relatime,name=systemd 0 0\n",
         );
         let names: Vec<_> = found.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names, ["unified", "cpu,cpuacct"]);
+        assert_eq!(names, ["cpu,cpuacct", "systemd", "unified"]);
     }
 }
