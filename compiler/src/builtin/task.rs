@@ -184,53 +184,27 @@ fn find(l: &mut Lowering, number: Expr, span: Span) -> Option<Expr> {
     );
     // What is left is the number's struct pid, or nothing.
     let found = l.new_local(task.clone());
-    let (then, done) = l.collect(|l| {
+    let some = l.convert(l.local(entry, span), Type::Bool);
+    where_true(l, some, span, |l| {
         let ty = kernel_pointer(l, "pid");
         let pid = l.convert(l.local(entry, span), ty);
         let first = first_task(l, pid, span)?;
-        l.push(
-            StmtKind::SetLocal {
-                local: found,
-                value: l.convert(first, task),
-            },
-            span,
-        );
+        let first = l.convert(first, task);
+        l.push(set(found, first, span).kind, span);
         Some(())
-    });
-    done?;
-    let condition = l.convert(l.local(entry, span), Type::Bool);
-    let kind = StmtKind::If {
-        condition,
-        then,
-        otherwise: vec![],
-    };
-    l.push(kind, span);
+    })?;
     Some(l.local(found, span))
 }
 
-/// The top of the initial namespace's table; nothing where the current task has no number any more.
-fn first_entry(l: &mut Lowering, entry: LocalId, span: Span) -> Option<()> {
-    let task = current(l, span);
-    let pid = follow(l, task, &["thread_pid"], span)?;
-    let pid = l.once(pid);
-    let (then, done) = l.collect(|l| {
-        // A struct pid has a number for each namespace that it is in, from the initial one on.
-        let numbers = follow(l, pid.clone(), &["numbers"], span)?;
-        let zero = l.integer(0, IntType::U64, span);
-        let first = l.element(numbers, zero, span)?;
-        let namespace = follow(l, first, &["ns"], span)?;
-        let head = follow(l, namespace, &["idr", "idr_rt", "xa_head"], span)?;
-        l.push(
-            StmtKind::SetLocal {
-                local: entry,
-                value: unsigned(l, head),
-            },
-            span,
-        );
-        Some(())
-    });
+/// Does something where a condition holds.
+fn where_true(
+    l: &mut Lowering,
+    condition: Expr,
+    span: Span,
+    what: impl FnOnce(&mut Lowering) -> Option<()>,
+) -> Option<()> {
+    let (then, done) = l.collect(what);
     done?;
-    let condition = l.convert(unsigned(l, pid), Type::Bool);
     let kind = StmtKind::If {
         condition,
         then,
@@ -238,6 +212,25 @@ fn first_entry(l: &mut Lowering, entry: LocalId, span: Span) -> Option<()> {
     };
     l.push(kind, span);
     Some(())
+}
+
+/// The top of the initial namespace's table; nothing where the current task has no number any more.
+fn first_entry(l: &mut Lowering, entry: LocalId, span: Span) -> Option<()> {
+    let task = current(l, span);
+    let pid = follow(l, task, &["thread_pid"], span)?;
+    let pid = l.once(pid);
+    let some = l.convert(unsigned(l, pid.clone()), Type::Bool);
+    where_true(l, some, span, |l| {
+        // A struct pid has a number for each namespace that it is in, from the initial one on.
+        let numbers = follow(l, pid, &["numbers"], span)?;
+        let zero = l.integer(0, IntType::U64, span);
+        let first = l.element(numbers, zero, span)?;
+        let namespace = follow(l, first, &["ns"], span)?;
+        let head = follow(l, namespace, &["idr", "idr_rt", "xa_head"], span)?;
+        let head = unsigned(l, head);
+        l.push(set(entry, head, span).kind, span);
+        Some(())
+    })
 }
 
 /// Whether an entry is a node.
@@ -261,55 +254,35 @@ fn node(l: &mut Lowering, entry: LocalId, span: Span) -> Option<(Expr, Expr)> {
 
 /// A number beyond what the first node covers has no entry.
 fn outside_is_nothing(l: &mut Lowering, entry: LocalId, number: Expr, span: Span) -> Option<()> {
-    let (then, done) = l.collect(|l| {
+    let is_node = is_node(l, entry, span);
+    where_true(l, is_node, span, |l| {
         let (_, shift) = node(l, entry, span)?;
         let chunk = l.integer(CHUNK_SHIFT, IntType::U64, span);
         let shift = unsigned_binary(l, BinaryOp::Add, shift, chunk, span);
         let beyond = unsigned_binary(l, BinaryOp::ShiftRight, number, shift, span);
-        let kind = StmtKind::If {
-            condition: l.convert(beyond, Type::Bool),
-            then: vec![set(entry, l.integer(0, IntType::U64, span), span)],
-            otherwise: vec![],
-        };
-        l.push(kind, span);
-        Some(())
-    });
-    done?;
-    let kind = StmtKind::If {
-        condition: is_node(l, entry, span),
-        then,
-        otherwise: vec![],
-    };
-    l.push(kind, span);
-    Some(())
+        let beyond = l.convert(beyond, Type::Bool);
+        where_true(l, beyond, span, |l| {
+            let nothing = l.integer(0, IntType::U64, span);
+            l.push(set(entry, nothing, span).kind, span);
+            Some(())
+        })
+    })
 }
 
 /// From a node to the entry of the number in it.
 fn descend(l: &mut Lowering, entry: LocalId, number: Expr, span: Span) -> Option<()> {
-    let (then, done) = l.collect(|l| {
+    let is_node = is_node(l, entry, span);
+    where_true(l, is_node, span, |l| {
         let (node, shift) = node(l, entry, span)?;
         let slots = follow(l, node, &["slots"], span)?;
         let index = unsigned_binary(l, BinaryOp::ShiftRight, number, shift, span);
         let last = l.integer(CHUNK - 1, IntType::U64, span);
         let index = unsigned_binary(l, BinaryOp::BitAnd, index, last, span);
         let next = l.element(slots, index, span)?;
-        l.push(
-            StmtKind::SetLocal {
-                local: entry,
-                value: unsigned(l, next),
-            },
-            span,
-        );
+        let next = unsigned(l, next);
+        l.push(set(entry, next, span).kind, span);
         Some(())
-    });
-    done?;
-    let kind = StmtKind::If {
-        condition: is_node(l, entry, span),
-        then,
-        otherwise: vec![],
-    };
-    l.push(kind, span);
-    Some(())
+    })
 }
 
 /// The address of the task that a struct pid is of, 0 without one: its list of tasks goes through their `pid_links`.
