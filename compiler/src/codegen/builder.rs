@@ -245,19 +245,44 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// Hides a value from LLVM, so that what it knows doesn't undo a bound that the verifier must see.
     pub fn opaque(&self, value: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        self.in_place("", true, value)
+    }
+
+    /// A pointer of the verifier's as a plain number: it allows little arithmetic on pointers, and takes those that it
+    /// trusts for others than NULL. After a negation it knows nothing of a register, whatever was in it (check_alu_op of
+    /// kernel/bpf/verifier.c), and this costs no access to memory.
+    pub fn number(&self, pointer: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        // Not LLVM's negation: it would undo the two.
+        let negative = self.in_place("$0 = -$0", false, pointer)?;
+        Ok(self.builder.build_int_neg(negative, "")?)
+    }
+
+    /// An address in BPF memory as a plain number.
+    pub fn address_as_number(&self, at: PointerValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        let address = self.pointer_to_int(at)?;
+        self.number(address)
+    }
+
+    /// One instruction, or none, on a register that holds the value.
+    fn in_place(
+        &self,
+        instruction: &str,
+        side_effects: bool,
+        value: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
         let ty = self.unit.i64.fn_type(&[self.unit.i64.into()], false);
-        let nothing = self.unit.context.create_inline_asm(
+        let code = self.unit.context.create_inline_asm(
             ty,
-            String::new(),
+            instruction.to_owned(),
             "=r,0".to_owned(),
-            true,
+            side_effects,
             false,
             None,
             false,
         );
         let call = self
             .builder
-            .build_indirect_call(ty, nothing, &[value.into()], "")?;
+            .build_indirect_call(ty, code, &[value.into()], "")?;
         self.int_result(call)
     }
 

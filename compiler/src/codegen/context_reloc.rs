@@ -98,7 +98,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.marked(format!("$0 = *(u{} *)($1 - {})", size * 8, -mark))
     }
 
-    /// A member's address.
+    /// A member's address, as a plain number.
     pub fn event_address(&mut self, field: &str, addend: u32) -> Result<IntValue<'ctx>, Bug> {
         let read = EventRead {
             field: field.to_owned(),
@@ -106,11 +106,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             size: None,
         };
         if let Some(offset) = self.hoisted(&Hoisted::Event(read))? {
-            let context = self.pointer_to_int(self.context)?;
+            let context = self.address_as_number(self.context)?;
             return self.add(context, offset);
         }
         let mark = ADDRESS_MARK - self.marker(field, 0, addend)?;
-        self.marked(format!("$0 = $1\n$0 += {mark}"))
+        let address = self.marked(format!("$0 = $1\n$0 += {mark}"))?;
+        self.number(address)
     }
 
     /// A member's offset in the record.

@@ -1,7 +1,7 @@
 //! Expressions become values: integers in SSA, everything larger in BPF memory.
 
 use inkwell::IntPredicate;
-use inkwell::values::{BasicValue, IntValue, PointerValue};
+use inkwell::values::{BasicValue, IntValue};
 
 use super::builder::Mem;
 use super::helper::number;
@@ -289,7 +289,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 }
             }
             ExprKind::Target(slot) => self.target(slot.0, &expr.ty)?,
-            ExprKind::Context(context) => Val::Int(self.context_value(*context)?),
+            ExprKind::Context(context) => Val::Int(self.context_number(*context)?),
             ExprKind::Helper { helper, arguments } if *helper != Helper::CurrentComm => {
                 let value = self.builtin(*helper, arguments)?;
                 if matches!(expr.ty, Type::Void) {
@@ -346,16 +346,16 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             ExprKind::Address(place) => Val::Int(self.address(place)?),
             ExprKind::LocalAddress(id) => {
                 let (mem, _) = self.local(*id)?;
-                Val::Int(self.as_number(mem.at)?)
+                Val::Int(self.address_as_number(mem.at)?)
             }
             ExprKind::ElementAddress { map, key } => {
                 let key = self.key(*map, key.as_deref())?;
                 let at = self.lookup(map.0, key)?;
-                Val::Int(self.as_number(at)?)
+                Val::Int(self.address_as_number(at)?)
             }
             ExprKind::MapAddress(map) => {
                 let at = self.map_pointer(map.0)?;
-                Val::Int(self.as_number(at)?)
+                Val::Int(self.address_as_number(at)?)
             }
             ExprKind::Part { of, steps } => self.part(of, steps, &expr.ty)?,
             ExprKind::Equal { left, right, limit } => Val::Int(self.equal(left, right, *limit)?),
@@ -432,20 +432,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         )))
     }
 
-    /// An address as a number that the verifier knows nothing of: it allows no arithmetic on some pointers.
-    fn as_number(&mut self, at: PointerValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
-        let address = self.pointer_to_int(at)?;
-        let word = self.scratch_memory(8)?;
-        self.store_int(word, address)?;
-        let number = self.load_int(self.unit.i64, word)?;
-        // Volatile: LLVM must not hand the pointer itself on.
-        if let Some(load) = number.as_instruction_value() {
-            load.set_volatile(true)
-                .map_err(|error| Bug::new(format!("volatile load: {error:?}")))?;
-        }
-        Ok(number)
-    }
-
     fn target(&mut self, slot: u32, ty: &Type) -> Result<Val<'ctx>, Bug> {
         let offset = self
             .unit
@@ -516,15 +502,33 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.phi((a, from_a), (b, from_b))
     }
 
-    /// What the program is handed.
-    fn context_value(&mut self, of: Context) -> Result<IntValue<'ctx>, Bug> {
+    /// What the program is handed, as a number: typed programs get pointers that the verifier follows, with which nothing
+    /// can be calculated.
+    fn context_number(&mut self, of: Context) -> Result<IntValue<'ctx>, Bug> {
+        let value = self.context_value(of)?;
+        let followed = match of {
+            Context::Pointer => self.probe.kind == ProgramKind::Iterator,
+            Context::Slot(_)
+            | Context::Parameter(_)
+            | Context::ParameterRest(_)
+            | Context::Result => matches!(
+                self.probe.kind,
+                ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::BtfTracepoint
+            ),
+            _ => false,
+        };
+        if followed {
+            self.number(value)
+        } else {
+            Ok(value)
+        }
+    }
+
+    /// What the program is handed, as the verifier knows it.
+    pub fn context_value(&mut self, of: Context) -> Result<IntValue<'ctx>, Bug> {
         let arch = self.unit.arch();
         let register = |name: &str| Bug::new(format!("no register `{name}`"));
         match of {
-            Context::Pointer if self.probe.kind == ProgramKind::Iterator => {
-                let address = self.pointer_to_int(self.context)?;
-                self.scalar(address)
-            }
             Context::Pointer => self.pointer_to_int(self.context),
             Context::Argument(n) => {
                 let at = arch.argument(n).ok_or_else(|| register("argument"))?;
@@ -564,21 +568,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.context_word(at)
             }
         }
-    }
-
-    /// A pointer of the verifier's as a plain number, which can be calculated with: it forgets what a word of memory was
-    /// when something is added to it.
-    fn scalar(&mut self, pointer: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
-        let word = self.temporary(8)?;
-        self.store_int(word, pointer)?;
-        let nothing = self.opaque(self.i64(0))?;
-        self.builder.build_atomicrmw(
-            inkwell::AtomicRMWBinOp::Add,
-            word.at,
-            nothing,
-            inkwell::AtomicOrdering::Monotonic,
-        )?;
-        self.load_int(self.unit.i64, word)
     }
 
     /// The name by which the runtime finds a value of an fentry or fexit program: a parameter's, or its number.

@@ -25,8 +25,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn object(&mut self, value: &Expr, none: BasicBlock<'ctx>) -> Result<IntValue<'ctx>, Bug> {
         let loaded = match &value.kind {
             ExprKind::Convert(inner) => return self.object(inner, none),
-            ExprKind::Context(Context::Pointer) => return self.pointer_to_int(self.context),
-            ExprKind::Context(_) => self.int64(value)?,
+            ExprKind::Context(Context::Pointer) => return self.context_value(Context::Pointer),
+            ExprKind::Context(of) => self.context_value(*of)?,
             ExprKind::Address(place) => {
                 let at = self.object_place(place, none)?;
                 return self.pointer_to_int(at.at);

@@ -197,7 +197,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             Space::Kernel | Space::User if !spot.chain.is_empty() => {
                 self.load_member(&spot, place.space, ty)
             }
-            Space::Kernel | Space::User => {
+            // The verifier takes loads from the context at constant offsets only.
+            Space::Kernel | Space::User | Space::Context => {
                 self.settle(&mut spot)?;
                 let to = self.temporary(8)?;
                 if let Some((bit, width)) = spot.bits {
@@ -209,7 +210,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.read(to, self.i64(u64::from(size)), spot.base, place.space)?;
                 self.load_scalar(to, ty)
             }
-            Space::Context | Space::Bpf => {
+            Space::Bpf => {
                 self.settle(&mut spot)?;
                 let at = self.int_to_pointer(spot.base)?;
                 if let Some((bit, width)) = spot.bits {
@@ -226,12 +227,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                     self.store_int(to, word)?;
                     return self.bitfield(to, bit, width, ty);
                 }
-                let align = if place.space == Space::Context {
-                    8
-                } else {
-                    size
-                };
-                self.load_scalar(Mem { at, align }, ty)
+                self.load_scalar(Mem { at, align: size }, ty)
             }
         }
     }

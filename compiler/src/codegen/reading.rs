@@ -2,7 +2,7 @@
 
 use btc_abi as abi;
 use inkwell::IntPredicate;
-use inkwell::values::{BasicValue, IntValue, PointerValue};
+use inkwell::values::{IntValue, PointerValue};
 
 use super::aggregate::more_extreme;
 use super::builder::Mem;
@@ -192,19 +192,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             base: phi.as_basic_value().into_int_value(),
             size: size.min(16),
         })
-    }
-
-    /// What the verifier takes for a pointer, as the number that it is: through memory of a map, which holds numbers.
-    fn address_as_number(&mut self, pointer: PointerValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
-        let through = self.scratch_memory(8)?;
-        let volatile = |error| Bug::new(format!("volatile access: {error:?}"));
-        let store = self.builder.build_store(through.at, pointer)?;
-        store.set_volatile(true).map_err(volatile)?;
-        let value = self.load_int(self.unit.i64, through)?;
-        if let Some(instruction) = value.as_instruction_value() {
-            instruction.set_volatile(true).map_err(volatile)?;
-        }
-        Ok(value)
     }
 
     /// `__per_cpu_offset[cpu]`

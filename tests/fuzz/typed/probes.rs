@@ -72,6 +72,7 @@ pub const PROBES: &[Probe] = &[
             "args.file->f_flags",
             "(uint64)args.pos",
             "((uint64)args.file >> 4)",
+            "(int64)(args.file == 0)",
             "(arg0 * 3)",
         ],
         &["str(args.buf)", "str(args.buf, args.count)"],
@@ -91,7 +92,13 @@ pub const PROBES: &[Probe] = &[
     with(
         "tracepoint:sched:sched_switch",
         &["user"],
-        &["args.prev_pid", "args.prev_state", "args->next_pid"],
+        &[
+            "args.prev_pid",
+            "args.prev_state",
+            "args->next_pid",
+            "((uint64)&args.next_pid >> 3)",
+            "*(&args.next_pid)",
+        ],
         &["args.prev_comm", "args->next_comm"],
     ),
     with(
@@ -153,7 +160,13 @@ pub const PROBES: &[Probe] = &[
     with(
         "iter:task",
         &["ctx"],
-        &["ctx.task->pid", "ctx.meta->seq_num", "((uint64)ctx >> 4)"],
+        &[
+            "ctx.task->pid",
+            "ctx.meta->seq_num",
+            "((uint64)ctx >> 4)",
+            "((uint64)ctx.task * 3)",
+            "(int64)(ctx.task == curtask)",
+        ],
         &["ctx.task->comm"],
     ),
     live(with(
