@@ -119,6 +119,10 @@ fn generate(
             diagnostics.push(loops_too_deep(&program.probes[probe], depth));
             return Ok(None);
         }
+        Err(Refusal::Calls { probe, frames }) => {
+            diagnostics.push(calls_too_deep(&program.probes[probe], frames));
+            return Ok(None);
+        }
         Err(Refusal::Size {
             probe,
             instructions,
@@ -143,6 +147,15 @@ fn loops_too_deep(probe: &ir::Probe, depth: u32) -> Diagnostic {
         format!("loops are {depth} deep within each other here, and kernels take 6"),
     )
     .with_help("constant ranges of a few rounds and `unroll` don't count")
+}
+
+fn calls_too_deep(probe: &ir::Probe, frames: u32) -> Diagnostic {
+    Diagnostic::error(
+        Code::ProgramTooLarge,
+        probe.span,
+        format!("functions call each other {frames} deep here, and kernels take 8"),
+    )
+    .with_help("loops within each other are such functions, and what compares or searches long strings has four")
 }
 
 fn program_too_large(probe: &ir::Probe, instructions: u64) -> Diagnostic {

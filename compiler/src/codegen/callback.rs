@@ -289,11 +289,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             })
             .collect();
         let program = self.edition.program(&self.probe.program);
-        let name = format!("{program}_loop{}", self.callbacks.len() + 1);
-        self.callbacks.push(super::depth::Callback {
-            name: name.clone(),
-            parent: self.function.get_name().to_string_lossy().into_owned(),
-        });
+        self.callbacks += 1;
+        let name = format!("{program}_loop{}", self.callbacks);
         let ty = self.unit.i64.fn_type(&types, false);
         let function = self
             .unit

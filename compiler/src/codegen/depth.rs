@@ -1,56 +1,172 @@
-//! How much of BPF's stack a program takes together with the callbacks that run on top of it, as the verifier adds it up.
+//! How much of BPF's stack a program takes together with the functions that it calls and those that it hands to helpers,
+//! as the verifier adds it up (check_max_stack_depth of kernel/bpf/verifier.c).
 
-use object::{Object, ObjectSection, ObjectSymbol};
+use std::collections::BTreeMap;
+
+use object::{
+    File, Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SymbolKind,
+};
 
 use crate::bug::Bug;
 
 /// MAX_BPF_STACK of linux/bpf.h.
 const STACK: u32 = 512;
-/// What kernels round a function's stack up to.
+/// What kernels round a function's stack up to; newer ones that compile programs take half of it.
 const ROUND: u32 = 32;
 /// MAX_CALL_FRAMES of linux/bpf_verifier.h.
 const FRAMES: u32 = 8;
 /// The frame pointer.
 const R10: u8 = 10;
+/// BPF_JMP | BPF_CALL with BPF_PSEUDO_CALL: a function of the object.
+const CALL: u8 = 0x85;
+const PSEUDO_CALL: u8 = 1;
+/// BPF_LD | BPF_IMM | BPF_DW: two slots.
+const WIDE: u8 = 0x18;
 
-/// A callback, and the function that hands it to a helper.
-#[derive(Clone, Debug)]
-pub struct Callback {
-    pub name: String,
-    pub parent: String,
+/// What a program and all that it calls take together, where that is most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    pub bytes: u32,
+    pub frames: u32,
 }
 
-/// An error that names the program where some chain of callbacks takes too much.
-pub fn check(elf: &[u8], program: &str, callbacks: &[Callback]) -> Result<(), Bug> {
-    if callbacks.is_empty() {
-        return Ok(());
+impl Depth {
+    pub fn fits(self) -> bool {
+        self.bytes <= STACK && self.has_few_frames()
     }
-    let file = object::File::parse(elf)
-        .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
-    let (bytes, frames) = deepest(&file, program, callbacks);
-    if bytes <= STACK && frames <= FRAMES {
-        return Ok(());
+
+    /// What no memory elsewhere helps against.
+    pub fn has_few_frames(self) -> bool {
+        self.frames <= FRAMES
     }
-    Err(Bug::new(format!(
-        "a stack of {bytes} bytes and {frames} frames in function {program}"
-    )))
 }
 
-fn deepest(file: &object::File, function: &str, callbacks: &[Callback]) -> (u32, u32) {
-    let own = code(file, function).map_or(0, |code| used(&code));
-    let above = callbacks.iter().filter(|one| one.parent == function);
-    let above = above.map(|one| deepest(file, &one.name, callbacks));
-    let (bytes, frames) = above.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
-    (own.max(1).next_multiple_of(ROUND) + bytes, frames + 1)
+/// The functions of an object, and which refer to which.
+pub struct Calls<'a> {
+    functions: Vec<Function<'a>>,
 }
 
-/// A function's instructions. Those that LLVM put into their callers have none.
-pub fn code(file: &object::File, function: &str) -> Option<Vec<u8>> {
-    let symbol = file.symbols().find(|s| s.name() == Ok(function))?;
-    let section = file.section_by_index(symbol.section_index()?).ok()?;
-    let from = symbol.address() as usize;
-    let code = section.data().ok()?;
-    Some(code.get(from..from + symbol.size() as usize)?.to_vec())
+struct Function<'a> {
+    name: &'a str,
+    section: SectionIndex,
+    start: u64,
+    size: u64,
+    /// Bytes of stack, rounded.
+    stack: u32,
+    /// Functions that it calls or whose address it has, by their places in the list.
+    callees: Vec<usize>,
+}
+
+impl<'a> Calls<'a> {
+    pub fn of(file: &File<'a>) -> Result<Calls<'a>, Bug> {
+        let mut calls = Calls { functions: vec![] };
+        for symbol in file.symbols() {
+            let (SymbolKind::Text, Some(section)) = (symbol.kind(), symbol.section_index()) else {
+                continue;
+            };
+            let unreadable = |error| Bug::new(format!("LLVM's object can't be read: {error}"));
+            calls.functions.push(Function {
+                name: symbol.name().map_err(unreadable)?,
+                section,
+                start: symbol.address(),
+                size: symbol.size(),
+                stack: 0,
+                callees: vec![],
+            });
+        }
+        for index in 0..calls.functions.len() {
+            let function = &calls.functions[index];
+            let code = bytes(file, function.section, function.start, function.size);
+            let code = code.ok_or_else(|| Bug::new(format!("no code of {}", function.name)))?;
+            let stack = used(code).max(1).next_multiple_of(ROUND);
+            let callees = calls.callees(file, function, code);
+            let function = &mut calls.functions[index];
+            (function.stack, function.callees) = (stack, callees);
+        }
+        Ok(calls)
+    }
+
+    /// Of a function; `None` where LLVM left none of that name.
+    pub fn depth(&self, name: &str) -> Option<Depth> {
+        let index = self.functions.iter().position(|one| one.name == name)?;
+        Some(self.depth_at(index, 1))
+    }
+
+    fn depth_at(&self, index: usize, frame: u32) -> Depth {
+        let function = &self.functions[index];
+        let mut depth = Depth {
+            bytes: 0,
+            frames: 0,
+        };
+        // What is deeper fits no more, and might call itself.
+        let callees = function.callees.iter().filter(|_| frame <= FRAMES);
+        for callee in callees {
+            let above = self.depth_at(*callee, frame + 1);
+            depth.bytes = depth.bytes.max(above.bytes);
+            depth.frames = depth.frames.max(above.frames);
+        }
+        Depth {
+            bytes: depth.bytes + function.stack,
+            frames: depth.frames + 1,
+        }
+    }
+
+    fn callees(&self, file: &File, function: &Function, code: &[u8]) -> Vec<usize> {
+        let end = function.start + function.size;
+        let relocations: BTreeMap<_, _> = (file.section_by_index(function.section).into_iter())
+            .flat_map(|section| section.relocations())
+            .filter(|(at, _)| (function.start..end).contains(at))
+            .collect();
+        let mut callees = vec![];
+        let mut wide = false;
+        for (at, insn) in (function.start..).step_by(8).zip(code.chunks_exact(8)) {
+            if std::mem::take(&mut wide) {
+                continue;
+            }
+            wide = insn[0] == WIDE;
+            let call = insn[0] == CALL && insn[1] >> 4 == PSEUDO_CALL;
+            if !call && !wide {
+                continue;
+            }
+            let immediate = i64::from(i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]));
+            // A call's immediate counts instructions from the next one on, an address' counts bytes.
+            let offset = match call {
+                true => (immediate + 1) * 8,
+                false => immediate,
+            };
+            let (section, place) = match relocations.get(&at).map(|one| one.target()) {
+                Some(RelocationTarget::Symbol(symbol)) => {
+                    let Ok(symbol) = file.symbol_by_index(symbol) else {
+                        continue;
+                    };
+                    match (symbol.kind(), symbol.section_index()) {
+                        (SymbolKind::Section, Some(section)) => {
+                            (section, u64::try_from(offset).ok())
+                        }
+                        (_, Some(section)) => (section, Some(symbol.address())),
+                        _ => continue,
+                    }
+                }
+                // LLVM itself resolves calls of local functions of the same section.
+                None if call => (function.section, at.checked_add_signed(offset)),
+                _ => continue,
+            };
+            let callee = self
+                .functions
+                .iter()
+                .position(|one| one.section == section && place == Some(one.start) && one.size > 0);
+            if let Some(callee) = callee.filter(|callee| !callees.contains(callee)) {
+                callees.push(callee);
+            }
+        }
+        callees
+    }
+}
+
+/// A function's instructions.
+fn bytes<'a>(file: &File<'a>, section: SectionIndex, start: u64, size: u64) -> Option<&'a [u8]> {
+    let data = file.section_by_index(section).ok()?.data().ok()?;
+    data.get(start as usize..(start + size) as usize)
 }
 
 /// Bytes below the frame pointer that a function touches.
@@ -64,7 +180,7 @@ fn used(code: &[u8]) -> u32 {
         if std::mem::take(&mut wide) {
             continue;
         }
-        wide = insn[0] == 0x18;
+        wide = insn[0] == WIDE;
         let (to, from) = (insn[1] & 0x0f, insn[1] >> 4);
         let offset = i32::from(i16::from_le_bytes([insn[2], insn[3]]));
         let immediate = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);

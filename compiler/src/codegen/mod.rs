@@ -93,6 +93,9 @@ pub enum Refusal {
     /// Loops within each other that kernels don't take.
     #[error("probe {probe} has loops that are {depth} deep")]
     Nesting { probe: usize, depth: u32 },
+    /// A probe's functions call each other deeper than kernels take.
+    #[error("probe {probe} has calls that are {frames} deep")]
+    Calls { probe: usize, frames: u32 },
     /// A probe has so many instructions that BPF's jumps don't reach.
     #[error("probe {probe} has {instructions} instructions")]
     Size { probe: usize, instructions: u64 },
@@ -204,10 +207,15 @@ fn attempt(
             Ok(mut bytes) => {
                 match file_type {
                     FileType::Object => {
-                        let fits = made.callbacks.iter();
-                        let fits = fits.map(|(program, of)| depth::check(&bytes, program, of));
-                        if let Err(deep) = fits.collect::<Result<Vec<_>, _>>() {
-                            last = deep;
+                        if let Some((probe, deep)) = too_deep(program, &bytes)? {
+                            if !deep.has_few_frames() {
+                                let frames = deep.frames;
+                                return Err(Refusal::Calls { probe, frames });
+                            }
+                            last = Bug::new(format!(
+                                "a stack of {} bytes in function {}",
+                                deep.bytes, program.probes[probe].program
+                            ));
                             continue;
                         }
                         flavor::remove_from_object(&mut bytes, attempt.flavor)?;
@@ -234,6 +242,26 @@ fn attempt(
     }
 }
 
+/// A probe whose stack and that of all that runs on top of it don't fit, on some kernel that takes the program else.
+fn too_deep(program: &ir::Program, elf: &[u8]) -> Result<Option<(usize, depth::Depth)>, Bug> {
+    let file = object::File::parse(elf)
+        .map_err(|error| Bug::new(format!("LLVM's object can't be read: {error}")))?;
+    let calls = depth::Calls::of(&file)?;
+    let editions = [Edition::Current, Edition::Floor];
+    let depths = program
+        .probes
+        .iter()
+        .enumerate()
+        .flat_map(|(index, probe)| {
+            let names = editions.map(|edition| edition.program(&probe.program));
+            let depths = names.into_iter().filter_map(|name| calls.depth(&name));
+            depths.map(move |depth| (index, depth)).collect::<Vec<_>>()
+        });
+    Ok(depths
+        .filter(|(_, depth)| !depth.fits())
+        .max_by_key(|(_, depth)| depth.frames))
+}
+
 fn too_large(program: &ir::Program, large: reach::TooLarge) -> Refusal {
     let owner = large.function.rsplit_once("_loop");
     let owner = owner.map_or(&*large.function, |(owner, _)| owner);
@@ -252,8 +280,6 @@ struct Translated<'ctx> {
     module: inkwell::module::Module<'ctx>,
     /// By probe.
     markers: Vec<Markers>,
-    /// By program.
-    callbacks: Vec<(String, Vec<depth::Callback>)>,
 }
 
 /// Of a probe's program, and of that for the oldest kernels.
@@ -276,7 +302,6 @@ fn translate<'ctx>(
     foreign::link(&unit)?;
     let mut markers = Vec::new();
     let mut floors = Vec::new();
-    let mut callbacks = Vec::new();
     let mut scratch = 0;
     let mut scratch_entries = 0;
     for index in 0..program.probes.len() as u32 {
@@ -287,8 +312,6 @@ fn translate<'ctx>(
                 // The key is the program's index.
                 scratch_entries = program.probes.len() as u32;
             }
-            let name = edition.program(&program.probes[index as usize].program);
-            callbacks.push((name, finished.callbacks));
             Ok::<_, Bug>((finished.markers, finished.features))
         };
         let mut probe_markers = Markers::default();
@@ -322,11 +345,7 @@ fn translate<'ctx>(
     for (probe, floor) in manifest.probes.to_mut().iter_mut().zip(floors) {
         probe.floor = floor;
     }
-    Ok(Translated {
-        module,
-        markers,
-        callbacks,
-    })
+    Ok(Translated { module, markers })
 }
 
 /// The manifest tells of the counters that code generation added.

@@ -8,7 +8,6 @@ use inkwell::values::{FunctionValue, PointerValue};
 use super::builder::Mem;
 use super::callback::Frame;
 use super::context_reloc::Marker;
-use super::depth::Callback;
 use super::expr::Val;
 use super::helper::number;
 use super::maps::Yields;
@@ -54,7 +53,8 @@ pub struct Emitter<'u, 'a, 'ctx> {
     pub copy: Option<Copy<'ctx>>,
     /// What the program asks of its kernel that the oldest don't have.
     pub features: Vec<btc_abi::Feature>,
-    pub callbacks: Vec<Callback>,
+    /// How many callbacks it has so far; they are numbered.
+    pub callbacks: u32,
     /// The statement that is being emitted.
     pub here: Span,
 }
@@ -146,7 +146,6 @@ pub struct Finished {
     pub scratch: u32,
     pub markers: Vec<Marker>,
     pub features: Vec<btc_abi::Feature>,
-    pub callbacks: Vec<Callback>,
 }
 
 /// Emits the program of probe `index`.
@@ -199,7 +198,7 @@ pub fn emit(unit: &Unit, index: u32, edition: Edition) -> Result<Finished, Bug> 
         markers: Vec::new(),
         copy: None,
         features: Vec::new(),
-        callbacks: Vec::new(),
+        callbacks: 0,
         here: probe.span,
     };
     emitter.enter(body);
@@ -227,7 +226,6 @@ pub fn emit(unit: &Unit, index: u32, edition: Edition) -> Result<Finished, Bug> 
         scratch: emitter.scratch_max,
         markers: emitter.markers,
         features: emitter.features,
-        callbacks: emitter.callbacks,
     })
 }
 
@@ -268,7 +266,7 @@ impl<'u, 'a, 'ctx> Emitter<'u, 'a, 'ctx> {
             markers: Vec::new(),
             copy: None,
             features: Vec::new(),
-            callbacks: Vec::new(),
+            callbacks: 0,
             here: probe.span,
         };
         emitter.enter(entry);

@@ -6,6 +6,7 @@ use btc_abi as abi;
 
 use super::kernel::*;
 use super::make::*;
+use crate::codegen::depth::Calls;
 use crate::codegen::verify;
 use crate::ir::*;
 
@@ -514,4 +515,49 @@ fn objects_are_the_same_each_time() {
         .collect();
     assert!(names.iter().any(|n| n == ".BTF.ext"), "{names:?}");
     assert!(!names.iter().any(|n| n.contains("debug")), "{names:?}");
+}
+
+#[test]
+fn root_calls_of_shared_functions_take_stack() {
+    let text = Type::String { size: 512 };
+    let found = expr(
+        ExprKind::Find {
+            haystack: Box::new(get(1, text.clone())),
+            needle: Box::new(get(2, text.clone())),
+        },
+        I64,
+    );
+    let set = stmt(StmtKind::SetLocal {
+        local: LocalId(3),
+        value: found,
+    });
+    let around = |body| {
+        stmt(StmtKind::ForRange {
+            variable: LocalId(0),
+            start: int(0),
+            end: int(1000),
+            body: vec![body],
+        })
+    };
+    let locals = || {
+        vec![
+            local("i", I64),
+            local("haystack", text.clone()),
+            local("needle", text.clone()),
+            local("found", I64),
+        ]
+    };
+    let depth = |body| {
+        let probe = in_begin(locals(), vec![body]);
+        let name = probe.program.clone();
+        let (_, elf) = load(&program(vec![probe], vec![], vec![], Types::default()));
+        let file = object::File::parse(&*elf).expect("an object");
+        let calls = Calls::of(&file).expect("its functions");
+        calls.depth(&name).expect("the program")
+    };
+    // The program, the callback, and two functions that walk bytes; a block of bytes is compared by another two.
+    let (plain, looped) = (depth(set.clone()), depth(around(set)));
+    assert_eq!((plain.frames, looped.frames), (5, 6));
+    assert!(plain.bytes >= 5 * 32 && looped.bytes > plain.bytes);
+    assert!(looped.fits());
 }
