@@ -475,6 +475,7 @@ fn strings_compare_with_literals() {
             left: Box::new(comm()),
             right: Box::new(comm()),
             size: 16,
+            count: None,
         },
         Type::Int(IntType::I32),
     );
