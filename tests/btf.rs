@@ -268,10 +268,14 @@ impl Types {
             "type_matches",
         ];
         let what = KINDS.get(kind as usize).context("a relocation's kind")?;
+        let (root, root_kind, _) = self.at(id)?;
         let mut id = self.resolve(id)?;
         let (at, of, _) = self.at(id)?;
         let name = self.text(word(&self.data, at)?)?;
         let mut text = match of {
+            STRUCT | UNION if root_kind == TYPEDEF => {
+                format!("{what} {}", self.text(word(&self.data, root)?)?)
+            }
             STRUCT => format!("{what} struct {name}"),
             UNION => format!("{what} union {name}"),
             ENUM => format!("{what} enum {name}"),

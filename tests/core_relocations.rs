@@ -22,6 +22,15 @@ fentry:do_thing {
   $copy = *args.node->next;
   print($copy.slots[1]);
   @copies[$copy.value] = *args.node;
+  $owner = args.node->owner;
+  print($owner.val);
+  print(sizeof(kid_t));
+  print(((kid_t *)args.node)->val);
+  $where = args.node->where;
+  print($where.line);
+  $spot = &args.node->spots[1];
+  print($spot->to);
+  print(args.node->spots[cpu].to);
 }
 rawtracepoint:switch {
   print(args.task->tgid);
@@ -72,12 +81,21 @@ fn kernel(layout: Layout) -> Vec<u8> {
         4,
         &[("first", u32_, 0, 0), ("second", u32_, 0, 0)],
     );
+    let unnamed = |btf: &mut Builder, first: &'static str, second: &'static str| {
+        let members = [(first, u32_, pad * 8, 0), (second, u32_, pad * 8 + 32, 0)];
+        btf.record("", false, 8 + pad, &members)
+    };
+    let owner = btf.record("", false, 4 + pad, &[("val", u32_, pad * 8, 0)]);
+    let owner = btf.typedef("kid_t", owner);
+    let place = unnamed(&mut btf, "line", "column");
+    let spot = unnamed(&mut btf, "from", "to");
+    let spots = btf.array(spot, u32_, 3);
     let node_pointer = btf.pointer(btf.next_id() + 1);
     let at = |bytes: u32| (pad + bytes) * 8;
     btf.record(
         "node",
         false,
-        72 + pad,
+        108 + 6 * pad,
         &[
             ("next", node_pointer, at(0), 0),
             ("id", u32_, at(8), 0),
@@ -88,6 +106,9 @@ fn kernel(layout: Layout) -> Vec<u8> {
             ("value", value, at(48), 0),
             ("mode", mode, at(56), 0),
             ("", either, at(60), 0),
+            ("owner", owner, at(64), 0),
+            ("where", place, at(68) + 8 * pad, 0),
+            ("spots", spots, at(76) + 16 * pad, 0),
         ],
     );
     let task_pointer = btf.pointer(btf.next_id() + 1);
@@ -174,6 +195,44 @@ fn another_kernels_layout_makes_the_same_object() {
         accesses(&relocations(&shifted).expect("relocations"))
     );
     assert!(plain == shifted, "the objects differ");
+}
+
+#[test]
+fn a_struct_that_only_a_pointer_leads_to_is_the_scripts_fault() {
+    let mut btf = Builder::new();
+    let int = btf.int("int", 4, true);
+    let unnamed = btf.record("", false, 8, &[("from", int, 0, 0), ("to", int, 32, 0)]);
+    let parts = btf.pointer(unnamed);
+    let holder = btf.record("holder", false, 8, &[("parts", parts, 0, 0)]);
+    let holder = btf.pointer(holder);
+    let prototype = btf.prototype(int, &[("holder", holder)]);
+    btf.function("hold", prototype);
+    let path = work_directory().join("parts.btf");
+    std::fs::create_dir_all(work_directory()).expect("the target directory");
+    std::fs::write(&path, btf.finish()).expect("a BTF file");
+    let language = Language {
+        btf: Some(path),
+        ..Language::default()
+    };
+    for use_ in [
+        "print(args.holder->parts->to)",
+        "print(*args.holder->parts)",
+        "print(args.holder->parts[1].to)",
+        "print(args.holder->parts + 1)",
+        "print(sizeof(*args.holder->parts))",
+        "print(offsetof(*args.holder->parts, to))",
+    ] {
+        let source = Source::new("parts.bt", format!("fentry:hold {{ {use_}; }}"));
+        let outcome = btc::compile(source, "parts", &language).expect("no bug");
+        let said = outcome.diagnostics.iter();
+        let said: Vec<_> = said
+            .map(|d| (d.code.as_str(), d.message.as_str()))
+            .collect();
+        assert!(
+            matches!(said[..], [("unknown-type", message)] if message.contains("has a name")),
+            "{use_}: {said:?}"
+        );
+    }
 }
 
 #[test]

@@ -6,14 +6,14 @@ use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::debug_info::DIType;
 use inkwell::intrinsics::Intrinsic;
 use inkwell::llvm_sys::core as raw;
-use inkwell::types::BasicTypeEnum;
+use inkwell::types::{AnyType, BasicTypeEnum};
 use inkwell::values::{AsValueRef, BasicMetadataValueEnum, CallSiteValue, IntValue, PointerValue};
 
 use super::debug_info::{BOOLEAN, DebugInfo, DiMember, SIGNED, UNSIGNED};
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::visit::{self, Node};
-use crate::ir::{self, CRecordId, EnumId, ExprKind, Origin, Step, Type, Types};
+use crate::ir::{self, CRecordId, EnumId, ExprKind, Origin, Root, Step, Type, Types};
 
 /// What `llvm.bpf.preserve.field.info` answers (libbpf's enum bpf_field_info_kind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,27 @@ pub struct CoreTypes<'ctx> {
 
 struct CoreRecord<'ctx> {
     ty: DIType<'ctx>,
-    /// Which members it has.
-    members: Vec<u32>,
+    members: Vec<CoreMember<'ctx>>,
     bits: u64,
+}
+
+struct CoreMember<'ctx> {
+    /// Which of the record's members it is.
+    index: u32,
+    /// Where it is an array: its type, its elements' where these are arrays, and so on.
+    arrays: Vec<DIType<'ctx>>,
+}
+
+/// One step of a way that is relocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Member(CRecordId, u32),
+    /// From a member that is an array, behind so many dimensions already, to the first of its elements.
+    Element {
+        record: CRecordId,
+        member: u32,
+        dimension: u32,
+    },
 }
 
 /// Bits that every member starts at a multiple of: no bitfield crosses a unit of storage, which LLVM refuses.
@@ -73,6 +91,7 @@ impl<'ctx> CoreTypes<'ctx> {
             }
             Node::Stmt(_) => {}
         });
+        reach_roots(&program.types, &mut used);
         let mut made = CoreTypes {
             records: BTreeMap::new(),
             enums: BTreeMap::new(),
@@ -100,13 +119,21 @@ impl<'ctx> CoreTypes<'ctx> {
         let record = types.record(id);
         let indexes: Vec<u32> = used.get(&id).into_iter().flatten().copied().collect();
         let mut members = Vec::new();
+        let mut kept = Vec::new();
         let (mut end, mut size) = (0, UNIT);
-        for index in &indexes {
+        for index in indexes {
             let member = record
                 .members
-                .get(*index as usize)
+                .get(index as usize)
                 .ok_or_else(|| Bug::new(format!("no member {index} in `{}`", record.name)))?;
             let (ty, bits) = self.member_type(&member.ty, types, used, di)?;
+            let mut arrays = vec![];
+            let mut array = &member.ty;
+            while let Type::Array { element, .. } = array {
+                arrays.push(self.member_type(array, types, used, di)?.0);
+                array = element;
+            }
+            kept.push(CoreMember { index, arrays });
             members.push(DiMember {
                 name: member.name.clone(),
                 ty,
@@ -120,10 +147,13 @@ impl<'ctx> CoreTypes<'ctx> {
         let bits = size.next_multiple_of(UNIT);
         let bytes = u32::try_from(bits / 8).unwrap_or(u32::MAX);
         let name = self.flavored(&record.name);
-        let ty = di.structure(&name, record.union, bytes, &members);
+        let mut ty = di.structure(&name, record.union, bytes, &members);
+        if let Root::Typedef(name) = &record.root {
+            ty = di.typedef(&self.flavored(name), ty);
+        }
         let made = CoreRecord {
             ty,
-            members: indexes,
+            members: kept,
             bits,
         };
         self.records.insert(id, made);
@@ -209,6 +239,38 @@ fn whole(ty: &Type, types: &Types, used: &mut BTreeMap<CRecordId, BTreeSet<u32>>
     }
 }
 
+/// The members that lead to records without a name.
+fn reach_roots(types: &Types, used: &mut BTreeMap<CRecordId, BTreeSet<u32>>) {
+    let mut open: Vec<CRecordId> = used.keys().copied().collect();
+    while let Some(id) = open.pop() {
+        if let Root::Member { record, member, .. } = types.record(id).root
+            && used.entry(record).or_default().insert(member)
+        {
+            open.push(record);
+        }
+    }
+}
+
+/// The way from a record that has a name to one that has none; empty for the former.
+fn way_to(id: CRecordId, types: &Types) -> Vec<Link> {
+    let Root::Member {
+        record,
+        member,
+        dimensions,
+    } = types.record(id).root
+    else {
+        return vec![];
+    };
+    let mut way = way_to(record, types);
+    way.push(Link::Member(record, member));
+    way.extend((0..dimensions).map(|dimension| Link::Element {
+        record,
+        member,
+        dimension,
+    }));
+    way
+}
+
 impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn core_call(
         &self,
@@ -239,58 +301,132 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         base: PointerValue<'ctx>,
         chain: &[(CRecordId, u32)],
     ) -> Result<PointerValue<'ctx>, Bug> {
+        let links = chain
+            .iter()
+            .map(|(record, member)| Link::Member(*record, *member));
+        self.core_links(base, links)
+    }
+
+    fn core_links(
+        &self,
+        base: PointerValue<'ctx>,
+        links: impl IntoIterator<Item = Link>,
+    ) -> Result<PointerValue<'ctx>, Bug> {
         let mut at = base;
-        let pointer = self.unit.pointer_type();
-        for (record, member) in chain {
-            let CoreRecord { ty, members, .. } = self
-                .unit
-                .core
-                .records
-                .get(record)
-                .ok_or_else(|| Bug::new("a kernel record without a BTF type"))?;
-            let index = members
-                .iter()
-                .position(|m| m == member)
-                .ok_or_else(|| Bug::new("a kernel member without a BTF type"))?;
-            let index_value = self.unit.i32.const_int(index as u64, false);
-            let call = if self.unit.program.types.record(*record).union {
-                self.core_call(
-                    "llvm.preserve.union.access.index",
-                    &[pointer.into(), pointer.into()],
-                    &[at.into(), index_value.into()],
-                    Some(*ty),
-                )?
-            } else {
-                let call = self.core_call(
-                    "llvm.preserve.struct.access.index",
-                    &[pointer.into(), pointer.into()],
-                    &[at.into(), index_value.into(), index_value.into()],
-                    Some(*ty),
-                )?;
-                // LLVM takes the unit of a bitfield's storage from this type's alignment.
-                let fields: Vec<BasicTypeEnum> = vec![self.unit.i64.into(); members.len()];
-                let element = self.unit.context.struct_type(&fields, false);
-                let kind = Attribute::get_named_enum_kind_id("elementtype");
-                let attribute = self
-                    .unit
-                    .context
-                    .create_type_attribute(kind, element.into());
-                call.add_attribute(AttributeLoc::Param(0), attribute);
-                call
+        for link in links {
+            at = match link {
+                Link::Member(record, member) => self.core_member(at, record, member)?,
+                Link::Element {
+                    record,
+                    member,
+                    dimension,
+                } => self.core_element(at, record, member, dimension)?,
             };
-            at = self.pointer_result(call)?;
         }
         Ok(at)
     }
 
-    /// A fact about a member on the target, as 64 bits.
+    fn core_record(&self, record: CRecordId) -> Result<&CoreRecord<'ctx>, Bug> {
+        let made = self.unit.core.records.get(&record);
+        made.ok_or_else(|| Bug::new("a kernel record without a BTF type"))
+    }
+
+    fn core_member(
+        &self,
+        at: PointerValue<'ctx>,
+        record: CRecordId,
+        member: u32,
+    ) -> Result<PointerValue<'ctx>, Bug> {
+        let pointer = self.unit.pointer_type();
+        let CoreRecord { ty, members, .. } = self.core_record(record)?;
+        let index = members.iter().position(|m| m.index == member);
+        let index = index.ok_or_else(|| Bug::new("a kernel member without a BTF type"))?;
+        let index_value = self.unit.i32.const_int(index as u64, false);
+        let call = if self.unit.program.types.record(record).union {
+            self.core_call(
+                "llvm.preserve.union.access.index",
+                &[pointer.into(), pointer.into()],
+                &[at.into(), index_value.into()],
+                Some(*ty),
+            )?
+        } else {
+            let call = self.core_call(
+                "llvm.preserve.struct.access.index",
+                &[pointer.into(), pointer.into()],
+                &[at.into(), index_value.into(), index_value.into()],
+                Some(*ty),
+            )?;
+            // LLVM takes the unit of a bitfield's storage from this type's alignment.
+            let fields: Vec<BasicTypeEnum> = vec![self.unit.i64.into(); members.len()];
+            self.element_type(call, self.unit.context.struct_type(&fields, false).into());
+            call
+        };
+        self.pointer_result(call)
+    }
+
+    fn core_element(
+        &self,
+        at: PointerValue<'ctx>,
+        record: CRecordId,
+        member: u32,
+        dimension: u32,
+    ) -> Result<PointerValue<'ctx>, Bug> {
+        let pointer = self.unit.pointer_type();
+        let mut members = self.core_record(record)?.members.iter();
+        let ty = members
+            .find(|m| m.index == member)
+            .and_then(|m| m.arrays.get(dimension as usize))
+            .ok_or_else(|| Bug::new("an element of no array of the kernel"))?;
+        let (one, zero) = (
+            self.unit.i32.const_int(1, false),
+            self.unit.i32.const_zero(),
+        );
+        let call = self.core_call(
+            "llvm.preserve.array.access.index",
+            &[pointer.into(), pointer.into()],
+            &[at.into(), one.into(), zero.into()],
+            Some(*ty),
+        )?;
+        self.element_type(call, self.unit.i64.array_type(1).into());
+        self.pointer_result(call)
+    }
+
+    fn element_type(&self, call: CallSiteValue<'ctx>, ty: BasicTypeEnum<'ctx>) {
+        let kind = Attribute::get_named_enum_kind_id("elementtype");
+        let attribute = self
+            .unit
+            .context
+            .create_type_attribute(kind, ty.as_any_type_enum());
+        call.add_attribute(AttributeLoc::Param(0), attribute);
+    }
+
+    /// A fact about a member on the target, as 64 bits. The offset is that in the chain's first record, which need have no
+    /// name: then it is what is between the places of both in the record around them.
     pub fn field_info(
         &self,
         chain: &[(CRecordId, u32)],
         info: FieldInfo,
     ) -> Result<IntValue<'ctx>, Bug> {
+        let way = match chain.first() {
+            Some((record, _)) => way_to(*record, &self.unit.program.types),
+            None => return Err(Bug::new("a fact about no member")),
+        };
+        let members = chain.iter().map(|(r, m)| Link::Member(*r, *m));
+        let there = self.link_info(way.iter().copied().chain(members), info)?;
+        if way.is_empty() || info != FieldInfo::ByteOffset {
+            return Ok(there);
+        }
+        let start = self.link_info(way, info)?;
+        Ok(self.builder.build_int_sub(there, start, "")?)
+    }
+
+    fn link_info(
+        &self,
+        links: impl IntoIterator<Item = Link>,
+        info: FieldInfo,
+    ) -> Result<IntValue<'ctx>, Bug> {
         let pointer = self.unit.pointer_type();
-        let at = self.core_chain(pointer.const_null(), chain)?;
+        let at = self.core_links(pointer.const_null(), links)?;
         let kind = self.i64(info as u64);
         let call = self.core_call(
             "llvm.bpf.preserve.field.info",
@@ -306,19 +442,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// A kernel record's size on the target, as 64 bits.
     pub fn type_size(&self, record: CRecordId) -> Result<IntValue<'ctx>, Bug> {
-        let CoreRecord { ty, .. } = self
-            .unit
-            .core
-            .records
-            .get(&record)
-            .ok_or_else(|| Bug::new("a sized record without a BTF type"))?;
+        let way = way_to(record, &self.unit.program.types);
+        if !way.is_empty() {
+            return self.link_info(way, FieldInfo::ByteSize);
+        }
+        let ty = self.core_record(record)?.ty;
         let sequence = self.unit.i32.const_int(self.unit.next_sequence(), false);
         let size = self.i64(1);
         let call = self.core_call(
             "llvm.bpf.preserve.type.info",
             &[],
             &[sequence.into(), size.into()],
-            Some(*ty),
+            Some(ty),
         )?;
         let value = self.int_result(call)?;
         Ok(self

@@ -164,6 +164,13 @@ impl<'ctx> DebugInfo<'ctx> {
         }
     }
 
+    pub fn typedef(&self, name: &str, ty: DIType<'ctx>) -> DIType<'ctx> {
+        let scope = self.unit.as_debug_info_scope();
+        self.builder
+            .create_typedef(ty, name, self.file, 0, scope, 0)
+            .as_type()
+    }
+
     fn bitfield(&self, member: &DiMember<'ctx>) -> DIType<'ctx> {
         // SAFETY: all nodes belong to this builder's module; the name is passed with its length.
         unsafe {

@@ -19,7 +19,8 @@ pub use expr::{
 };
 pub use stmt::{AggregateUpdate, Stmt, StmtKind};
 pub use types::{
-    Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,
+    Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Root, Space, Type,
+    Types,
 };
 
 use crate::source::Span;

@@ -418,12 +418,14 @@ impl Printer<'_> {
             ExprKind::StringLength(value) => format!("strlen({})", self.expr(value)),
             ExprKind::Block { body, value } => self.block(body, value),
             ExprKind::ByteSwap(value) => format!("bswap({})", self.expr(value)),
-            ExprKind::TypeSize(id) => format!("sizeof({})", self.record(id.0)),
+            ExprKind::TypeSize(id) => format!("sizeof({})", self.program.types.record_name(*id)),
             ExprKind::FieldOffset { record, steps } => {
-                format!("offsetof({}{})", self.record(record.0), self.steps(steps))
+                let of = self.program.types.record_name(*record);
+                format!("offsetof({of}{})", self.steps(steps))
             }
             ExprKind::FieldExists { record, steps } => {
-                format!("exists({}{})", self.record(record.0), self.steps(steps))
+                let of = self.program.types.record_name(*record);
+                format!("exists({of}{})", self.steps(steps))
             }
         }
     }
@@ -487,14 +489,6 @@ impl Printer<'_> {
         out
     }
 
-    fn record(&self, id: u32) -> String {
-        let Some(record) = self.program.types.records.get(id as usize) else {
-            return String::new();
-        };
-        let word = if record.union { "union" } else { "struct" };
-        format!("{word} {}", record.name).trim_end().to_owned()
-    }
-
     fn ty(&self, ty: &Type) -> String {
         match ty {
             Type::Void => "void".into(),
@@ -507,7 +501,7 @@ impl Printer<'_> {
             Type::String { size } => format!("string[{size}]"),
             Type::Buffer { size } => format!("buffer[{size}]"),
             Type::Array { element, count } => format!("{}[{count}]", self.ty(element)),
-            Type::CRecord(id) => self.record(id.0),
+            Type::CRecord(id) => self.program.types.record_name(*id),
             Type::Tuple(parts) => {
                 let parts: Vec<String> = parts.iter().map(|p| self.ty(p)).collect();
                 format!("({})", parts.join(", "))

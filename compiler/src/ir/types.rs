@@ -134,6 +134,39 @@ impl Types {
         &self.records[id.0 as usize]
     }
 
+    /// Whether accesses to a record can be relocated on the target.
+    #[must_use]
+    pub fn is_rooted(&self, id: CRecordId) -> bool {
+        match &self.record(id).root {
+            Root::Named | Root::Typedef(_) => true,
+            Root::Member { record, .. } => self.is_rooted(*record),
+            Root::Nowhere => false,
+        }
+    }
+
+    /// A record's name in C; of one without any, what it is a member of: `union dentry::d_u`.
+    #[must_use]
+    pub fn record_name(&self, id: CRecordId) -> String {
+        let record = self.record(id);
+        let word = if record.union { "union" } else { "struct" };
+        match &record.root {
+            Root::Typedef(name) => name.clone(),
+            Root::Member {
+                record: of, member, ..
+            } => {
+                let name = self.record(*of).members.get(*member as usize);
+                let name = name.map_or("", |m| m.name.as_str());
+                let of = self.record_name(*of);
+                let of = of.split_once(' ').map_or(of.as_str(), |(_, name)| name);
+                match name {
+                    "" => format!("{word} {of}::(unnamed)"),
+                    name => format!("{word} {of}::{name}"),
+                }
+            }
+            Root::Named | Root::Nowhere => format!("{word} {}", record.name).trim_end().to_owned(),
+        }
+    }
+
     /// A record of the script's own C without bitfields is kept byte by byte. All others are read member by member, because
     /// the target decides where their members are, and are kept in a layout of our own: so is what has one inside.
     #[must_use]
@@ -172,12 +205,31 @@ pub enum Origin {
     Tracepoint { category: String, event: String },
 }
 
+/// How a kernel record is found on the target: relocations start at what has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Root {
+    /// By its own name.
+    Named,
+    /// A typedef is its only name (`kuid_t`).
+    Typedef(String),
+    /// A member of another record has it as its type, or as that of its elements behind so many dimensions.
+    Member {
+        record: CRecordId,
+        member: u32,
+        dimensions: u32,
+    },
+    /// Nothing that has a name leads to it.
+    Nowhere,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct CRecord {
     /// Without `struct `; empty for anonymous ones.
     pub name: String,
     pub union: bool,
     pub origin: Origin,
+    /// Of a kernel record.
+    pub root: Root,
     /// Bytes.
     pub size: u32,
     /// Empty until a member was asked for (`loaded`).

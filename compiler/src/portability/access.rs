@@ -71,8 +71,13 @@ impl Access {
         let info = Info::of(relocation)?;
         let mut indices = path.split(':').map(|index| index.parse::<u32>());
         let first = indices.next()?.ok()?;
-        let mut ty = bare(types.ctype(id));
+        let root = types.ctype(id);
+        let mut ty = bare(root.clone());
         let (kind, name) = match &ty {
+            CType::Record(record) if record.name.is_empty() => match root {
+                CType::Typedef { name, .. } => (Kind::TYPEDEF, name),
+                _ => (Kind::STRUCT, String::new()),
+            },
             CType::Record(record) if record.union => (Kind::UNION, record.name.clone()),
             CType::Record(record) => (Kind::STRUCT, record.name.clone()),
             CType::Enum(of) => (Kind::ENUM, of.name.clone()),

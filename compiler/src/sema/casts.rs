@@ -157,16 +157,39 @@ impl Lowering<'_> {
             TypeOrExpr::Type(ty) => self.type_expr(ty),
             TypeOrExpr::Expr(expr) => {
                 // `sizeof(size_t)`: only what names mean tells a type from a value.
-                if let ast::ExprKind::Identifier(name) = &expr.kind
-                    && !self.is_value(name)
-                    && let Some(ty) = self.known_type(name)
-                {
+                if let Some(ty) = self.type_in_place_of_value(expr) {
                     return Some(ty);
                 }
                 let (_, value) = self.collect(|l| l.expr(expr));
                 value.map(|v| v.ty)
             }
         }
+    }
+
+    /// `name`, `name[2]`, `name[2][3]` where the name is a type's.
+    fn type_in_place_of_value(&mut self, expr: &ast::Expr) -> Option<Type> {
+        let mut lengths = vec![];
+        let mut of = expr;
+        while let ast::ExprKind::Index { base, index } = &of.kind {
+            let ast::ExprKind::Integer { value, .. } = index.kind else {
+                return None;
+            };
+            lengths.push(value.min(MAX_BYTES) as u32);
+            of = base;
+        }
+        let ast::ExprKind::Identifier(name) = &of.kind else {
+            return None;
+        };
+        if self.is_value(name) {
+            return None;
+        }
+        let named = self.known_type(name)?;
+        let array = |element, count| Type::Array {
+            element: Box::new(element),
+            count,
+        };
+        // The last length is the innermost.
+        Some(lengths.into_iter().fold(named, array))
     }
 
     fn named_type(&mut self, name: &str, span: Span) -> Option<Type> {
@@ -455,6 +478,7 @@ impl Lowering<'_> {
         path: &[ast::Name],
         span: Span,
     ) -> Option<Expr> {
+        self.is_found(record, span)?;
         let (steps, _) = self.member_path(record, path)?;
         if self.types.types.record(record).origin == Origin::Kernel {
             return Some(Expr {

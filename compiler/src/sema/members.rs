@@ -4,7 +4,7 @@ use super::convert;
 use super::lowering::Lowering;
 use super::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{CRecordId, Expr, ExprKind, Place, Step, Type};
+use crate::ir::{CRecordId, Expr, ExprKind, Origin, Place, Step, Type};
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -15,6 +15,7 @@ impl Lowering<'_> {
         match base.ty.clone() {
             Type::Pointer { to, space } => match *to {
                 Type::CRecord(id) => {
+                    self.is_found(id, span)?;
                     let place = Place {
                         base,
                         space,
@@ -49,6 +50,23 @@ impl Lowering<'_> {
             }
             other => self.no_members(&other, name),
         }
+    }
+
+    /// Refuses what starts at a record that no kernel can be asked for: relocations are by name.
+    pub(super) fn is_found(&mut self, id: CRecordId, span: Span) -> Option<()> {
+        let types = &self.types.types;
+        if types.record(id).origin != Origin::Kernel || types.is_rooted(id) {
+            return Some(());
+        }
+        let word = types.record_name(id);
+        let message = format!(
+            "the target can't be asked for this `{word}`: neither it nor a member of its type has a name"
+        );
+        self.report(
+            Diagnostic::error(Code::UnknownType, span, message)
+                .with_help("cast to a pointer to a `struct` of the script's own"),
+        );
+        None
     }
 
     fn no_members<T>(&mut self, ty: &Type, name: &ast::Name) -> Option<T> {

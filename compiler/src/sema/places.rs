@@ -140,6 +140,9 @@ impl Lowering<'_> {
             );
             return self.error(Code::InvalidOperand, index.span, message);
         }
+        if let (Type::Pointer { .. }, Type::CRecord(id)) = (&base.ty, &element) {
+            self.is_found(*id, span)?;
+        }
         let step = Step::Index {
             element: element.clone(),
             index: Box::new(index),
@@ -178,6 +181,9 @@ impl Lowering<'_> {
                 span,
                 "a `void *` points to nothing that could be read: cast it first",
             );
+        }
+        if let Type::CRecord(id) = *to {
+            self.is_found(id, span)?;
         }
         let place = Place {
             base: pointer,
@@ -307,15 +313,18 @@ impl Lowering<'_> {
                 return self.error(Code::UnknownType, span, message);
             }
             if record.origin == crate::ir::Origin::Kernel {
+                self.is_found(*id, span)?;
                 return Some(Expr {
                     kind: ExprKind::TypeSize(*id),
                     ty: Type::Int(IntType::U64),
                     span,
                 });
             }
-            // As C lays it out, whatever a copy of it looks like.
-            let size = u64::from(record.size);
-            return Some(self.integer(size, IntType::U64, span));
+            if record.origin == crate::ir::Origin::Script {
+                // As C lays it out, whatever a copy takes.
+                let size = u64::from(record.size);
+                return Some(self.integer(size, IntType::U64, span));
+            }
         }
         if let Type::Array { element, count } = ty {
             let one = self.size_expr(element, span)?;

@@ -6,7 +6,8 @@ use crate::host::{
     CType, DataLocation, Host, HostEnum, HostRecord, RecordOrigin, TracepointFormat,
 };
 use crate::ir::{
-    Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Space, Type, Types,
+    Aggregation, CRecord, CRecordId, EnumId, EnumType, IntType, Member, Origin, Root, Space, Type,
+    Types,
 };
 use btc_abi as abi;
 
@@ -14,7 +15,7 @@ use btc_abi as abi;
 #[derive(Default)]
 pub(super) struct TypeTable {
     pub(super) types: Types,
-    hosts: HashMap<HostRecord, CRecordId>,
+    hosts: HashMap<(HostRecord, Root), CRecordId>,
     sources: Vec<Option<HostRecord>>,
     tracepoints: HashMap<(String, String), CRecordId>,
     /// Loaded with all that is inside.
@@ -24,6 +25,11 @@ pub(super) struct TypeTable {
 impl TypeTable {
     /// A C type as a value's type. Chars in an array are a string; an unsized array is one of no elements.
     pub(super) fn of_c(&mut self, ty: &CType) -> Type {
+        self.of_c_at(ty, &Root::Nowhere)
+    }
+
+    /// The same; where the type stands tells how a kernel record without a name is found.
+    fn of_c_at(&mut self, ty: &CType, root: &Root) -> Type {
         match ty {
             CType::Void | CType::Function | CType::Float { .. } => Type::Void,
             CType::Int { bool_: true, .. } => Type::Bool,
@@ -38,19 +44,35 @@ impl TypeTable {
             CType::Array { element, count } => match strip(element) {
                 CType::Int { char_: true, .. } => Type::String { size: *count },
                 _ => Type::Array {
-                    element: Box::new(self.of_c(element)),
+                    element: Box::new(self.of_c_at(element, &element_of(root))),
                     count: *count,
                 },
             },
-            CType::Record(record) => Type::CRecord(self.record(record)),
+            CType::Record(record) => Type::CRecord(self.record_at(record, root)),
             CType::Enum(of) => Type::Enum(self.enumeration(of)),
-            CType::Typedef { to, .. } => self.of_c(to),
+            CType::Typedef { name, to } => match &**to {
+                CType::Record(record) => {
+                    Type::CRecord(self.record_at(record, &Root::Typedef(name.clone())))
+                }
+                _ => self.of_c_at(to, root),
+            },
             CType::Opaque { name, union } => Type::CRecord(self.opaque(name, *union)),
         }
     }
 
     pub(super) fn record(&mut self, record: &HostRecord) -> CRecordId {
-        if let Some(id) = self.hosts.get(record) {
+        self.record_at(record, &Root::Nowhere)
+    }
+
+    /// BTF has records without a name once for all members that they are the type of; here each member has its own, since the
+    /// target's kernel may have made them differ.
+    fn record_at(&mut self, record: &HostRecord, root: &Root) -> CRecordId {
+        let unnamed = record.name.is_empty() && record.origin == RecordOrigin::KernelBtf;
+        let key = (
+            record.clone(),
+            if unnamed { root.clone() } else { Root::Named },
+        );
+        if let Some(id) = self.hosts.get(&key) {
             return *id;
         }
         let id = self.add(
@@ -62,13 +84,14 @@ impl TypeTable {
                     // Its layout is final too: the target's binary is checked to have the same.
                     RecordOrigin::Script | RecordOrigin::User => Origin::Script,
                 },
+                root: key.1.clone(),
                 size: 0,
                 members: vec![],
                 loaded: false,
             },
             Some(record.clone()),
         );
-        self.hosts.insert(record.clone(), id);
+        self.hosts.insert(key, id);
         id
     }
 
@@ -86,6 +109,7 @@ impl TypeTable {
                 name: name.to_owned(),
                 union,
                 origin: Origin::Kernel,
+                root: Root::Named,
                 size: 0,
                 members: vec![],
                 loaded: false,
@@ -115,15 +139,20 @@ impl TypeTable {
         let Some(body) = source.and_then(|s| host.record_body(&s)) else {
             return;
         };
-        let members = body
-            .members
-            .iter()
-            .map(|m| Member {
-                name: m.name.clone(),
-                ty: self.of_c(&m.ty),
-                bit_offset: m.bit_offset,
-                bitfield: m.bitfield,
-                location: btc_abi::DataLocation::Inline,
+        let members = (body.members.iter().zip(0..))
+            .map(|(m, member)| {
+                let root = Root::Member {
+                    record: id,
+                    member,
+                    dimensions: 0,
+                };
+                Member {
+                    name: m.name.clone(),
+                    ty: self.of_c_at(&m.ty, &root),
+                    bit_offset: m.bit_offset,
+                    bitfield: m.bitfield,
+                    location: btc_abi::DataLocation::Inline,
+                }
             })
             .collect();
         let record = &mut self.types.records[at];
@@ -217,6 +246,7 @@ impl TypeTable {
                     category: category.to_owned(),
                     event: event.to_owned(),
                 },
+                root: Root::Named,
                 size,
                 members,
                 loaded: true,
@@ -261,11 +291,7 @@ impl TypeTable {
             Type::String { size } => format!("string[{size}]"),
             Type::Buffer { size } => format!("buffer[{size}]"),
             Type::Array { element, count } => format!("{}[{count}]", self.name(element)),
-            Type::CRecord(id) => {
-                let record = self.types.record(*id);
-                let word = if record.union { "union" } else { "struct" };
-                format!("{word} {}", record.name).trim_end().to_owned()
-            }
+            Type::CRecord(id) => self.types.record_name(*id),
             Type::Tuple(parts) => {
                 let parts: Vec<_> = parts.iter().map(|p| self.name(p)).collect();
                 format!("({})", parts.join(","))
@@ -363,6 +389,22 @@ impl TypeTable {
             Type::Record(parts) => parts.iter().map(|(_, p)| self.align(p)).max().unwrap_or(1),
             _ => 8,
         }
+    }
+}
+
+/// The root of an array's elements, from the array's.
+fn element_of(root: &Root) -> Root {
+    match root {
+        Root::Member {
+            record,
+            member,
+            dimensions,
+        } => Root::Member {
+            record: *record,
+            member: *member,
+            dimensions: dimensions + 1,
+        },
+        other => other.clone(),
     }
 }
 

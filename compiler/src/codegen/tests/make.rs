@@ -142,6 +142,7 @@ pub fn task_types() -> Types {
             name: "task_struct".to_owned(),
             union: false,
             origin: Origin::Kernel,
+            root: Root::Named,
             size: 4096,
             // Offsets that no kernel has: a number of these in the code would be a baked-in build fact.
             members: vec![
