@@ -80,6 +80,9 @@ fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
     if let ast::ExprKind::Positional(index) = argument.kind {
         return positional(l, call, index);
     }
+    if let Some((index, skip)) = behind_positional(l, argument) {
+        return tail_of_positional(l, call, index, skip);
+    }
     let given = value(l, call, 0)?;
     let length = string_length(l, call)?;
     match &given.ty {
@@ -118,14 +121,57 @@ fn str(l: &mut Lowering, call: &Call) -> Option<Expr> {
 /// `str($1)`: the text of a parameter.
 fn positional(l: &mut Lowering, call: &Call, index: u32) -> Option<Expr> {
     let length = string_length(l, call)?;
+    let text = positional_text(l, index, call);
+    Some(cut(l, text, length.size, length.dynamic, call))
+}
+
+fn positional_text(l: &mut Lowering, index: u32, call: &Call) -> Expr {
     l.positional(index, abi::ParameterType::String { default: None });
     let size = l.settings.limits.max_strlen;
-    let text = l.slot(
+    l.slot(
         abi::TargetValue::PositionalString { index },
         Type::String { size },
         call.span,
-    );
-    Some(cut(l, text, length.size, length.dynamic, call))
+    )
+}
+
+/// `$1 + 2` and `2 + $1`: the parameter, and how many of its characters are passed over.
+fn behind_positional(l: &mut Lowering, argument: &ast::Expr) -> Option<(u32, i128)> {
+    let ast::ExprKind::Binary {
+        op: ast::BinaryOp::Add,
+        left,
+        right,
+    } = &argument.kind
+    else {
+        return None;
+    };
+    let (index, skip) = match (&left.kind, &right.kind) {
+        (ast::ExprKind::Positional(index), _) => (*index, right),
+        (_, ast::ExprKind::Positional(index)) => (*index, left),
+        _ => return None,
+    };
+    Some((index, l.constant_integer(skip)?))
+}
+
+/// `str($1 + 2)`: the text of a parameter without its first characters; empty where it has no more.
+fn tail_of_positional(l: &mut Lowering, call: &Call, index: u32, skip: i128) -> Option<Expr> {
+    let length = string_length(l, call)?;
+    let size = l.settings.limits.max_strlen;
+    let Some(skip) = u32::try_from(skip).ok().filter(|skip| *skip < size) else {
+        let expected = format!("0 to {} characters to pass over", size - 1);
+        return argument::wrong(l, call, 0, &expected, &format!("{skip}"));
+    };
+    let text = positional_text(l, index, call);
+    let start = l.in_memory(text);
+    let start = unsigned(l, start);
+    let skipped = l.integer(u64::from(skip), IntType::U64, call.span);
+    let address = unsigned_binary(l, BinaryOp::Add, start, skipped, call.span);
+    let length = Length {
+        // What is behind the text's room is not its own.
+        size: length.size.min(size - skip),
+        dynamic: length.dynamic,
+    };
+    Some(read_string(l, address, Space::Bpf, length, call))
 }
 
 /// The head of a string.

@@ -5,7 +5,7 @@ use btc_abi as abi;
 use super::argument::{self, address};
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Expr, ExprKind, IntType, Type};
+use crate::ir::{Expr, ExprKind, IntType, Space, Type};
 use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -49,7 +49,7 @@ fn kaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
     Some(l.slot(abi::TargetValue::KernelAddress { symbol }, U64, call.span))
 }
 
-/// A plain integer: how large the thing at that address is, only the target knows, and a pointer of a guessed size would
+/// A pointer that must be cast: how large the thing at that address is, only the target knows, and a guessed size would
 /// read wrong numbers.
 fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let symbol = argument::literal_text(l, call, 0)?.into();
@@ -74,7 +74,10 @@ fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
         binary: binary.clone(),
         symbol,
     };
-    Some(l.slot(value, U64, call.span))
+    let address = l.slot(value, U64, call.span);
+    let to = Box::new(Type::Void);
+    let space = Space::User;
+    Some(l.convert(address, Type::Pointer { to, space }))
 }
 
 fn cgroup_id(l: &mut Lowering, call: &Call) -> Option<Expr> {

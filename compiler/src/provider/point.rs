@@ -38,8 +38,21 @@ impl<'a> Parts<'a> {
             .with_help(format!("the forms are {}", self.forms))
     }
 
-    /// All parts, `count` of them at the least and at the most; none of them empty or a parameter.
+    /// All parts, so many of them at the least and at the most; none of them empty.
     pub fn between(&self, least: usize, most: usize) -> Result<&'a [AttachPart], Diagnostic> {
+        let parts = self.between_some_empty(least, most)?;
+        for part in parts {
+            self.check(part)?;
+        }
+        Ok(parts)
+    }
+
+    /// The same, where the provider looks at empty ones itself.
+    pub fn between_some_empty(
+        &self,
+        least: usize,
+        most: usize,
+    ) -> Result<&'a [AttachPart], Diagnostic> {
         let parts = self.all();
         if parts.len() < least {
             let message = match parts.len() {
@@ -58,13 +71,11 @@ impl<'a> Parts<'a> {
                 ),
             ));
         }
-        for part in parts {
-            self.check(part)?;
-        }
         Ok(parts)
     }
 
-    fn check(&self, part: &AttachPart) -> Result<(), Diagnostic> {
+    /// Refuses an empty part.
+    pub fn check(&self, part: &AttachPart) -> Result<(), Diagnostic> {
         if part.text.is_empty() {
             return Err(self.wrong(
                 if part.span.start == part.span.end {

@@ -24,15 +24,23 @@ pub(super) const USDT: Provider = Provider {
 };
 
 fn marker(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
-    let (binary, namespace, name) = match parts.between(2, 3)? {
+    let (binary, namespace, name) = match parts.between_some_empty(2, 3)? {
         [binary, namespace, name] => (binary, Some(namespace), name),
         [binary, name] => (binary, None, name),
         _ => return Err(parts.wrong(parts.span(), "expected a binary and a name")),
     };
+    parts.check(name)?;
+    // An empty binary is any that the process of `-p` maps, an empty namespace is none.
+    let namespace = namespace.filter(|namespace| !namespace.text.is_empty());
+    let every = "*".to_string();
+    let path = match binary.text.is_empty() {
+        true => &every,
+        false => &binary.text,
+    };
     let mut point = parts.made(
         ProgramKind::Kprobe,
         abi::Attach::Usdt {
-            binary: binary.text.clone().into(),
+            binary: path.clone().into(),
             namespace: namespace.map(|namespace| namespace.text.clone().into()),
             name: name.text.clone().into(),
             // The layout says which the body reads.
@@ -40,7 +48,9 @@ fn marker(parts: &Parts, _: &Environment) -> Result<ProbeContext, Diagnostic> {
         },
     );
     // The name in full has a namespace; where none is written it is the target's to say.
-    point.wildcard = namespace.is_none() || parts.all().iter().any(|part| is_pattern(&part.text));
+    point.wildcard = namespace.is_none()
+        || is_pattern(path)
+        || parts.all().iter().any(|part| is_pattern(&part.text));
     point.pid_filter = true;
     point.numbered = Numbered::Marker;
     point.args = Args::None {

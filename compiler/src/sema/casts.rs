@@ -285,6 +285,7 @@ impl Lowering<'_> {
                 let (to, space) = (to.clone(), *space);
                 Some(self.convert(value, Type::Pointer { to, space }))
             }
+            (Type::String { .. }, Type::Bool) => self.truth(value),
             (_, Type::Bool) if scalar.is_some() => self.truth(value),
             (_, Type::Int(_) | Type::Pointer { .. } | Type::Enum(_)) if scalar.is_some() => {
                 let wide = scalar.unwrap_or(IntType::U64);

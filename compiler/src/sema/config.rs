@@ -1,7 +1,9 @@
 //! The `config` block and btc's environment: names and values become [`Settings`].
 
 use btc_abi as abi;
-use btc_abi::config::{Expected, OLDER_NAMES, VARIABLES, WITHOUT_EFFECT, current_value, positive};
+use btc_abi::config::{
+    Expected, OLDER_NAMES, VARIABLES, WITHOUT_EFFECT, current_value, natural, positive,
+};
 use btc_abi::environment::{Environment, OF_BPFTRACE};
 
 use super::suggest::nearest;
@@ -199,7 +201,8 @@ const FIXED: &[Fixed] = &[
     Fixed {
         name: "on_stack_limit",
         set: |s, v| {
-            s.limits.on_stack_limit = length(v)?;
+            s.limits.on_stack_limit =
+                u32::try_from(natural(v)?).map_err(|_| "a length below 4 GiB")?;
             Ok(())
         },
         shown: |s| s.limits.on_stack_limit.to_string(),

@@ -102,15 +102,15 @@ impl Lowering<'_> {
                 Some(tuple(parts.into_iter().collect::<Option<Vec<_>>>()?, span))
             }
             E::Record(members) => self.record_literal(members, span),
-            E::Block(block) => self.block_value(block),
+            E::Block(block) => self.block_value(block, block.span),
             E::If {
                 condition,
                 then,
                 otherwise,
             } => {
                 let condition = self.condition(condition);
-                let then = self.branch(|l| l.block_value(then));
-                let otherwise = self.branch(|l| l.block_value(otherwise));
+                let then = self.branch(|l| l.block_value(then, then.span));
+                let otherwise = self.branch(|l| l.block_value(otherwise, otherwise.span));
                 self.select(condition?, then?, otherwise?, span)
             }
             E::Error => None,
@@ -205,7 +205,7 @@ impl Lowering<'_> {
             return self.all_arguments(span);
         }
         if self.is_macro(name, &[], span) {
-            return self.expand(name, &[], span);
+            return self.expand(name, &[], span, false);
         }
         if self.is_subprogram(name, span) {
             let message = format!("`{name}` is a function: it needs parentheses");
@@ -292,7 +292,7 @@ impl Lowering<'_> {
         statement: bool,
     ) -> Option<Expr> {
         if self.is_macro(&name.text, arguments, name.span) {
-            return self.expand(&name.text, arguments, span);
+            return self.expand(&name.text, arguments, span, statement);
         }
         if self.is_subprogram(&name.text, name.span) {
             return self.call_subprogram(&name.text, arguments, span);

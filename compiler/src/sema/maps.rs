@@ -429,7 +429,11 @@ fn unify_aggregation(a: &Aggregation, b: &Aggregation) -> Option<Aggregation> {
 /// The kind of BPF map that holds these values.
 pub(super) fn kind(state: &MapState, value: &Type) -> abi::MapKind {
     let aggregation = matches!(value, Type::Aggregation(_));
-    let keyed = matches!(state.key, Some(Some(_)));
+    // What is declared and never used is a map with keys.
+    let keyed = match &state.key {
+        Some(key) => key.is_some(),
+        None => state.declared.is_some(),
+    };
     if let (Some((kind, _)), true) = (&state.declared, keyed) {
         // What is counted on one CPU another one must not count away.
         return match kind {

@@ -1,9 +1,12 @@
 //! Memory: fields, elements, pointers followed. Every access to a struct becomes a [`Place`] with steps.
 
+use btc_abi as abi;
+
 use super::lowering::Lowering;
 use super::members::part;
 use crate::builtin::configuration;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::visit;
 use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Place, Space, Step, Type};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -66,6 +69,10 @@ impl Lowering<'_> {
     /// `t.0`
     pub(super) fn tuple_field(&mut self, base: &ast::Expr, index: u32, span: Span) -> Option<Expr> {
         let base = self.expr(base)?;
+        self.tuple_part(base, index, span)
+    }
+
+    fn tuple_part(&mut self, base: Expr, index: u32, span: Span) -> Option<Expr> {
         let Type::Tuple(parts) = &base.ty else {
             let found = self.type_name(&base.ty);
             let message = format!("`.{index}` needs a tuple, found `{found}`");
@@ -101,6 +108,21 @@ impl Lowering<'_> {
             return self.expr(&element);
         }
         let base = self.expr(base);
+        if let Some(Expr {
+            ty: Type::Tuple(_), ..
+        }) = &base
+        {
+            // The parts differ in type, so which one it is must be known here.
+            let Some(at) = self.constant_integer(index) else {
+                let message = "a tuple's index must be known when compiling";
+                return self.error(Code::InvalidOperand, index.span, message);
+            };
+            let Ok(at) = u32::try_from(at) else {
+                let message = format!("a tuple has no part {at}");
+                return self.error(Code::UnknownField, index.span, message);
+            };
+            return self.tuple_part(base?, at, span);
+        }
         let index = self.integer_argument(index, "an index");
         self.element(base?, index?, span)
     }
@@ -168,8 +190,17 @@ impl Lowering<'_> {
         }
     }
 
-    /// `*pointer`
+    /// `*pointer`. A number that is an address is followed as a `uint64 *`: addresses that `kaddr`, `reg` and `arg0` give
+    /// are numbers, so that adding to them counts bytes.
     pub(super) fn dereference(&mut self, pointer: Expr, span: Span) -> Option<Expr> {
+        let pointer = match &pointer.ty {
+            Type::Int(int) if int.bits == 64 => {
+                let space = self.space_of_address(&pointer);
+                let to = Box::new(Type::Int(IntType::U64));
+                self.convert(pointer, Type::Pointer { to, space })
+            }
+            _ => pointer,
+        };
         let Type::Pointer { to, space } = pointer.ty.clone() else {
             let found = self.type_name(&pointer.ty);
             let message = format!("`*` needs a pointer, found `{found}`");
@@ -192,6 +223,25 @@ impl Lowering<'_> {
             ty: *to,
         };
         Some(self.load(place, span))
+    }
+
+    /// Where a number points: what `kaddr` gave is the kernel's, anything else is in the memory that the probe sees.
+    fn space_of_address(&self, address: &Expr) -> Space {
+        let mut of_kernel = false;
+        visit::expression(address, &mut |node| {
+            if let visit::Node::Expr(Expr {
+                kind: ExprKind::Target(slot),
+                ..
+            }) = node
+            {
+                let value = self.slots.get(slot.0 as usize).map(|slot| &slot.value);
+                of_kernel |= matches!(value, Some(abi::TargetValue::KernelAddress { .. }));
+            }
+        });
+        match of_kernel {
+            true => Space::Kernel,
+            false => self.default_space(),
+        }
     }
 
     /// `&place`

@@ -28,8 +28,11 @@ impl Lowering<'_> {
     }
 
     /// A block as an expression. Variables inside end with it, but its value was read before.
-    pub(super) fn block_value(&mut self, block: &ast::Block) -> Option<Expr> {
-        self.block_or_void(block, block.span)
+    pub(super) fn block_value(&mut self, block: &ast::Block, span: Span) -> Option<Expr> {
+        match with_value(block) {
+            Some(block) => self.block_or_void(&block, span),
+            None => self.block_or_void(block, span),
+        }
     }
 
     pub(super) fn block_or_void(&mut self, block: &ast::Block, span: Span) -> Option<Expr> {
@@ -135,4 +138,41 @@ impl Lowering<'_> {
         self.warn_unused(expr, &value);
         self.evaluate(value);
     }
+}
+
+/// A block that ends with an `if` or a block which has a value, with that as the value: where a value is wanted, none of
+/// them needs parentheses.
+fn with_value(block: &ast::Block) -> Option<ast::Block> {
+    if block.value.is_some() {
+        return None;
+    }
+    let (last, before) = block.statements.split_last()?;
+    let kind = match &last.kind {
+        StatementKind::If {
+            condition,
+            comptime: false,
+            then,
+            otherwise: Some(otherwise),
+        } if has_value(then) && has_value(otherwise) => ast::ExprKind::If {
+            condition: Box::new(condition.clone()),
+            then: Box::new(then.clone()),
+            otherwise: Box::new(otherwise.clone()),
+        },
+        StatementKind::Block(inner) if has_value(inner) => {
+            ast::ExprKind::Block(Box::new(inner.clone()))
+        }
+        _ => return None,
+    };
+    Some(ast::Block {
+        statements: before.to_vec(),
+        value: Some(Box::new(ast::Expr {
+            kind,
+            span: last.span,
+        })),
+        span: block.span,
+    })
+}
+
+fn has_value(block: &ast::Block) -> bool {
+    block.value.is_some() || with_value(block).is_some()
 }

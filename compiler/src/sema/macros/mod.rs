@@ -222,12 +222,13 @@ impl Lowering<'_> {
         self.sources.get(span.file).library
     }
 
-    /// A macro's call.
+    /// A macro's call, as a value or as a statement.
     pub(super) fn expand(
         &mut self,
         name: &str,
         arguments: &[ast::Expr],
         span: Span,
+        statement: bool,
     ) -> Option<ir::Expr> {
         let found = match self.macros.find(name, arguments, span) {
             Ok(found) => found,
@@ -243,7 +244,8 @@ impl Lowering<'_> {
         let (block, wrong) = substitute::substitute(found, arguments, self.expanded);
         self.expansions.push(Frame { found, call: span });
         let value = match wrong.is_empty() {
-            true => self.block_or_void(&block, span),
+            true if statement => self.block_or_void(&block, span),
+            true => self.block_value(&block, span),
             false => {
                 wrong.into_iter().for_each(|d| self.report(d));
                 None
