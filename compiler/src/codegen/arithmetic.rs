@@ -1,4 +1,4 @@
-//! Integer operators with BPF's answers where C has none: division by zero, wide shifts.
+//! Integer operators, and their answers where C has none: a division by zero is 1, as in bpftrace, wide shifts are BPF's.
 
 use inkwell::IntPredicate;
 use inkwell::values::IntValue;
@@ -8,6 +8,49 @@ use crate::bug::Bug;
 use crate::ir::BinaryOp;
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
+    /// An operator of the script's own: a division by zero is counted.
+    pub fn operate(
+        &mut self,
+        op: BinaryOp,
+        a: IntValue<'ctx>,
+        b: IntValue<'ctx>,
+        signed: bool,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        self.count_if_by_zero(op, b)?;
+        self.arithmetic(op, a, b, signed)
+    }
+
+    /// Counts a division whose divisor is zero.
+    pub fn count_if_by_zero(&mut self, op: BinaryOp, divisor: IntValue<'ctx>) -> Result<(), Bug> {
+        let divides = matches!(op, BinaryOp::Divide | BinaryOp::Modulo);
+        let known = divisor.get_zero_extended_constant();
+        if !divides || known.is_some_and(|n| n != 0) {
+            return Ok(());
+        }
+        let (counted, end) = (self.block("by_zero"), self.block("divide"));
+        let zero = divisor.get_type().const_zero();
+        let by_zero = self.compare(IntPredicate::EQ, divisor, zero)?;
+        self.branch(by_zero, counted, end)?;
+        self.enter(counted);
+        self.count_division()?;
+        self.jump(end)?;
+        self.enter(end);
+        Ok(())
+    }
+
+    /// The average of no values is 0.
+    pub fn average(
+        &mut self,
+        total: IntValue<'ctx>,
+        count: IntValue<'ctx>,
+        signed: bool,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let average = self.arithmetic(BinaryOp::Divide, total, count, signed)?;
+        let zero = count.get_type().const_zero();
+        let empty = self.compare(IntPredicate::EQ, count, zero)?;
+        self.select(empty, zero, average)
+    }
+
     pub fn arithmetic(
         &mut self,
         op: BinaryOp,
@@ -84,7 +127,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         } else {
             result
         };
-        self.select(by_zero, if remainder { a } else { zero }, result)
+        self.select(by_zero, one, result)
     }
 
     fn magnitude(&self, value: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {

@@ -312,7 +312,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 let signed = is_signed(&left.ty, &self.unit.program.types);
                 let left = self.int(left)?;
                 let right = self.int(right)?;
-                Val::Int(self.arithmetic(*op, left, right, signed)?)
+                Val::Int(self.operate(*op, left, right, signed)?)
             }
             ExprKind::Logical { op, left, right } => Val::Int(self.logical(*op, left, right)?),
             ExprKind::Select {

@@ -138,6 +138,15 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(())
     }
 
+    /// Counts a division by zero of the statement.
+    pub fn count_division(&mut self) -> Result<(), Bug> {
+        let index = self
+            .unit
+            .counter_of(Counted::DivisionByZero { span: self.here });
+        let counters = self.counters_map()?;
+        self.count_at(self.i32(index), counters)
+    }
+
     fn count_at(&mut self, index: IntValue<'ctx>, counters: u32) -> Result<(), Bug> {
         let key = self.temporary(8)?;
         self.store_int(Mem { align: 4, ..key }, index)?;

@@ -352,9 +352,17 @@ fn translate<'ctx>(
 fn set_counters(manifest: &mut abi::Manifest, counted: &[Counted], options: &Options) {
     use abi::Counter as C;
     let counters = manifest.counters.to_mut();
-    counters.retain(|one| !matches!(one, C::FailedRead { .. } | C::CutLoop { .. }));
+    counters.retain(|one| {
+        !matches!(
+            one,
+            C::FailedRead { .. } | C::DivisionByZero { .. } | C::CutLoop { .. }
+        )
+    });
     counters.extend(counted.iter().map(|one| match one {
         Counted::FailedRead { span } => C::FailedRead {
+            place: options.sources.place(*span).into(),
+        },
+        Counted::DivisionByZero { span } => C::DivisionByZero {
             place: options.sources.place(*span).into(),
         },
         Counted::CutLoop { span, rounds } => C::CutLoop {

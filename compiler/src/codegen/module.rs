@@ -35,6 +35,10 @@ pub enum Counted {
     FailedRead {
         span: Span,
     },
+    /// Divisions by zero in a statement.
+    DivisionByZero {
+        span: Span,
+    },
     CutLoop {
         span: Span,
         rounds: u32,

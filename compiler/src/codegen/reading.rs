@@ -10,7 +10,7 @@ use super::callback::parameter;
 use super::helper::number;
 use super::program::Emitter;
 use crate::bug::Bug;
-use crate::ir::{Aggregation, BinaryOp, MapId, Space};
+use crate::ir::{Aggregation, MapId, Space};
 
 /// No machine has more; the verifier wants a bound that isn't a variable.
 const MOST_CPUS: u64 = 4096;
@@ -40,7 +40,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         match of {
             Aggregation::Stats { signed } => {
                 let (total, count) = self.totals(map, key, of)?;
-                let average = self.arithmetic(BinaryOp::Divide, total, count, *signed)?;
+                let average = self.average(total, count, *signed)?;
                 for (at, value) in [(0, count), (8, average), (16, total)] {
                     let to = self.offset(to, at)?;
                     self.store_int(to, value)?;
@@ -64,7 +64,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let (total, count) = self.totals(map, key, of)?;
         match of {
             Aggregation::Avg { signed } | Aggregation::Stats { signed } => {
-                self.arithmetic(BinaryOp::Divide, total, count, *signed)
+                self.average(total, count, *signed)
             }
             _ => Ok(total),
         }

@@ -29,6 +29,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         yields: Yields,
     ) -> Result<IntValue<'ctx>, Bug> {
         let operand = self.int(value)?;
+        self.count_if_by_zero(op, operand)?;
         let key = self.key(map, key)?;
         let end = self.block("stepped");
         let nothing = self.block("not_stepped");

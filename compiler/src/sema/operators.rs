@@ -520,16 +520,17 @@ enum Folded {
     Truth(bool),
 }
 
-/// What BPF would compute.
+/// What BPF would compute; a division by zero is left to the run, which tells of it.
 fn fold(op: BinaryOp, x: u64, y: u64, signed: bool) -> Option<Folded> {
     use Folded::{Number, Truth};
+    if y == 0 && matches!(op, BinaryOp::Divide | BinaryOp::Modulo) {
+        return None;
+    }
     let (sx, sy) = (x as i64, y as i64);
     Some(match op {
         BinaryOp::Add => Number(x.wrapping_add(y)),
         BinaryOp::Subtract => Number(x.wrapping_sub(y)),
         BinaryOp::Multiply => Number(x.wrapping_mul(y)),
-        BinaryOp::Divide if y == 0 => Number(0),
-        BinaryOp::Modulo if y == 0 => Number(x),
         BinaryOp::Divide if signed => Number(sx.wrapping_div(sy) as u64),
         BinaryOp::Modulo if signed => Number(sx.wrapping_rem(sy) as u64),
         BinaryOp::Divide => Number(x / y),

@@ -80,6 +80,8 @@ describe! {
         LostUpdates { map: u32, },
         /// Loops at a `script:line:column` that were ended after so many rounds.
         CutLoop { place: Text, rounds: u32, },
+        /// Divisions by zero, at a `script:line:column`.
+        DivisionByZero { place: Text, },
         /// Stacks that could not be collected.
         LostStacks,
         /// Stacks walked by unwind rows that end before their outermost function.

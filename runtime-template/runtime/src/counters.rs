@@ -69,6 +69,12 @@ impl<'o> Counters<'o> {
                     counted(count, "update")
                 ),
                 Counter::CutLoop { place, rounds } => cut_loop(place, *rounds, count),
+                Counter::DivisionByZero { place } => {
+                    let times = counted(count, "time");
+                    let text = format!("division by zero, {times}: 1 is taken as the result");
+                    output.trouble(&Trouble::At { place, text: &text })?;
+                    continue;
+                }
                 Counter::LostStacks => self.stacks_lost(count),
                 Counter::ShortStacks => format!(
                     "{} of dw_ustack ended early: code without unwind rows, or rows that were not loaded yet",
