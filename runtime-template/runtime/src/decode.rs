@@ -65,10 +65,10 @@ impl<'o> Decoder<'o> {
         })
     }
 
-    /// Keeps what is needed to name user addresses of a process after its end.
-    pub fn remember(&mut self, process: u32) {
+    /// [`Symbols::catch_up`]
+    pub fn catch_up(&mut self) {
         if let Some(symbols) = &mut self.symbols {
-            symbols.remember(process);
+            symbols.catch_up();
         }
     }
 

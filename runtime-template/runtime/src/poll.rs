@@ -73,19 +73,13 @@ impl<'s, 'o> State<'s, 'o> {
 pub struct Watched {
     /// A pidfd of the `-p` or `-c` process.
     pub process: Option<OwnedFd>,
-    /// The process whose mappings the symbolizer follows.
-    pub followed: Option<Followed>,
+    /// Readable when [`Session::catch_up`] has something to take in: what followed processes map, so that their stacks
+    /// have names after their end.
+    pub followed: Option<RawFd>,
     /// Readable when a process whose stacks are walked by unwind rows has mapped something.
     pub unwound: Option<RawFd>,
     /// What the output is written to, if that is a pipe.
     pub pipe: Option<RawFd>,
-}
-
-/// A process that the symbolizer follows, so that its stacks have names after its end.
-pub struct Followed {
-    pub process: u32,
-    /// Readable when [`Session::remember`] has something to take in.
-    pub fd: RawFd,
 }
 
 /// The ring buffer (a script that reports nothing has none) and its state.
@@ -177,7 +171,7 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
         let captured = waiting.len();
         waiting.extend(self.packets.map(|packets| pollfd(packets.fd())));
         let mappings = waiting.len();
-        waiting.extend(followed.iter().map(|followed| pollfd(followed.fd)));
+        waiting.extend(followed.map(pollfd));
         let unwinding = waiting.len();
         waiting.extend(unwound.map(pollfd));
         let rest = self.rest();
@@ -219,10 +213,8 @@ impl<'c, 's, 'o> Records<'c, 's, 'o> {
             if waiting.get(reader).is_some_and(|pipe| pipe.revents != 0) {
                 return Err(Error::broken_pipe());
             }
-            if let (Some(followed), Some(ready)) = (followed, waiting.get(mappings))
-                && ready.revents != 0
-            {
-                self.state.borrow_mut().session.remember(followed.process);
+            if followed.is_some() && waiting[mappings].revents != 0 {
+                self.state.borrow_mut().session.catch_up();
             }
             if waiting[captured..mappings].iter().any(|fd| fd.revents != 0) {
                 self.consume_packets()?;

@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
         self.output.printf(line.as_bytes())
     }
 
-    /// Where user addresses are printed by name: a descriptor that is readable when [`Session::remember`] has something
+    /// Where user addresses are printed by name: a descriptor that is readable when [`Session::catch_up`] has something
     /// to take in.
     pub fn follow(&mut self, process: u32) -> Option<RawFd> {
         symbolize::names_user_addresses(self.manifest)
@@ -179,9 +179,9 @@ impl<'a> Session<'a> {
             .flatten()
     }
 
-    /// Keeps what is needed to name user addresses of a process after its end.
-    pub fn remember(&mut self, process: u32) {
-        self.decoder.remember(process);
+    /// Keeps what is needed to name user addresses of followed processes after their end.
+    pub fn catch_up(&mut self) {
+        self.decoder.catch_up();
     }
 
     /// Has the rows ready by which stacks of a process are walked, where the script has such stacks.

@@ -16,7 +16,7 @@ use crate::options::{self, Options, Purpose, Request};
 use crate::packets::Packets;
 use crate::phase::{self, AttachPhase};
 use crate::plan::{self, Mode, Phase, Plan, Planned};
-use crate::poll::{self, Ending, Followed, Records, State, Watched};
+use crate::poll::{self, Ending, Records, State, Watched};
 use crate::report::{Session, Setup};
 use crate::signal::Signals;
 use crate::slots::Facts;
@@ -242,11 +242,7 @@ fn watched(
 ) -> Result<Watched, Error> {
     Ok(Watched {
         process: pid.map(poll::watch_process).transpose()?,
-        followed: pid.and_then(|pid| {
-            let process = pid.unsigned_abs();
-            let fd = session.follow(process)?;
-            Some(Followed { process, fd })
-        }),
+        followed: pid.and_then(|pid| session.follow(pid.unsigned_abs())),
         unwound: pid.and_then(|pid| session.follow_unwinding(pid.unsigned_abs())),
         pipe: match options.output {
             Some(_) => None,

@@ -179,6 +179,7 @@ mod tests {
         }
 
         fn remember(&mut self, _: u32) {}
+        fn catch_up(&mut self) {}
 
         fn follow(&mut self, _: u32) -> Option<i32> {
             None

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::maps::FileName;
+use super::views::View;
 
 /// Index into the binaries of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,10 +18,33 @@ pub struct BinaryId(usize);
 pub struct Binary {
     /// As the process sees it.
     pub name: String,
-    /// Where its contents are for us; `None`: out of reach.
-    pub place: Option<PathBuf>,
+    /// Where its contents were for us when it was seen; `None`: out of reach.
+    place: Option<Place>,
     /// Behind a place in /proc/self/fd: a deleted file, or one of another mount namespace.
     _held: Option<File>,
+}
+
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+/// Device, inode, size and time of the last change in seconds and nanoseconds.
+type Stamp = (u64, u64, u64, i64, i64);
+
+impl Binary {
+    /// Where its contents are; `None`: out of reach, or no longer what the process ran.
+    pub fn place(&self) -> Option<&Path> {
+        let place = self.place.as_ref()?;
+        let now = std::fs::metadata(&place.path).ok()?;
+        (stamp(&now) == place.stamp).then_some(place.path.as_path())
+    }
+}
+
+fn stamp(found: &Metadata) -> Stamp {
+    let changed = (found.mtime(), found.mtime_nsec());
+    (found.dev(), found.ino(), found.size(), changed.0, changed.1)
 }
 
 /// All files that were seen mapped.
@@ -40,10 +64,12 @@ struct Key {
 
 /// A mapping of the file in a process that may still live.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub struct Seen<'a> {
     pub process: u32,
     pub start: u64,
     pub end: u64,
+    /// How the process sees files, where that is known to be otherwise than this one does.
+    pub view: Option<&'a View>,
 }
 
 /// Files held open at most; further ones have a name and no place.
@@ -55,7 +81,7 @@ impl Binaries {
     }
 
     /// The binary of a file that was seen in a process.
-    pub fn add(&mut self, file: FileName<'_>, seen: Seen) -> BinaryId {
+    pub fn add(&mut self, file: FileName<'_>, seen: Seen<'_>) -> BinaryId {
         let key = Key {
             device: file.device,
             inode: file.inode,
@@ -63,7 +89,7 @@ impl Binaries {
         };
         let known = self.known.get(&key).copied();
         if let Some(id) = known
-            && self.list[id.0].place.is_some()
+            && self.list[id.0].place().is_some()
         {
             return id;
         }
@@ -89,11 +115,12 @@ impl Binaries {
     }
 
     /// By its name where that is the same file for us: no descriptor is held, and debug information is found beside it.
-    fn locate(&self, file: FileName<'_>, seen: Seen) -> (Option<PathBuf>, Option<File>) {
+    fn locate(&self, file: FileName<'_>, seen: Seen<'_>) -> (Option<Place>, Option<File>) {
         let Seen {
             process,
             start,
             end,
+            view,
         } = seen;
         let link = PathBuf::from(format!("/proc/{process}/map_files/{start:x}-{end:x}"));
         // Following the link asks for CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
@@ -107,20 +134,26 @@ impl Binaries {
                 }
         };
         let named = Path::new(file.path);
-        if std::fs::metadata(named).is_ok_and(|found| is_mapped(&found)) {
-            return (Some(named.to_path_buf()), None);
+        // Of a process that has ended only the inode is known; where it saw other files, ours may be another of that number.
+        let may_be_ours = mapped.is_some() || view.is_none();
+        if may_be_ours && let Some(found) = std::fs::metadata(named).ok().filter(is_mapped) {
+            let path = named.to_path_buf();
+            let stamp = stamp(&found);
+            return (Some(Place { path, stamp }), None);
         }
         if self.held >= MAX_HELD {
             return (None, None);
         }
         let inside = PathBuf::from(format!("/proc/{process}/root{}", file.path));
-        for path in [link, inside] {
-            if !std::fs::metadata(&path).is_ok_and(|found| is_mapped(&found)) {
+        let kept = view.map(|view| view.place(file.path));
+        for path in [link, inside].into_iter().chain(kept) {
+            let Some(found) = std::fs::metadata(&path).ok().filter(is_mapped) else {
                 continue;
-            }
+            };
             if let Ok(held) = File::open(&path) {
-                let place = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
-                return (Some(place), Some(held));
+                let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+                let stamp = stamp(&found);
+                return (Some(Place { path, stamp }), Some(held));
             }
         }
         (None, None)

@@ -13,7 +13,7 @@ use ::blazesym::symbolize::{CodeInfo, Input, Sym, Symbolizer as Resolver};
 use btc_abi::{Config, SymbolCache};
 
 use super::binaries::BinaryId;
-use super::follow::{Follow, Wake};
+use super::follow::Follow;
 use super::kallsyms::Kallsyms;
 use super::processes::{Code, Processes};
 use super::{Frame, Symbolizer, Symbols};
@@ -126,9 +126,21 @@ impl Symbols for Opened {
             return None;
         }
         // Before the snapshot, so that nothing is mapped between the two.
-        self.follow = Follow::start(process, Wake::HalfFull).ok();
+        self.follow = Follow::start(process).ok();
         self.processes.remember(process);
         self.follow.as_ref().map(Follow::fd)
+    }
+
+    fn catch_up(&mut self) {
+        let Some(follow) = &mut self.follow else {
+            return;
+        };
+        // All that these did is among the events.
+        let ended = self.processes.ended_elsewhere();
+        for event in follow.take() {
+            self.processes.apply(&event);
+        }
+        self.processes.release_views(&ended);
     }
 }
 
@@ -147,16 +159,6 @@ impl Names {
 }
 
 impl Opened {
-    /// Takes in what followed processes did.
-    fn catch_up(&mut self) {
-        let Some(follow) = &mut self.follow else {
-            return;
-        };
-        for event in follow.take() {
-            self.processes.apply(&event);
-        }
-    }
-
     /// At least one frame.
     fn user_address(&mut self, process: u32, address: u64) -> Vec<Frame> {
         let code = self.processes.code(process, address);
@@ -190,7 +192,7 @@ impl Opened {
             module: Some(binary.name.clone()),
             ..Frame::default()
         };
-        let Some(place) = &binary.place else {
+        let Some(place) = binary.place() else {
             return vec![unknown()];
         };
         let mut found = Err(());

@@ -41,19 +41,6 @@ pub enum Change {
     Exec,
 }
 
-/// When the reader is woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// Only to make room.
-    HalfFull,
-    /// For every event.
-    #[cfg_attr(
-        not(feature = "dwarf"),
-        expect(dead_code, reason = "only unwinding asks for it")
-    )]
-    Always,
-}
-
 /// Events of a process and its children, one buffer for each CPU.
 #[derive(Debug)]
 pub struct Follow {
@@ -63,14 +50,14 @@ pub struct Follow {
     _others: Vec<OwnedFd>,
 }
 
-/// Pages of a buffer: 250 mappings with common path lengths; the reader is woken at half of it.
+/// Pages of a buffer: 250 mappings with common path lengths.
 const PAGES: usize = 8;
 /// Events opened at most: one for each thread on each CPU. Beyond, only the first thread and its children are followed.
 const MAX_EVENTS: usize = 1024;
 
 impl Follow {
     /// Starts to record; an error where the kernel can't.
-    pub fn start(process: u32, wake: Wake) -> Result<Self> {
+    pub fn start(process: u32) -> Result<Self> {
         let cpus = online_cpus().map_err(|_| Error::from(std::io::ErrorKind::Unsupported))?;
         let mut threads = threads(process);
         if threads.len() * cpus.len() > MAX_EVENTS {
@@ -81,11 +68,11 @@ impl Follow {
         let mut buffers = Vec::new();
         let mut others = Vec::new();
         for cpu in cpus {
-            let buffer = Buffer::map(open(process as i32, cpu, wake)?)?;
+            let buffer = Buffer::map(open(process as i32, cpu)?)?;
             watch(&epoll, &buffer.event)?;
             for thread in &threads {
                 // One that has just ended is not missed.
-                others.extend(open(*thread, cpu, wake).and_then(|event| redirect(event, &buffer)));
+                others.extend(open(*thread, cpu).and_then(|event| redirect(event, &buffer)));
             }
             buffers.push(buffer);
         }
@@ -96,7 +83,7 @@ impl Follow {
         })
     }
 
-    /// Readable when a buffer is half full, or holds anything.
+    /// Readable when something has happened since the last call of [`Follow::take`].
     pub fn fd(&self) -> RawFd {
         self.epoll.as_raw_fd()
     }
@@ -129,7 +116,7 @@ fn threads(process: u32) -> Vec<i32> {
 
 /// An event that counts nothing and records mappings (MMAP2: Linux 3.16), forks and programs of a thread and, from
 /// here on, its children. Inheriting events have buffers only with a CPU.
-fn open(thread: i32, cpu: i32, wake: Wake) -> Result<OwnedFd> {
+fn open(thread: i32, cpu: i32) -> Result<OwnedFd> {
     let mut attribute = perf_event_attr {
         type_: PERF_TYPE_SOFTWARE,
         size: size_of::<perf_event_attr>() as u32,
@@ -146,10 +133,8 @@ fn open(thread: i32, cpu: i32, wake: Wake) -> Result<OwnedFd> {
     attribute.set_task(1);
     attribute.set_sample_id_all(1);
     attribute.set_watermark(1);
-    attribute.__bindgen_anon_2.wakeup_watermark = match wake {
-        Wake::HalfFull => (data_size() / 2) as u32,
-        Wake::Always => 1,
-    };
+    // The reader is woken by everything: what was mapped can be opened as long as the process lives.
+    attribute.__bindgen_anon_2.wakeup_watermark = 1;
     let flags = libc::c_ulong::from(PERF_FLAG_FD_CLOEXEC);
     // SAFETY: `attribute` is valid and says its own size.
     owned(unsafe { sys::perf_event_open(&mut attribute, thread, cpu, -1, flags) })
@@ -331,7 +316,7 @@ mod tests {
     /// Needs perf events of processes, which unprivileged users mostly have not.
     #[test]
     fn root_a_child_and_its_program_are_followed() {
-        let mut follow = Follow::start(std::process::id(), Wake::HalfFull).unwrap();
+        let mut follow = Follow::start(std::process::id()).unwrap();
         let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
         child.wait().unwrap();
         let events: Vec<_> = (follow.take().into_iter())

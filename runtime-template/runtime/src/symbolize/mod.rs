@@ -19,6 +19,8 @@ mod processes;
 mod ranges;
 #[cfg(all(test, feature = "symbolize"))]
 mod tests;
+#[cfg(feature = "symbolize")]
+pub(crate) mod views;
 
 use std::os::fd::RawFd;
 
@@ -42,9 +44,11 @@ pub trait Symbols {
     fn user(&mut self, process: u32, addresses: &[u64]) -> Vec<Vec<Frame>>;
     /// Keeps what is needed to name addresses of a process after its end: which binaries it maps and where.
     fn remember(&mut self, process: u32);
-    /// Remembers a process, and from here on what it and its children map. The descriptor is readable when records of
-    /// that pile up: [`Symbols::remember`] takes them in. `None`: the kernel can't tell; there are only snapshots.
+    /// Remembers a process, and from here on what it and its children map. The descriptor is readable when there are
+    /// records of that: [`Symbols::catch_up`] takes them in. `None`: the kernel can't tell; there are only snapshots.
     fn follow(&mut self, process: u32) -> Option<RawFd>;
+    /// Takes in what followed processes did, while what they mapped can still be opened.
+    fn catch_up(&mut self);
 }
 
 /// What an address is in.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::binaries::{Binaries, BinaryId, Seen};
@@ -9,6 +10,7 @@ use super::follow::{Change, Event};
 use super::maps::{self, FileName, Mapping, Source};
 use super::perf_map::PerfMap;
 use super::ranges::Ranges;
+use super::views::{Sight, View, Views};
 
 /// What an address of a process is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ struct Process {
     /// When /proc/PID/maps was last read.
     read: Option<Instant>,
     perf_map: Option<PerfMap>,
+    /// Of a followed process that sees other files than this one.
+    view: Option<Rc<View>>,
     /// On the clock of uses, which decides what is forgotten.
     used: u64,
 }
@@ -40,6 +44,8 @@ pub struct Processes {
     known: HashMap<u32, Process>,
     clock: u64,
     own_program: Option<(u64, u64)>,
+    views: Views,
+    views_checked: Instant,
     pub binaries: Binaries,
 }
 
@@ -47,7 +53,8 @@ pub struct Processes {
 const MAX_PROCESSES: usize = 1024;
 /// Mappings of one process kept at most.
 const MAX_MAPPINGS: usize = 8192;
-/// While all addresses are known and the program is the same, maps are not read again.
+/// While all addresses are known and the program is the same, maps are not read again; and views of processes that may
+/// have ended are not looked at again.
 const FRESH: Duration = Duration::from_secs(1);
 
 impl Processes {
@@ -56,6 +63,8 @@ impl Processes {
             known: HashMap::new(),
             clock: 0,
             own_program: program(std::process::id()),
+            views: Views::new(),
+            views_checked: Instant::now(),
             binaries: Binaries::default(),
         }
     }
@@ -139,21 +148,62 @@ impl Processes {
                     offset: *offset,
                     source: FileName::source(*device, *inode, path),
                 };
+                self.look(id);
                 let process = entry(&mut self.known, &mut self.clock, id);
                 put(process, &mut self.binaries, id, &mapping);
             }
             Change::Fork { parent } => {
-                let Some(code) = self.known.get(parent).map(|parent| parent.code.clone()) else {
+                let Some(parent) = self.known.get(parent) else {
                     return;
                 };
+                let (code, view) = (parent.code.clone(), parent.view.clone());
                 let process = entry(&mut self.known, &mut self.clock, id);
                 process.code = code;
+                process.view = view;
                 process.read = None;
+                self.look(id);
             }
             Change::Exec => {
-                let process = entry(&mut self.known, &mut self.clock, id);
+                let process = self.look(id);
                 process.code.clear();
                 process.read = None;
+            }
+        }
+    }
+
+    /// The process, with how it sees files now, or did when last seen alive.
+    fn look(&mut self, id: u32) -> &mut Process {
+        let sight = self.views.of(id);
+        let process = entry(&mut self.known, &mut self.clock, id);
+        match sight {
+            Sight::AsWeDo => process.view = None,
+            Sight::Otherwise(view) => process.view = Some(view),
+            Sight::Unknown => {}
+        }
+        process
+    }
+
+    /// Processes that have ended, among those whose views are held; looked for once a second.
+    pub fn ended_elsewhere(&mut self) -> Vec<u32> {
+        if self.views_checked.elapsed() < FRESH {
+            return Vec::new();
+        }
+        self.views_checked = Instant::now();
+        let of_others = self
+            .known
+            .iter()
+            .filter(|(_, process)| process.view.is_some());
+        let ids: Vec<u32> = of_others.map(|(id, _)| *id).collect();
+        (ids.into_iter())
+            .filter(|id| matches!(self.views.of(*id), Sight::Unknown))
+            .collect()
+    }
+
+    /// Lets go of what processes saw: a mount namespace without processes shall not live longer than it is needed.
+    pub fn release_views(&mut self, ids: &[u32]) {
+        for id in ids {
+            if let Some(process) = self.known.get_mut(id) {
+                process.view = None;
             }
         }
     }
@@ -197,6 +247,7 @@ fn put(process: &mut Process, binaries: &mut Binaries, id: u32, mapping: &Mappin
         process: id,
         start,
         end,
+        view: process.view.as_deref(),
     };
     let code = match source {
         Source::File(file) => Code::File {

@@ -256,6 +256,23 @@ fn root_a_deleted_binary_is_held() {
     assert_inlined(&frames[0], &program.path);
 }
 
+/// As when a package is upgraded while its program is traced: what lies under the name now says nothing of the process.
+#[test]
+fn a_binary_that_was_replaced_has_no_names() {
+    let program = Program::compile("replaced", &["-O1", "-g"]);
+    let mut running = program.start();
+    let (pid, address) = (running.child.id(), running.address);
+    let mut symbols = symbols();
+    symbols.remember(pid);
+    running.end();
+    let new = program.directory.join("new");
+    std::fs::copy(&program.path, &new).unwrap();
+    std::fs::rename(&new, &program.path).unwrap();
+    let found = last(symbols.user(pid, &[address]));
+    assert_eq!(found.function, None);
+    assert_eq!(found.module.as_deref(), program.path.to_str());
+}
+
 /// What `-c` needs: a program that was started and has ended before anyone looks, as a child of the followed process.
 #[test]
 fn root_a_followed_process_has_names_after_its_end() {
@@ -359,6 +376,38 @@ fn code_made_at_run_time_has_its_perf_map() {
     assert_eq!(found, [[frame]]);
     assert_eq!(symbols.user(pid, &[address + 4]), found);
     assert_eq!(symbols.user(pid, &[address + 0x10]), unknown);
+}
+
+/// A program that was not seen alive, in a namespace that was, and both are gone.
+#[test]
+fn root_a_binary_that_comes_and_goes_with_its_mount_namespace() {
+    let program = Program::compile("gone", &["-O1", "-g"]);
+    let hidden = program.directory.join("inside");
+    std::fs::create_dir(&hidden).unwrap();
+    let script = "read x; exec unshare --mount sh -c \"$1\" \"$2\" \"$3\"";
+    let inner =
+        "mount -t tmpfs none \"$1\" && cp \"$0\" \"$1/copy\"; echo; read x; exec \"$1/copy\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", inner]);
+    command.args([&program.path, &hidden]);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let mut symbols = symbols();
+    assert!(symbols.follow(child.id()).is_some());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"\n").unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    symbols.catch_up();
+    input.write_all(b"\n").unwrap();
+    line.clear();
+    output.read_line(&mut line).unwrap();
+    drop(input);
+    child.wait().unwrap();
+    let address = u64::from_str_radix(line.trim().trim_start_matches("0x"), 16).unwrap();
+    let frames = symbols.user(child.id(), &[address]);
+    assert_inlined(&frames[0], &hidden.join("copy"));
 }
 
 /// The path names another file, or none, outside.

@@ -18,7 +18,7 @@ use super::{Rows, Unwinder, inner_map};
 use crate::elf::Binary;
 use crate::maps::find;
 use crate::symbolize::binaries::{Binaries, BinaryId, Seen};
-use crate::symbolize::follow::{Change, Follow, Wake};
+use crate::symbolize::follow::{Change, Follow};
 use crate::symbolize::maps::{self as proc_maps, Source};
 use crate::target::clock_ns;
 use crate::{Context, Error};
@@ -110,7 +110,7 @@ impl Rows for Opened<'_> {
     }
 
     fn follow(&mut self, process: u32) -> Option<RawFd> {
-        self.follow = Follow::start(process, Wake::Always).ok();
+        self.follow = Follow::start(process).ok();
         self.follow.as_ref().map(Follow::fd)
     }
 
@@ -237,6 +237,7 @@ impl Opened<'_> {
             process,
             start: mapping.start,
             end: mapping.end,
+            view: None,
         };
         // The address that the mapping's start has in the file.
         let (chunks, start) = match mapping.source {
@@ -268,8 +269,8 @@ impl Opened<'_> {
 
     /// The tables of a binary, made when it is first seen, and the address of a place in its file.
     fn of_binary(&mut self, id: BinaryId, offset: u64) -> Option<(Rc<[Chunk]>, u64)> {
-        let place = self.binaries.get(id).place.clone()?;
-        let binary = Binary::open(&place).ok()?;
+        let place = self.binaries.get(id).place()?;
+        let binary = Binary::open(place).ok()?;
         let start = binary.code_address(offset).ok()??;
         if let Some(chunks) = self.built.get(&id) {
             return Some((chunks.clone(), start));
