@@ -1,7 +1,7 @@
 //! Expressions become values: integers in SSA, everything larger in BPF memory.
 
 use inkwell::IntPredicate;
-use inkwell::values::{BasicValue, IntValue};
+use inkwell::values::IntValue;
 
 use super::builder::Mem;
 use super::helper::number;
@@ -592,21 +592,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
     }
 
-    /// Eight bytes of the context.
+    /// Eight bytes of the context. Not by LLVM's load: it would merge two of them into one of a chosen address, or of a
+    /// width, that the verifier refuses.
     pub fn context_word(&mut self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
-        let context = Mem {
-            at: self.context,
-            align: 8,
-        };
-        let at = self.offset(context, offset)?;
-        // Volatile: LLVM must not merge loads into an access of a width that the verifier refuses.
-        let value = self.load_int(self.unit.i64, at)?;
-        if let Some(instruction) = value.as_instruction_value() {
-            instruction
-                .set_volatile(true)
-                .map_err(|error| Bug::new(format!("volatile load: {error:?}")))?;
-        }
-        Ok(value)
+        let pointer = self.unit.pointer_type();
+        let ty = self.unit.i64.fn_type(&[pointer.into()], false);
+        let load = self.unit.context.create_inline_asm(
+            ty,
+            format!("$0 = *(u64 *)($1 + {offset})"),
+            "=r,r".to_owned(),
+            false,
+            false,
+            None,
+            false,
+        );
+        let context = self.context;
+        let call = self
+            .builder
+            .build_indirect_call(ty, load, &[context.into()], "")?;
+        self.int_result(call)
     }
 
     /// A probe at a place that registers tell of needs no helper; one elsewhere has it on every kernel, since the
