@@ -231,10 +231,10 @@ fn root_tracepoint_members_are_listed() {
             name: String::new(),
             union: false,
             origin: Origin::Tracepoint {
-                root: Root::Named,
                 category: "syscalls".to_owned(),
                 event: "sys_enter_openat".to_owned(),
             },
+            root: Root::Named,
             size: 64,
             members: vec![
                 Member {
