@@ -401,7 +401,8 @@ fn markers() {
     assert!(resolve("usdt:/bin/x:ns:n?me").unwrap().wildcard);
     assert!(refused("usdt:/bin/x").contains("incomplete"));
     assert!(refused("usdt:/bin/x:a:b:c").contains("does not take `c` here"));
-    assert!(refused("usdt:/bin/x::b").contains("an empty part"));
+    // Without a namespace the marker may be of any.
+    assert!(resolve("usdt:/bin/x::b").unwrap().wildcard);
 }
 
 #[test]
