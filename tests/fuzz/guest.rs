@@ -17,9 +17,13 @@ use crate::typed;
 
 /// Made-up scripts that compile; the rows' own come on top of them.
 const COUNT: usize = 150;
-/// Far from the seeds that are judged here.
-const FIRST_SEED: u64 = 1_000_000;
+/// Far from the seeds that are judged here, as far as they come in a test's time.
+const FAR: u64 = 1_000_000;
+/// One in so many objects must be judged in the time.
+const LEAST: usize = 8;
 const NAME: &str = "rehearse";
+/// The guest's last word.
+const END: &str = "end";
 
 /// A script, and what it became.
 struct Specimen {
@@ -27,42 +31,59 @@ struct Specimen {
     compiled: Compiled,
 }
 
-/// Judges the same objects on each of these kernels: what the verifier refused.
+/// Judges the same objects for some seconds on each of these kernels, side by side: what the verifier refused.
 ///
 /// # Errors
 /// A bug of the compiler, or no guest.
-pub fn refused(kernels: &[&str]) -> Result<Vec<String>> {
-    let specimens = specimens()?;
+pub fn refused(kernels: &[&str], seed: u64, seconds: u64) -> Result<Vec<String>> {
+    let specimens = specimens(seed + FAR)?;
     let executable = std::fs::read(build(&specimens)?)?;
+    let kernels: Vec<_> = (kernels.iter())
+        .map(|name| Ok((*name, kernels::fetch(Series::named(name)?)?)))
+        .collect::<Result<_>>()?;
+    let said: Vec<Result<String>> = std::thread::scope(|scope| {
+        let guests: Vec<_> = (kernels.iter())
+            .map(|(_, kernel)| scope.spawn(|| on_kernel(kernel, &executable, seconds)))
+            .collect();
+        let ended = guests.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended
+            .map(|said| said.unwrap_or_else(|_| bail!("a guest's thread panicked")))
+            .collect()
+    });
     let mut refused = vec![];
-    for name in kernels {
-        let said = on_kernel(&kernels::fetch(Series::named(name)?)?, &executable)?;
-        let mut judged = 0;
-        for line in said.lines() {
-            let Some((index, verdict)) = line.split_once(' ') else {
-                continue;
-            };
-            let Some(specimen) = index.parse().ok().and_then(|at: usize| specimens.get(at)) else {
-                continue;
-            };
-            judged += 1;
-            if verdict.contains("the kernel refused") || !verdict.starts_with(['+', '-']) {
-                let verdict = verdict.replace('\\', "\n");
-                refused.push(format!("on {name}: {verdict}\n{}", specimen.text));
-            }
+    for ((name, _), said) in kernels.iter().zip(said) {
+        refused.extend(verdicts(name, &said?, &specimens)?);
+    }
+    Ok(refused)
+}
+
+/// What a kernel's verifier refused, by what the guest said.
+fn verdicts(name: &str, said: &str, specimens: &[Specimen]) -> Result<Vec<String>> {
+    let (mut judged, mut refused) = (0, vec![]);
+    for line in said.lines() {
+        let Some((index, verdict)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some(specimen) = index.parse().ok().and_then(|at: usize| specimens.get(at)) else {
+            continue;
+        };
+        judged += 1;
+        if verdict.contains("the kernel refused") || !verdict.starts_with(['+', '-']) {
+            let verdict = verdict.replace('\\', "\n");
+            refused.push(format!("on {name}: {verdict}\n{}", specimen.text));
         }
-        if judged != specimens.len() {
-            bail!(
-                "{name}: {judged} of {} objects were judged; the last words were\n{}",
-                specimens.len(),
-                tail(&said)
-            );
-        }
-        let loaded = said.lines().filter(|line| line.contains(" +")).count();
-        println!("{name}: {judged} objects, {loaded} loaded");
-        if loaded * 2 < judged {
-            bail!("{name}: {loaded} of {judged} objects were loaded\n{said}");
-        }
+    }
+    let all = specimens.len();
+    if !said.lines().any(|line| line == END) || judged * LEAST < all {
+        bail!(
+            "{name}: {judged} of {all} objects were judged; the last words were\n{}",
+            tail(said)
+        );
+    }
+    let loaded = said.lines().filter(|line| line.contains(" +")).count();
+    println!("{name}: {judged} of {all} objects, {loaded} loaded");
+    if loaded * 2 < judged {
+        bail!("{name}: {loaded} of {judged} objects were loaded\n{said}");
     }
     Ok(refused)
 }
@@ -72,8 +93,9 @@ fn tail(text: &str) -> &str {
     text.get(start..).unwrap_or(text)
 }
 
-/// Rows in kprobes, or in the probes that they are for, and made-up scripts.
-fn specimens() -> Result<Vec<Specimen>> {
+/// Rows in kprobes, or in the probes that they are for, and made-up scripts, in an order of chance: the time may not
+/// suffice for all.
+fn specimens(first_seed: u64) -> Result<Vec<Specimen>> {
     let machine = Machine::new();
     let rows = typed::rows(typed::Machine::Live).into_iter();
     let rows = rows.filter(|(_, text)| {
@@ -84,7 +106,7 @@ fn specimens() -> Result<Vec<Specimen>> {
     let rows: Vec<String> = rows.map(|(_, text)| text).collect();
     let most = rows.len() + COUNT;
     let made =
-        (FIRST_SEED..).map(|seed| typed::typed(&mut Random::new(seed), typed::Machine::Live));
+        (first_seed..).map(|seed| typed::typed(&mut Random::new(seed), typed::Machine::Live));
     let mut all = vec![];
     for text in rows.into_iter().chain(made).take(most * 2) {
         let compiled = machine.compile(&text);
@@ -95,6 +117,10 @@ fn specimens() -> Result<Vec<Specimen>> {
         if all.len() == most {
             break;
         }
+    }
+    let mut random = Random::new(first_seed);
+    for index in (1..all.len()).rev() {
+        all.swap(index, random.below(index + 1));
     }
     Ok(all)
 }
@@ -157,12 +183,19 @@ fn write_tool(source: &Path, specimens: &[Specimen]) -> Result<()> {
     Ok(std::fs::write(source.join("main.rs"), main)?)
 }
 
-/// One line an object: its number, `+` with what was loaded or `-` with why nothing was; `\` ends a line of many.
+/// One line an object until the seconds are over: its number, `+` with what was loaded or `-` with why nothing was; `\` ends a line of many.
 const MAIN: &str = r#"
 mod scripts;
 
+use std::time::{Duration, Instant};
+
 fn main() {
+    let seconds = std::env::args().nth(1).and_then(|word| word.parse().ok());
+    let end = Instant::now() + Duration::from_secs(seconds.expect("a number of seconds"));
     for (index, (manifest, object)) in scripts::ALL.iter().enumerate() {
+        if Instant::now() > end {
+            break;
+        }
         let tracer = Box::leak(Box::new(btc_runtime::Tracer {
             manifest,
             providers: &[PROVIDERS],
@@ -175,14 +208,15 @@ fn main() {
             Err(error) => println!("{index} -{}", error.to_string().replace('\n', "\\")),
         }
     }
+    println!("end");
 }
 "#;
 
-fn on_kernel(kernel: &kernels::Kernel, executable: &[u8]) -> Result<String> {
+fn on_kernel(kernel: &kernels::Kernel, executable: &[u8], seconds: u64) -> Result<String> {
     let job = Job {
-        words: vec![format!("{BIN}/{NAME}")],
+        words: vec![format!("{BIN}/{NAME}"), seconds.to_string()],
         environment: vec![],
-        timeout_seconds: 600,
+        timeout_seconds: seconds + 120,
     };
     let files = [(NAME.to_owned(), executable.to_vec())];
     let outcomes = guest::run(kernel, 1, &files, &[job])?;
