@@ -259,17 +259,32 @@ begin /@x != 3/ { unroll (50) { unroll (20) { @m[comm, @x] = count(); @x++; } if
 
 #[test]
 fn loops_that_are_too_deep_are_the_scripts_fault() {
-    let nest = |depth: usize| {
-        let heads: String = (0..depth)
-            .map(|i| format!("for ($v{i} : 0..@n) {{ "))
-            .collect();
-        let tails = "} ".repeat(depth);
-        format!("interval:s:1 {{ @n = 3; }}\nbegin {{ {heads} @x++; {tails} }}")
-    };
+    let nest = |depth: usize| nested_loops(depth, "@x++;");
     program_too_large(&nest(7));
-    let source = Source::new("nest.bt", nest(6));
+    assert!(is_compiled(&nest(6)));
+}
+
+#[test]
+fn calls_that_are_too_deep_are_the_scripts_fault() {
+    // A search is three functions that call each other, and a loop is one.
+    let search = "if (strcontains(str($1, 300), str($2, 300))) { @x++; }";
+    program_too_large(&nested_loops(4, search));
+    assert!(is_compiled(&nested_loops(3, search)));
+}
+
+/// A script whose second probe has loops within each other, around a statement.
+fn nested_loops(depth: usize, statement: &str) -> String {
+    let heads: String = (0..depth)
+        .map(|i| format!("for ($v{i} : 0..@n) {{ "))
+        .collect();
+    let tails = "} ".repeat(depth);
+    format!("interval:s:1 {{ @n = 3; }}\nbegin {{ {heads} {statement} {tails} }}")
+}
+
+fn is_compiled(script: &str) -> bool {
+    let source = Source::new("nest.bt", script.to_owned());
     let outcome = btc::compile(source, "nest", &Language::default()).expect("no bug");
-    assert!(outcome.compiled.is_some());
+    outcome.compiled.is_some()
 }
 
 /// The second probe is refused.
