@@ -178,7 +178,6 @@ mod tests {
             self.kernel(addresses)
         }
 
-        fn remember(&mut self, _: u32) {}
         fn catch_up(&mut self) {}
 
         fn follow(&mut self, _: u32) -> Option<i32> {

@@ -113,14 +113,6 @@ impl Symbols for Opened {
             .collect()
     }
 
-    fn remember(&mut self, process: u32) {
-        if self.keep != Keep::AheadOfTime {
-            return;
-        }
-        self.catch_up();
-        self.processes.remember(process);
-    }
-
     fn follow(&mut self, process: u32) -> Option<RawFd> {
         if self.keep != Keep::AheadOfTime {
             return None;

@@ -40,12 +40,11 @@ pub trait Symbols {
     /// The frames of each kernel address: functions inlined there first, the function itself last; at least one.
     fn kernel(&mut self, addresses: &[u64]) -> Vec<Vec<Frame>>;
     /// The same for addresses of a process, by its id in the initial pid namespace. A process that is gone is looked
-    /// up in what [`Symbols::remember`] and [`Symbols::follow`] kept of it.
+    /// up in what [`Symbols::follow`] kept of it.
     fn user(&mut self, process: u32, addresses: &[u64]) -> Vec<Vec<Frame>>;
-    /// Keeps what is needed to name addresses of a process after its end: which binaries it maps and where.
-    fn remember(&mut self, process: u32);
-    /// Remembers a process, and from here on what it and its children map. The descriptor is readable when there are
-    /// records of that: [`Symbols::catch_up`] takes them in. `None`: the kernel can't tell; there are only snapshots.
+    /// Keeps what is needed to name addresses of a process after its end, which binaries it maps and where, and from
+    /// here on what it and its children map. The descriptor is readable when there are records of that:
+    /// [`Symbols::catch_up`] takes them in. `None`: the kernel can't tell; there are only snapshots.
     fn follow(&mut self, process: u32) -> Option<RawFd>;
     /// Takes in what followed processes did, while what they mapped can still be opened.
     fn catch_up(&mut self);

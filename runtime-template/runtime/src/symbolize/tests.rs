@@ -215,14 +215,14 @@ fn inlined_functions_also_after_the_end() {
     let program = Program::compile("inlined", &["-O1", "-g"]);
     let mut running = program.start();
     let (pid, address) = (running.child.id(), running.address);
-    let mut remembering = symbols();
+    let mut following = symbols();
     let mut live = symbols();
-    remembering.remember(pid);
+    following.follow(pid);
     let frames = live.user(pid, &[address]);
     assert_inlined(&frames[0], &program.path);
     assert!(frames[0][1].offset > 0);
     running.end();
-    assert_eq!(remembering.user(pid, &[address]), frames);
+    assert_eq!(following.user(pid, &[address]), frames);
     assert_eq!(live.user(pid, &[address]), frames);
     assert_eq!(symbols().user(pid, &[address]), [[Frame::default()]]);
 }
@@ -250,7 +250,7 @@ fn root_a_deleted_binary_is_held() {
     let mut running = program.start();
     std::fs::remove_file(&program.path).unwrap();
     let mut symbols = symbols();
-    symbols.remember(running.child.id());
+    symbols.follow(running.child.id());
     running.end();
     let frames = symbols.user(running.child.id(), &[running.address]);
     assert_inlined(&frames[0], &program.path);
@@ -263,7 +263,7 @@ fn a_binary_that_was_replaced_has_no_names() {
     let mut running = program.start();
     let (pid, address) = (running.child.id(), running.address);
     let mut symbols = symbols();
-    symbols.remember(pid);
+    symbols.follow(pid);
     running.end();
     let new = program.directory.join("new");
     std::fs::copy(&program.path, &new).unwrap();
@@ -425,7 +425,7 @@ fn root_a_binary_of_another_mount_namespace() {
     let inside = hidden.join("copy");
     assert!(!inside.exists());
     let mut symbols = symbols();
-    symbols.remember(running.child.id());
+    symbols.follow(running.child.id());
     running.end();
     let frames = symbols.user(running.child.id(), &[running.address]);
     assert_inlined(&frames[0], &inside);
