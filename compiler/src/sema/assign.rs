@@ -202,7 +202,12 @@ impl Lowering<'_> {
                 .learn(ordinal, value.ty.clone(), false, constant);
             return Some(value.ty.clone());
         };
-        let unified = convert::unify_value(&ty, variable.constant && !variable.fixed, value);
+        let unified = convert::unify_numbers(
+            &ty,
+            variable.constant && !variable.fixed,
+            value,
+            &self.types,
+        );
         if let (true, Some(_), Type::Pointer { to, space }, Type::Pointer { space: found, .. }) =
             (variable.fixed, &unified, &ty, &value.ty)
             && *space == self.default_space()

@@ -277,6 +277,46 @@ pub(super) fn unify_value(known: &Type, known_constant: bool, value: &Expr) -> O
     }
 }
 
+/// [`unify_value`], where enumerators beside other integers are integers too.
+pub(super) fn unify_numbers(
+    known: &Type,
+    known_constant: bool,
+    value: &Expr,
+    types: &TypeTable,
+) -> Option<Type> {
+    unify_value(known, known_constant, value).or_else(|| {
+        let known = without_enums(known, types);
+        unify_value(&known, known_constant, &as_integers(value, types))
+    })
+}
+
+/// The type of the same values as plain integers.
+fn without_enums(ty: &Type, types: &TypeTable) -> Type {
+    match ty {
+        Type::Enum(id) => Type::Int(types.types.enumeration(*id).int),
+        Type::Tuple(parts) => Type::Tuple(parts.iter().map(|p| without_enums(p, types)).collect()),
+        Type::Record(parts) => {
+            let part = |(name, ty): &(String, Type)| (name.clone(), without_enums(ty, types));
+            Type::Record(parts.iter().map(part).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn as_integers(value: &Expr, types: &TypeTable) -> Expr {
+    let kind = match &value.kind {
+        ExprKind::Tuple(parts) => {
+            ExprKind::Tuple(parts.iter().map(|p| as_integers(p, types)).collect())
+        }
+        kind => kind.clone(),
+    };
+    Expr {
+        kind,
+        ty: without_enums(&value.ty, types),
+        span: value.span,
+    }
+}
+
 /// Whether every integer in a value is a non-negative constant.
 pub(super) fn is_nonnegative_constant(value: &Expr) -> bool {
     match (&value.kind, &value.ty) {

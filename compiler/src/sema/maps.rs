@@ -169,7 +169,7 @@ impl Lowering<'_> {
                 return None;
             }
             Some(Some(known)) => {
-                match convert::unify_value(known, state.key_constant, &key) {
+                match convert::unify_numbers(known, state.key_constant, &key, &self.types) {
                     Some(ty) => convert::widen(&ty),
                     None => {
                         let (found, expected) = (self.type_name(&key.ty), self.type_name(known));
@@ -260,9 +260,8 @@ impl Lowering<'_> {
         let ty = match &state.value {
             None => Some(convert::widen(&value.ty)),
             Some(Type::Aggregation(_)) => None,
-            Some(known) => {
-                convert::unify_value(known, state.value_constant, value).map(|t| convert::widen(&t))
-            }
+            Some(known) => convert::unify_numbers(known, state.value_constant, value, &self.types)
+                .map(|t| convert::widen(&t)),
         };
         let Some(ty) = ty else {
             self.value_mismatch(map, &value.ty, span);
