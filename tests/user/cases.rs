@@ -405,6 +405,13 @@ pub const CASES: &[Case] = &[
         "./t -c './p/jit 300'",
         r"(?s) marker\+\d+\n(?: +landing\+\d+\n)? +made_by_jit\+6\n +main\+\d+\n",
     ),
+    works(
+        "stack-of-code-made-at-run-time-in-a-container",
+        "uprobe:./p/jit:marker { print(ustack); exit(); }",
+        // The map's name has the inner id of the process, and lies in a /tmp that only the process sees.
+        "unshare -mpf --mount-proc sh -c 'mount -t tmpfs none /tmp && ./p/jit 1500; exit' & ./t; wait",
+        r"(?s) marker\+\d+\n(?: +landing\+\d+\n)? +made_by_jit\+6\n +main\+\d+\n",
+    ),
 ];
 
 impl Case {
