@@ -194,11 +194,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.keep_extreme(map, slot, value)?;
             }
             AggregateUpdate::Hist { bits, .. } => {
+                let value = self.unlinked(value)?;
                 let bucket = self.log2_bucket(value, u32::from(*bits))?;
                 let buckets = btc_abi::value::hist_buckets(*bits);
                 self.bump_bucket(slot, bucket, buckets)?;
             }
             AggregateUpdate::Lhist { min, max, step, .. } => {
+                let value = self.unlinked(value)?;
                 let bucket = self.linear_bucket(value, *min, *max, *step)?;
                 let buckets = btc_abi::value::lhist_buckets(*min, *max, *step);
                 self.bump_bucket(slot, bucket, buckets)?;

@@ -263,6 +263,15 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.number(address)
     }
 
+    /// A copy that the verifier doesn't take for one: what it learns from comparing the copy says nothing of the value, and
+    /// so parts no paths that are the same otherwise. An operation that changes nothing ends the link of two registers.
+    pub fn unlinked(&self, value: IntValue<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+        if value.is_const() {
+            return Ok(value);
+        }
+        self.in_place("$0 ^= 0", false, value)
+    }
+
     /// One instruction, or none, on a register that holds the value.
     fn in_place(
         &self,

@@ -39,7 +39,7 @@ type Cell<'ctx> = Mem<'ctx>;
 /// A variable in scratch memory, whose value the verifier does not know: it would walk all that follows once for each
 /// value that it knows.
 #[derive(Clone, Copy)]
-struct Hidden<'ctx>(Mem<'ctx>);
+pub struct Hidden<'ctx>(Mem<'ctx>);
 
 /// State and exits of a walk.
 struct Walker<'ctx> {
@@ -161,16 +161,16 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok((self.reveal(walker.filled)?, self.reveal(walker.hash)?))
     }
 
-    fn hidden_cell(&mut self) -> Result<Hidden<'ctx>, Bug> {
+    pub fn hidden_cell(&mut self) -> Result<Hidden<'ctx>, Bug> {
         self.scratch_memory(8).map(Hidden)
     }
 
-    fn hide(&self, cell: Hidden<'ctx>, value: IntValue<'ctx>) -> Result<(), Bug> {
+    pub fn hide(&self, cell: Hidden<'ctx>, value: IntValue<'ctx>) -> Result<(), Bug> {
         self.store_int(cell.0, value)
     }
 
     /// Volatile: LLVM must not take the value from where it was stored.
-    fn reveal(&self, cell: Hidden<'ctx>) -> Result<IntValue<'ctx>, Bug> {
+    pub fn reveal(&self, cell: Hidden<'ctx>) -> Result<IntValue<'ctx>, Bug> {
         let value = self.load_int(self.unit.i64, cell.0)?;
         if let Some(instruction) = value.as_instruction_value() {
             let done = instruction.set_volatile(true);
