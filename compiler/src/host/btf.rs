@@ -40,6 +40,8 @@ pub struct Btf {
     /// Tells this BTF's records from others': 0 for vmlinux, a module's number, or [`REFERENCE`].
     owner: u32,
     found: RefCell<HashMap<(Kind, String), Option<u32>>>,
+    /// What was asked of constants: a script asks for each of its unknown names.
+    constants: RefCell<HashMap<String, Option<(HostEnum, u64)>>>,
 }
 
 /// Whose records are those of the kernel that btc itself knows.
@@ -118,6 +120,7 @@ impl Btf {
             base,
             owner,
             found,
+            constants: RefCell::default(),
         })
     }
 
@@ -332,6 +335,15 @@ impl Btf {
 
     /// The enum that has this constant.
     pub fn enum_constant(&self, name: &str) -> Option<(HostEnum, u64)> {
+        if let Some(known) = self.constants.borrow().get(name) {
+            return known.clone();
+        }
+        let found = self.find_constant(name);
+        (self.constants.borrow_mut()).insert(name.to_owned(), found.clone());
+        found
+    }
+
+    fn find_constant(&self, name: &str) -> Option<(HostEnum, u64)> {
         self.own().find_map(|(at, _)| {
             let width = match self.kind(at) {
                 6 => 8,
