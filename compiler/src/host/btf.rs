@@ -39,10 +39,20 @@ pub struct Btf {
     base: Option<Rc<Btf>>,
     /// Tells this BTF's records from others': 0 for vmlinux, a module's number, or [`REFERENCE`].
     owner: u32,
-    found: RefCell<HashMap<(Kind, String), Option<u32>>>,
+    found: RefCell<HashMap<Kind, Found>>,
     /// What was asked of constants: a script asks for each of its unknown names.
     constants: RefCell<HashMap<String, Option<(HostEnum, u64)>>>,
 }
+
+/// What was asked of the names of a kind, or all of them.
+#[derive(Default)]
+struct Found {
+    names: HashMap<String, Option<u32>>,
+    whole: bool,
+}
+
+/// A kind that so many names were asked of is indexed: `fentry:*` asks for each function.
+const INDEXED_AFTER: usize = 64;
 
 /// Whose records are those of the kernel that btc itself knows.
 pub const REFERENCE: u32 = u32::MAX;
@@ -206,15 +216,25 @@ impl Btf {
         if name.is_empty() {
             return None;
         }
-        let key = (kind, name.to_owned());
-        if let Some(id) = self.found.borrow().get(&key) {
+        let mut kinds = self.found.borrow_mut();
+        let known = kinds.entry(kind).or_default();
+        if let Some(id) = known.names.get(name) {
             return *id;
         }
-        let id = self
-            .own()
-            .find(|(at, _)| self.kind(*at) == kind.0 && self.is_named(*at, name));
+        if known.names.len() >= INDEXED_AFTER && !known.whole {
+            for (name, id) in self.named(kind) {
+                known.names.entry(name).or_insert(Some(id));
+            }
+            known.whole = true;
+            return known.names.get(name).copied().flatten();
+        }
+        if known.whole {
+            return None;
+        }
+        let mut own = self.own();
+        let id = own.find(|(at, _)| self.kind(*at) == kind.0 && self.is_named(*at, name));
         let id = id.map(|(_, id)| id);
-        self.found.borrow_mut().insert(key, id);
+        known.names.insert(name.to_owned(), id);
         id
     }
 
