@@ -60,14 +60,24 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     fn marked(&mut self, assembly: String) -> Result<IntValue<'ctx>, Bug> {
+        // Registers of their own: the runtime may rewrite the first instruction and still need the context.
+        self.on_context(assembly, "=&r,r", true)
+    }
+
+    /// What instructions make of the context, which is their second operand.
+    pub fn on_context(
+        &self,
+        assembly: String,
+        constraints: &str,
+        side_effects: bool,
+    ) -> Result<IntValue<'ctx>, Bug> {
         let pointer = self.unit.pointer_type();
         let ty = self.unit.i64.fn_type(&[pointer.into()], false);
         let code = self.unit.context.create_inline_asm(
             ty,
             assembly,
-            // Registers of their own: the runtime may rewrite the first instruction and still need the context.
-            "=&r,r".to_owned(),
-            true,
+            constraints.to_owned(),
+            side_effects,
             false,
             None,
             false,

@@ -595,22 +595,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     /// Eight bytes of the context. Not by LLVM's load: it would merge two of them into one of a chosen address, or of a
     /// width, that the verifier refuses.
     pub fn context_word(&mut self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
-        let pointer = self.unit.pointer_type();
-        let ty = self.unit.i64.fn_type(&[pointer.into()], false);
-        let load = self.unit.context.create_inline_asm(
-            ty,
-            format!("$0 = *(u64 *)($1 + {offset})"),
-            "=r,r".to_owned(),
-            false,
-            false,
-            None,
-            false,
-        );
-        let context = self.context;
-        let call = self
-            .builder
-            .build_indirect_call(ty, load, &[context.into()], "")?;
-        self.int_result(call)
+        let load = format!("$0 = *(u64 *)($1 + {offset})");
+        self.on_context(load, "=r,r", false)
     }
 
     /// A probe at a place that registers tell of needs no helper; one elsewhere has it on every kernel, since the
