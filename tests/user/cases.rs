@@ -400,6 +400,18 @@ pub const CASES: &[Case] = &[
         r"(?s)innermost\+0\n +compare\+\d+\n.*qsort_r\+\d+\n +middle\+\d+\n +outermost\+\d+\n +main\+\d+\n.*_start\+\d+\n\]: 3",
     ),
     works(
+        "stack-of-a-signal-handler",
+        "uprobe:./p/frameless:innermost { @[dw_ustack] = count(); }",
+        "./t -c './p/frameless 3000'",
+        r"(?s)innermost\+0\n +compare\+\d+\n.*outermost\+\d+\n +on_signal\+\d+\n.* main\+\d+\n.*_start\+\d+\n\]: 1",
+    ),
+    works(
+        "stack-of-cpp-and-a-loaded-library",
+        "uprobe:./p/frameless-cpp:innermost { @[dw_ustack] = count(); }",
+        "./t -c './p/frameless-cpp 2500'",
+        r"(?s)innermost\+0\n +\S*caught\S*\+\d+\n +through\+\d+\n.*Sorting::run\S*\+\d+\n +main\+\d+\n.*_start\+\d+\n\]: \d+",
+    ),
+    works(
         "stack-of-code-made-at-run-time",
         "uprobe:./p/jit:marker { print(ustack); }",
         "./t -c './p/jit 300'",

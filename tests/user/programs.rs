@@ -33,6 +33,8 @@ cp shapes narrow; printf '\001' | dd of=narrow bs=1 seek=4 conv=notrunc status=n
 cp shapes foreign; printf '\363' | dd of=foreign bs=1 seek=18 conv=notrunc status=none
 gcc -c -o object.o $P/pad.c
 gcc -O2 -fomit-frame-pointer -o frameless $P/frameless.c
+g++ -O2 -fomit-frame-pointer -o frameless-cpp $P/frameless.cpp
+gcc -O2 -fomit-frame-pointer -fPIC -shared -o libthrough.so $P/through.c
 gcc -O1 -fno-omit-frame-pointer -o jit $P/jit.c
 "#;
 
