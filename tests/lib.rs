@@ -8,6 +8,7 @@ pub mod compile;
 pub mod golden;
 pub mod json;
 pub mod launch;
+pub mod random;
 pub mod vm;
 
 use std::path::{Path, PathBuf};

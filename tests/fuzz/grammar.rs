@@ -2,7 +2,7 @@
 
 use btc::builtin;
 
-use crate::random::Random;
+use btc_tests::random::Random;
 
 const PROBES: &[&str] = &[
     "begin",

@@ -12,8 +12,8 @@ use btc_tests::vm::kernels::{self, Series};
 use btc_tests::{compile, work_directory};
 
 use crate::kernel::{Compiled, Machine, PROVIDER_NAMES};
-use crate::random::Random;
 use crate::typed;
+use btc_tests::random::Random;
 
 /// Made-up scripts that compile; the rows' own come on top of them.
 const COUNT: usize = 150;

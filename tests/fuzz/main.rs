@@ -10,7 +10,6 @@ mod guest;
 mod judge;
 mod kernel;
 mod mutate;
-mod random;
 mod shrink;
 mod typed;
 
@@ -20,10 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use btc_tests::case::files;
+use btc_tests::random::Random;
 use btc_tests::{compile, root, work_directory};
 use kernel::{Machine, Outcome};
 use libtest_mimic::{Arguments, Failed, Trial};
-use random::Random;
 use typed::Machine as For;
 
 /// No script of this size takes so much of a processor unless something grows without bounds.

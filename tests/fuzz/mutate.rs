@@ -1,6 +1,6 @@
 //! Scripts of the corpus, changed: bytes, tokens, pieces of other scripts, nesting.
 
-use crate::random::Random;
+use btc_tests::random::Random;
 
 const NOISE: &[&str] = &[
     "{",

@@ -16,7 +16,7 @@ mod probes;
 
 use std::sync::OnceLock;
 
-use crate::random::Random;
+use btc_tests::random::Random;
 use forms::*;
 pub use functions::{FUNCTIONS, Function};
 pub use probes::{PROBES, Probe};
