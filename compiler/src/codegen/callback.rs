@@ -22,9 +22,10 @@ const LARGEST_IN_FRAME: u32 = 32;
 /// Callbacks within each other; with the program and what small callbacks add they come to the kernel's 8 frames.
 pub const MOST_NESTED: u32 = 6;
 
-/// Bytes of the frame before the locals: the context, then where a callback left to.
+/// Bytes of the frame before the locals: the context, where a callback left to, and a zero that the verifier doesn't know.
 pub const LEFT: u32 = 8;
-const FIRST_LOCAL: u32 = 16;
+const NOTHING: u32 = 16;
+const FIRST_LOCAL: u32 = 24;
 
 #[derive(Clone)]
 enum Home {
@@ -119,6 +120,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.builder.build_store(frame, self.context)?;
         let rest = self.offset(mem, LEFT)?;
         self.zero(rest, size - LEFT)?;
+        let nothing = self.offset(mem, NOTHING)?;
+        self.add_in_place(nothing, self.opaque(self.i64(0))?)?;
         for (read, home) in &hoisted {
             let value = match read {
                 Hoisted::Cookie => self.cookie()?,
@@ -233,14 +236,46 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
     }
 
-    /// Makes the verifier forget what a round left in a local. It walks a round again for every state that it finds
-    /// new, so a local that counts rounds would be walked a million times.
-    pub fn forget_in_rounds(&mut self, local: LocalId, mem: Mem<'ctx>) -> Result<(), Bug> {
+    /// Whether the verifier would know what a round leaves in a local. It walks a round again for every state that it
+    /// finds new, so a local that counts rounds would be walked a million times.
+    fn counts_rounds(&self, local: LocalId) -> bool {
         let forgets = |frame: &&Frame| frame.in_callback || self.bound.is_some();
         let frame = self.frame.as_ref().filter(forgets);
-        let Some(Home::Frame(_)) = frame.and_then(|frame| frame.homes.get(local.index())) else {
-            return Ok(());
+        let home = frame.and_then(|frame| frame.homes.get(local.index()));
+        matches!(home, Some(Home::Frame(_)))
+    }
+
+    /// A scalar that a round leaves in a local, as one that the verifier knows nothing of.
+    pub fn forgotten_in_rounds(
+        &mut self,
+        local: LocalId,
+        value: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        if !self.counts_rounds(local) {
+            return Ok(value);
+        }
+        let bits = value.get_type().get_bit_width();
+        let mut word = self.resize(value, self.unit.i64, false)?;
+        if bits == 64 && !value.is_const() {
+            // It may be a pointer, to which it allows no such operation.
+            word = self.number(word)?;
+        }
+        let nothing = self.frame_word(NOTHING)?;
+        let nothing = self.load_int(self.unit.i64, nothing)?;
+        let word = self.builder.build_xor(word, nothing, "")?;
+        let stored = if bits == 1 {
+            self.unit.i8
+        } else {
+            value.get_type()
         };
+        self.resize(word, stored, false)
+    }
+
+    /// Makes the verifier forget what a round left in a local.
+    pub fn forget_in_rounds(&mut self, local: LocalId, mem: Mem<'ctx>) -> Result<(), Bug> {
+        if !self.counts_rounds(local) {
+            return Ok(());
+        }
         let (_, ty) = self.local(local)?;
         let words = self.unit.shapes.size(ty).div_ceil(8);
         for word in 0..words {

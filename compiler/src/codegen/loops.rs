@@ -292,7 +292,10 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             self.branch(more, within, cut)?;
         }
         self.enter(within);
-        self.inside(done, next, |this| round(this, now, inside, done))?;
+        // What LLVM learns from the body's comparisons must not become the count of the next round: where it knows that
+        // there is none, the verifier may not.
+        let shown = self.opaque(now)?;
+        self.inside(done, next, |this| round(this, shown, inside, done))?;
         self.jump(next)?;
         self.enter(next);
         let after = self.add(now, self.i64(1))?;

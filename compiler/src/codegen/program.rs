@@ -516,8 +516,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         if Val::is_scalar(&value.ty) {
             let value = self.int(value)?;
             let (mem, _) = self.local(local)?;
-            self.store_scalar(mem, value)?;
-            return self.forget_in_rounds(local, mem);
+            let value = self.forgotten_in_rounds(local, value)?;
+            return self.store_scalar(mem, value);
         }
         if matches!(value.ty, Type::Void) {
             return self.expr(value).map(|_| ());

@@ -132,6 +132,10 @@ impl Lowering<'_> {
     fn effect(&mut self, expr: &ast::Expr) {
         let value = match &expr.kind {
             ast::ExprKind::Call { name, arguments } => self.call(name, arguments, expr.span, true),
+            // Nobody takes the old value.
+            ast::ExprKind::Step {
+                decrement, operand, ..
+            } => self.step(*decrement, true, operand, expr.span),
             _ => self.expr(expr),
         };
         let Some(value) = value else { return };
