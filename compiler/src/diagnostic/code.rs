@@ -30,6 +30,8 @@ codes! {
     UnknownName = "unknown-name",
     UnknownFunction = "unknown-function",
     UnsetVariable = "unset-variable",
+    /// Older releases' variables were the whole probe's.
+    OutlivedBlock = "outlived-block",
     UnsetMap = "unset-map",
     ArgumentCount = "argument-count",
     ArgumentType = "argument-type",

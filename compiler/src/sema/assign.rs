@@ -145,7 +145,7 @@ impl Lowering<'_> {
     /// Binds a name whose value was an error, so that its uses stay silent.
     fn poison_variable(&mut self, name: &str, span: Span) {
         if self.scopes.find(name).is_none() {
-            self.scopes.declare(name, span);
+            self.scopes.imply(name, span);
         }
     }
 
@@ -160,7 +160,7 @@ impl Lowering<'_> {
         let binding = match self.scopes.find(name) {
             Some(binding) => binding,
             None => {
-                let ordinal = self.scopes.declare(name, span);
+                let ordinal = self.scopes.imply(name, span);
                 Binding {
                     ordinal,
                     local: None,

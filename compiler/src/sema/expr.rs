@@ -260,9 +260,12 @@ impl Lowering<'_> {
     }
 
     fn variable(&mut self, name: &str, span: Span) -> Option<Expr> {
-        if let Some(binding) = self.scopes.find(name) {
+        match self.scopes.find(name) {
+            Some(binding) if binding.local.is_none() && binding.outlives() => {}
             // Without a local its assignment was an error.
-            return binding.local.map(|id| self.local(id, span));
+            Some(binding) => return binding.local.map(|id| self.local(id, span)),
+            None if self.scopes.outlive(name, span) => return None,
+            None => {}
         }
         let mut unset = Diagnostic::error(
             Code::UnsetVariable,

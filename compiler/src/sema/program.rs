@@ -10,7 +10,7 @@ use super::foreign::Foreign;
 use super::lowering::Lowering;
 use super::macros::Macros;
 use super::maps::{self, MapTable};
-use super::scope::Scopes;
+use super::scope::{Outlived, Scopes};
 use super::suggest::nearest;
 use super::types::TypeTable;
 use super::{Options, config, constants, foreign, subprograms, user_functions};
@@ -470,6 +470,7 @@ fn parameters(context: &ProbeContext) -> Vec<String> {
 fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
     let (statements, ()) = lowering.collect(|l| {
         l.scopes.enter();
+        outlived(l);
         if body.context.pid_filter {
             pid_filter(l);
         }
@@ -499,6 +500,20 @@ fn probe_body(lowering: &mut Lowering, body: &Body) -> Vec<Stmt> {
         l.scopes.leave();
     });
     statements
+}
+
+/// Variables that are read after their block: the whole probe's, as in the years before blocks ended them.
+fn outlived(l: &mut Lowering) {
+    for (name, Outlived { read, set }) in l.scopes.declare_outlived() {
+        let message = format!(
+            "`${name}` is read after the block that sets it: bpftrace since 0.22 refuses that"
+        );
+        l.report(
+            Diagnostic::warning(Code::OutlivedBlock, read, message)
+                .with_label(set, "set here, in a block that has ended")
+                .with_help(format!("declare it before that block: `let ${name};`")),
+        );
+    }
 }
 
 /// Leaves when the executable was started with `-p`, and for perf events with `-c`, and the event is another process's.

@@ -1,6 +1,6 @@
 //! Scratch variables: names are visible to the end of their block; types are kept over all walks of the program.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::ir::{LocalId, Type};
 use crate::source::Span;
@@ -14,8 +14,22 @@ pub(super) struct Variable {
     pub fixed: bool,
     /// Only non-negative integer constants were assigned.
     pub constant: bool,
+    /// Its first assignment made it, no `let` and no loop.
+    pub implied: bool,
     pub declared: Span,
 }
+
+/// A variable that is read after the block that made it: until bpftrace 0.22 all variables were the whole probe's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outlived {
+    /// Where it is read.
+    pub read: Span,
+    /// Where it was set.
+    pub set: Span,
+}
+
+/// The first position of variables that outlive their blocks.
+const OUTLIVING: usize = 1 << 20;
 
 /// A name in scope.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +38,19 @@ pub(super) struct Binding {
     pub ordinal: usize,
     /// `None` while its type isn't known.
     pub local: Option<LocalId>,
+}
+
+impl Binding {
+    /// Whether the variable is the whole probe's, since something reads it after the block that sets it.
+    pub(super) fn outlives(self) -> bool {
+        self.ordinal >= OUTLIVING
+    }
+}
+
+/// What is hidden while a function's own names are visible.
+pub(super) struct Hidden {
+    frames: Vec<HashMap<String, Binding>>,
+    ended: HashMap<String, usize>,
 }
 
 /// A variable's name as the script has it: those of macros have a number behind it.
@@ -38,6 +65,12 @@ pub(super) struct Scopes {
     ended: HashMap<String, usize>,
     /// By probe and ordinal; survives walks.
     table: HashMap<(usize, usize), Variable>,
+    /// By probe and name; survives walks.
+    outlived: BTreeMap<(usize, String), Outlived>,
+    /// Probes whose variables' positions change with the next walk, since fewer are declared in blocks.
+    renumbered: BTreeSet<usize>,
+    /// Functions around what is being lowered.
+    enclosed: u32,
     probe: usize,
     next: usize,
     pub changed: bool,
@@ -47,17 +80,59 @@ impl Scopes {
     pub(super) fn start_probe(&mut self, probe: usize) {
         self.frames.clear();
         self.ended.clear();
+        if self.renumbered.remove(&probe) {
+            self.table.retain(|(of, _), _| *of != probe);
+        }
         self.probe = probe;
         self.next = 0;
     }
 
     /// Hides all names until [`Scopes::disclose`].
-    pub(super) fn enclose(&mut self) -> Vec<HashMap<String, Binding>> {
-        std::mem::replace(&mut self.frames, vec![HashMap::new()])
+    pub(super) fn enclose(&mut self) -> Hidden {
+        self.enclosed += 1;
+        Hidden {
+            frames: std::mem::replace(&mut self.frames, vec![HashMap::new()]),
+            ended: std::mem::take(&mut self.ended),
+        }
     }
 
-    pub(super) fn disclose(&mut self, frames: Vec<HashMap<String, Binding>>) {
-        self.frames = frames;
+    pub(super) fn disclose(&mut self, hidden: Hidden) {
+        self.enclosed -= 1;
+        self.frames = hidden.frames;
+        self.ended = hidden.ended;
+    }
+
+    /// Makes the variables that outlive their blocks the innermost block's; what was wrong with each.
+    pub(super) fn declare_outlived(&mut self) -> Vec<(String, Outlived)> {
+        let all = self
+            .outlived
+            .iter()
+            .filter(|((of, _), _)| *of == self.probe);
+        let all: Vec<_> = all.map(|((_, name), at)| (name.clone(), *at)).collect();
+        let own = std::mem::replace(&mut self.next, OUTLIVING);
+        for (name, at) in &all {
+            self.declare(name, at.set);
+        }
+        self.next = own;
+        all
+    }
+
+    /// From the next walk on, a variable whose block has ended is the whole probe's. Not one that `let` or a loop made:
+    /// the language had blocks when it got these; nor one of a function or a macro.
+    pub(super) fn outlive(&mut self, name: &str, read: Span) -> bool {
+        let ended = self.ended.get(name).and_then(|at| self.variable(*at));
+        let Some(set) = ended.filter(|v| v.implied).map(|v| v.declared) else {
+            return false;
+        };
+        if self.enclosed > 0 || written(name) != name {
+            return false;
+        }
+        let probe = self.probe;
+        self.outlived
+            .insert((probe, name.to_owned()), Outlived { read, set });
+        self.renumbered.insert(probe);
+        self.changed = true;
+        true
     }
 
     pub(super) fn enter(&mut self) {
@@ -99,6 +174,7 @@ impl Scopes {
             ty: None,
             fixed: false,
             constant: true,
+            implied: false,
             declared,
         });
         self.bind(
@@ -108,6 +184,15 @@ impl Scopes {
                 local: None,
             },
         );
+        ordinal
+    }
+
+    /// The same by an assignment.
+    pub(super) fn imply(&mut self, name: &str, declared: Span) -> usize {
+        let ordinal = self.declare(name, declared);
+        if let Some(variable) = self.table.get_mut(&(self.probe, ordinal)) {
+            variable.implied = true;
+        }
         ordinal
     }
 
