@@ -78,3 +78,57 @@ pub(super) fn include(text: &str, offset: usize) -> Option<(Range<usize>, String
     let first = start + line.len() - line.trim_start().len();
     Some((first..end, name.to_owned()))
 }
+
+/// The struct that a member at this offset is in, the outermost one, and where its braces and what is within them are.
+pub(super) fn body_around(text: &str, offset: usize) -> Option<(&str, Range<usize>)> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (mut depth, mut open, mut at) = (0_u32, 0, 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(length) = no_code(rest) {
+            at += length;
+            continue;
+        }
+        let c = rest.chars().next()?;
+        match c {
+            '{' => {
+                open = if depth == 0 { at } else { open };
+                depth += 1;
+            }
+            '}' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 && (open..=at).contains(&offset) {
+                    let head = text[..open].trim_end();
+                    let tag = head.rsplit(|c| !is_word(c)).next()?;
+                    let before = head.strip_suffix(tag)?.trim_end();
+                    return before.ends_with("struct").then_some((tag, open..at + 1));
+                }
+            }
+            _ => {}
+        }
+        at += c.len_utf8();
+    }
+    None
+}
+
+/// The length of the comment or literal that a text begins with.
+fn no_code(text: &str) -> Option<usize> {
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    if text.starts_with("/*") {
+        return Some(text.find("*/").map_or(text.len(), |end| end + 2));
+    }
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            // A literal that isn't closed ends with its line.
+            '\n' => return Some(at),
+            _ if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    Some(text.len())
+}

@@ -169,6 +169,9 @@ impl Reading<'_> {
                 _ => self.declare(missing),
             };
         }
+        if !found {
+            found = parsed.errors.iter().any(|c| self.leave_to_kernel(c));
+        }
         for message in &parsed.macro_errors {
             // A macro may need the size of a type; a name that stands for no type leaves it as it is.
             if let Some(missing @ Missing::Typedef(_)) = Missing::of(message) {
@@ -279,6 +282,36 @@ impl Reading<'_> {
         }
     }
 
+    /// Blanks the members of a script's copy of a kernel struct that holds kernel structs: the places of its members are
+    /// the target's, as those of all kernel structs are.
+    fn leave_to_kernel(&mut self, complaint: &Complaint) -> bool {
+        let held = missing::by_value(&complaint.message);
+        let (Some(held), None, Some(offset)) = (held, &complaint.header, complaint.offset) else {
+            return false;
+        };
+        let body = missing::body_around(&self.request.text, offset);
+        let known = |tag: &str| self.host.record(tag, false).is_some();
+        let Some((tag, range)) = body.filter(|(tag, _)| is_kernels(self.host, &held) && known(tag))
+        else {
+            return false;
+        };
+        let message = format!(
+            "the kernel's own `struct {tag}` is used: this copy of it holds the kernel's `{held}`, whose size differs between kernels"
+        );
+        let body = &self.request.text[range.clone()];
+        let blanks: String = body
+            .bytes()
+            .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
+            .collect();
+        self.complaints.push(CError {
+            message,
+            offset: Some(offset),
+            fatal: false,
+        });
+        self.request.text.replace_range(range, &blanks);
+        true
+    }
+
     /// Blanks the `#include <…>` that leads to a header which isn't there.
     fn drop_include(&mut self, complaint: &Complaint, header: &str) -> bool {
         let Some(offset) = complaint.offset else {
@@ -336,16 +369,21 @@ fn literal(value: i128) -> String {
     }
 }
 
+/// Whether the kernel has a type that a script writes like this.
+fn is_kernels(host: &dyn Host, written: &str) -> bool {
+    let bare = written.strip_prefix("struct ").unwrap_or(written);
+    host.record(bare, false).is_some() || host.typedef(bare).is_some()
+}
+
 /// An error in words that say what to do.
 fn explain(host: &dyn Host, complaint: &Complaint) -> CError {
     let mut message = complaint.message.clone();
-    if let Some(name) = missing::by_value(&message) {
-        let bare = name.strip_prefix("struct ").unwrap_or(&name);
-        if host.record(bare, false).is_some() || host.typedef(bare).is_some() {
-            message = format!(
-                "`{name}` is the kernel's, and its size differs between kernels: a member can only point to it"
-            );
-        }
+    if let Some(name) = missing::by_value(&message)
+        && is_kernels(host, &name)
+    {
+        message = format!(
+            "`{name}` is the kernel's, and its size differs between kernels: a member can only point to it"
+        );
     }
     if let Some((header, line)) = &complaint.header {
         message = format!("{header}:{line}: {message}");

@@ -333,6 +333,27 @@ fn kernel_enums_stay_the_kernels() {
 }
 
 #[test]
+fn a_copy_of_a_kernel_struct_that_holds_kernel_structs_is_the_kernels() {
+    let text = "/* struct file { */\nstruct file {\n  struct path f_path; // }\n};\nstruct s { struct file *f; int n; };";
+    let made = preamble(text);
+    assert_eq!(made.fatal(), <[&str; 0]>::default());
+    let said: Vec<_> = made
+        .errors
+        .iter()
+        .map(|e| (&*e.message, e.offset))
+        .collect();
+    assert_eq!(
+        said,
+        [(
+            "the kernel's own `struct file` is used: this copy of it holds the kernel's `struct path`, whose size differs between kernels",
+            text.find("f_path")
+        )]
+    );
+    assert!(made.definitions.records.iter().all(|r| r.name != "file"));
+    assert_eq!(made.member("s", "n").bit_offset, 64);
+}
+
+#[test]
 fn a_kernel_struct_by_value_is_an_error() {
     let made = preamble("struct s { struct task_struct t; };");
     assert_eq!(
