@@ -160,10 +160,22 @@ impl Lowering<'_> {
                 if let Some(ty) = self.type_in_place_of_value(expr) {
                     return Some(ty);
                 }
+                if let Some(key) = self.key_type(expr) {
+                    return Some(key);
+                }
                 let (_, value) = self.collect(|l| l.expr(expr));
                 value.map(|v| v.ty)
             }
         }
+    }
+
+    /// The type of a whole map that has keys is that of its keys, as in bpftrace.
+    fn key_type(&mut self, expr: &ast::Expr) -> Option<Type> {
+        let ast::ExprKind::Map { name, key: None } = &expr.kind else {
+            return None;
+        };
+        let map = self.map(name, expr.span);
+        self.map_key_type(map)
     }
 
     /// `name`, `name[2]`, `name[2][3]` where the name is a type's.

@@ -63,25 +63,20 @@ impl Lowering<'_> {
         otherwise: Option<&ast::Block>,
         span: Span,
     ) {
-        let test = self.condition(condition);
-        let told_on_target = test.as_ref().is_some_and(convert::is_told_on_target);
-        // What the target decides is decided when compiling where a script is run at once.
-        if comptime && !told_on_target {
-            let Some(test) = test else { return };
-            let ExprKind::Integer(n) = test.kind else {
-                self.report(Diagnostic::error(
-                    Code::InvalidControlFlow,
-                    condition.span,
-                    "the condition of `if comptime` is not known when compiling",
-                ));
+        if comptime {
+            let Some(decided) = self.decided(condition) else {
                 return;
             };
-            let chosen = if n != 0 { Some(then) } else { otherwise };
-            if let Some(Some(Some(value))) = chosen.map(|block| self.block(block)) {
-                self.evaluate(value);
+            if let Some(holds) = decided {
+                let chosen = if holds { Some(then) } else { otherwise };
+                if let Some(Some(Some(value))) = chosen.map(|block| self.block(block)) {
+                    self.evaluate(value);
+                }
+                return;
             }
-            return;
         }
+        let test = self.condition(condition);
+        let told_on_target = test.as_ref().is_some_and(convert::is_told_on_target);
         let known = test.as_ref().and_then(|test| match test.kind {
             ExprKind::Integer(n) => Some(n != 0),
             _ => None,
@@ -100,6 +95,24 @@ impl Lowering<'_> {
                 span,
             );
         }
+    }
+
+    /// Whether the condition of `if comptime` holds. `Some(None)`: the target decides (which is when compiling where a script
+    /// is run at once); `None`: a diagnostic was reported.
+    pub(super) fn decided(&mut self, condition: &ast::Expr) -> Option<Option<bool>> {
+        let (_, test) = self.collect(|l| l.condition(condition));
+        let test = test?;
+        if convert::is_told_on_target(&test) {
+            return Some(None);
+        }
+        let ExprKind::Integer(n) = test.kind else {
+            return self.error(
+                Code::InvalidControlFlow,
+                condition.span,
+                "the condition of `if comptime` is not known when compiling",
+            );
+        };
+        Some(Some(n != 0))
     }
 
     /// A branch, by what is known of its condition.

@@ -105,9 +105,14 @@ impl Lowering<'_> {
             E::Block(block) => self.block_value(block, block.span),
             E::If {
                 condition,
+                comptime,
                 then,
                 otherwise,
             } => {
+                if *comptime && let Some(holds) = self.decided(condition)? {
+                    let chosen = if holds { then } else { otherwise };
+                    return self.block_value(chosen, chosen.span);
+                }
                 let condition = self.condition(condition);
                 let then = self.branch(|l| l.block_value(then, then.span));
                 let otherwise = self.branch(|l| l.block_value(otherwise, otherwise.span));

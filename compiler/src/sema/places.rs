@@ -68,7 +68,13 @@ impl Lowering<'_> {
 
     /// `t.0`
     pub(super) fn tuple_field(&mut self, base: &ast::Expr, index: u32, span: Span) -> Option<Expr> {
-        let base = self.expr(base)?;
+        let info =
+            matches!(&base.kind, ast::ExprKind::Call { name, .. } if name.text == "typeinfo");
+        let mut base = self.expr(base)?;
+        if let (true, Type::Record(members)) = (info, &base.ty) {
+            // It was a tuple before its parts had names.
+            base.ty = Type::Tuple(members.iter().map(|(_, ty)| ty.clone()).collect());
+        }
         self.tuple_part(base, index, span)
     }
 

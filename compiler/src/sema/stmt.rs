@@ -154,11 +154,12 @@ fn with_value(block: &ast::Block) -> Option<ast::Block> {
     let kind = match &last.kind {
         StatementKind::If {
             condition,
-            comptime: false,
+            comptime,
             then,
             otherwise: Some(otherwise),
         } if has_value(then) && has_value(otherwise) => ast::ExprKind::If {
             condition: Box::new(condition.clone()),
+            comptime: *comptime,
             then: Box::new(then.clone()),
             otherwise: Box::new(otherwise.clone()),
         },

@@ -321,6 +321,7 @@ pub enum ExprKind {
     /// An `if` whose branches are block expressions.
     If {
         condition: Box<Expr>,
+        comptime: bool,
         then: Box<Block>,
         otherwise: Box<Block>,
     },

@@ -23,6 +23,16 @@ pub fn block((mut statements, last): (Vec<Statement>, Option<Statement>), span: 
     }
 }
 
+/// An `if` that has a value.
+pub fn choice(condition: Expr, comptime: bool, then: Block, otherwise: Block) -> ExprKind {
+    ExprKind::If {
+        condition: Box::new(condition),
+        comptime,
+        then: Box::new(then),
+        otherwise: Box::new(otherwise),
+    }
+}
+
 pub fn for_loop(variable: Name, first: Expr, end: Option<Expr>, body: Block) -> StatementKind {
     if let Some(end) = end {
         return StatementKind::ForRange {

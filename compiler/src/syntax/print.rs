@@ -299,9 +299,10 @@ impl Printer {
             ExprKind::Block(block) => self.block(block),
             ExprKind::If {
                 condition,
+                comptime,
                 then,
                 otherwise,
-            } => self.nested("if", |p| {
+            } => self.nested(if *comptime { "if comptime" } else { "if" }, |p| {
                 p.expr(condition);
                 p.block(then);
                 p.block(otherwise);

@@ -198,6 +198,9 @@ fn help(found: Option<&Token<'_>>, expected: &str) -> Option<String> {
         Token::Punct("=") if expected == "`:`" => {
             Some("a loop counts like this: `for ($i : 0..5) { … }`".into())
         }
+        Token::TypeName(name) if expected.starts_with("an expression") => {
+            Some(format!("a type is compared as `typeof({name})`"))
+        }
         Token::Identifier("and") => Some("`and` is written `&&`".into()),
         Token::Identifier("or") => Some("`or` is written `||`".into()),
         Token::Identifier(_) | Token::Variable(_) | Token::Map(_) if expected.contains("`;`") => {

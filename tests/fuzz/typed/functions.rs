@@ -514,6 +514,14 @@ pub const FUNCTIONS: &[Function] = &[
         Int,
         &["(int64)is_ptr(§task)", "(int64)is_ptr(§int)"],
     ),
+    row(
+        "typeinfo",
+        Int,
+        &[
+            "(int64)(typeinfo(§int).base_type == \"int\")",
+            "(int64)strlen(typeinfo(§str).full_type)",
+        ],
+    ),
     row("is_str", Int, &["(int64)is_str(§str)", "(int64)is_str(1)"]),
     row(
         "is_unsigned_integer",

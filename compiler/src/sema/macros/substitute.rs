@@ -335,6 +335,7 @@ impl Expansion<'_> {
                 condition,
                 then,
                 otherwise,
+                ..
             } => {
                 self.expr(condition);
                 self.block(then);
