@@ -459,10 +459,10 @@ impl<'s> Lexer<'s> {
         let start = self.at;
         let rest = self.rest();
         let first = rest.chars().next().unwrap_or(' ');
-        let after_dot = matches!(
-            self.out.last().map(|l| &l.token),
-            Some(Token::Punct("." | "->"))
-        );
+        let before = self.out.last().map(|l| &l.token);
+        let after_dot = matches!(before, Some(Token::Punct("." | "->")));
+        // C's names of members and tags are no words of the language: `args.for`, `struct string`.
+        let of_c = after_dot || matches!(before, Some(Token::Keyword("struct" | "union" | "enum")));
         match first {
             '"' => self.string(),
             '\'' => self.single_quotes(),
@@ -474,7 +474,7 @@ impl<'s> Lexer<'s> {
             }
             '0'..='9' if after_dot => self.tuple_index(),
             '0'..='9' => self.number(),
-            'a'..='z' | 'A'..='Z' | '_' => self.name(after_dot),
+            'a'..='z' | 'A'..='Z' | '_' => self.name(of_c),
             _ => self.punctuation(),
         }
     }
@@ -546,10 +546,10 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    fn name(&mut self, after_dot: bool) {
+    fn name(&mut self, of_c: bool) {
         let start = self.at;
         let word = self.name_characters();
-        if after_dot {
+        if of_c {
             return self.push(Token::Identifier(word), start);
         }
         if matches!(word, "const" | "volatile") {
