@@ -136,15 +136,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 self.copy(bytes, from, old)
             }
             (Type::Tuple(old), Type::Tuple(new)) => {
-                let (old, new) = (old.clone(), new.clone());
-                self.convert_members(from, from_ty, &old, to, to_ty, &new)
+                let pairs = old.iter().zip(new).enumerate();
+                let pairs: Vec<_> = pairs.map(|(at, (old, new))| (at, old, new)).collect();
+                self.convert_members((from, from_ty), (to, to_ty), &pairs)
             }
             (Type::Record(old), Type::Record(new)) => {
-                let types = |list: &[(String, Type)]| -> Vec<Type> {
-                    list.iter().map(|(_, ty)| ty.clone()).collect()
-                };
-                let (old, new) = (types(old), types(new));
-                self.convert_members(from, from_ty, &old, to, to_ty, &new)
+                let mut pairs = vec![];
+                for (name, new) in new {
+                    let at = old.iter().position(|(known, _)| known == name);
+                    let at = at.ok_or_else(|| Bug::new("records of different members"))?;
+                    pairs.push((at, &old[at].1, new));
+                }
+                self.convert_members((from, from_ty), (to, to_ty), &pairs)
             }
             _ => {
                 let old = self.unit.shapes.size(from_ty);
@@ -155,20 +158,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         }
     }
 
+    /// Each member of the new value from one of the old: its number, its type, and the new one's type.
     fn convert_members(
         &mut self,
-        from: Mem<'ctx>,
-        from_ty: &Type,
-        old: &[Type],
-        to: Mem<'ctx>,
-        to_ty: &Type,
-        new: &[Type],
+        (from, from_ty): (Mem<'ctx>, &Type),
+        (to, to_ty): (Mem<'ctx>, &Type),
+        pairs: &[(usize, &Type, &Type)],
     ) -> Result<(), Bug> {
         self.zero(to, self.unit.shapes.size(to_ty))?;
         let from_offsets = self.unit.shapes.offsets(from_ty);
         let to_offsets = self.unit.shapes.offsets(to_ty);
-        for (i, (old, new)) in old.iter().zip(new).enumerate() {
-            let (Some(a), Some(b)) = (from_offsets.get(i), to_offsets.get(i)) else {
+        for (i, (at, old, new)) in pairs.iter().enumerate() {
+            let (Some(a), Some(b)) = (from_offsets.get(*at), to_offsets.get(i)) else {
                 return Err(Bug::new("tuples of different lengths"));
             };
             let (a, b) = (self.offset(from, *a)?, self.offset(to, *b)?);

@@ -64,7 +64,7 @@ pub enum ExprKind {
     /// Int↔Int (extension by the source's signedness, truncation), Int→Bool (`!= 0`), Bool→Int, Int↔Pointer, Int↔Enum,
     /// Pointer↔Pointer; String→String of another size (cut with NUL kept, or zero padded); Int↔Array and Buffer of
     /// the same byte size (little-endian bytes); Int → KernelSymbol, Username, CgroupPath, Timestamp, ErrorName,
-    /// SignalName, SyscallName (same bits); Tuple→Tuple member by member.
+    /// SignalName, SyscallName (same bits); Tuple→Tuple member by member, Record→Record by the members' names.
     Convert(Box<Expr>),
     /// Reads the place; `ty` is what stands there.
     Load(Box<Place>),

@@ -175,15 +175,12 @@ pub(super) fn unify(a: &Type, b: &Type) -> Option<Type> {
             .map(|(x, y)| unify(x, y))
             .collect::<Option<Vec<_>>>()
             .map(Type::Tuple),
-        (Type::Record(x), Type::Record(y))
-            if x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x.0 == y.0) =>
-        {
-            x.iter()
-                .zip(y)
-                .map(|(x, y)| Some((x.0.clone(), unify(&x.1, &y.1)?)))
-                .collect::<Option<Vec<_>>>()
-                .map(Type::Record)
-        }
+        // Members go by their names, in the order of the first.
+        (Type::Record(x), Type::Record(y)) if x.len() == y.len() => x
+            .iter()
+            .map(|(name, x)| Some((name.clone(), unify(x, &y[member(y, name)?].1)?)))
+            .collect::<Option<Vec<_>>>()
+            .map(Type::Record),
         (
             Type::Stack {
                 kind: k1,
@@ -202,6 +199,11 @@ pub(super) fn unify(a: &Type, b: &Type) -> Option<Type> {
         }),
         _ => None,
     }
+}
+
+/// Where a record has the member of this name.
+fn member(of: &[(String, Type)], name: &str) -> Option<usize> {
+    of.iter().position(|(known, _)| known == name)
 }
 
 /// Whether pointers to these are one type: which memory a pointer lies in says nothing of what it points to.
@@ -272,6 +274,18 @@ pub(super) fn unify_value(known: &Type, known_constant: bool, value: &Expr) -> O
                 .map(|(k, v)| unify_value(k, known_constant, v))
                 .collect::<Option<Vec<_>>>()
                 .map(Type::Tuple)
+        }
+        (Type::Record(known), Type::Record(found), ExprKind::Tuple(values))
+            if known.len() == found.len() =>
+        {
+            known
+                .iter()
+                .map(|(name, k)| {
+                    let value = &values[member(found, name)?];
+                    Some((name.clone(), unify_value(k, known_constant, value)?))
+                })
+                .collect::<Option<Vec<_>>>()
+                .map(Type::Record)
         }
         _ => unify(known, &value.ty),
     }
