@@ -149,7 +149,7 @@ fn compare(value: &Value, a: &[u8], b: &[u8]) -> Ordering {
 /// Deletes every element; an array's elements become zero.
 pub fn clear(map: &Map<'_>, description: &Description) -> Result<(), Error> {
     if is_array(&description.kind) {
-        return zero(map, description);
+        return zero(map, description).map(|_| ());
     }
     for key in keys(map) {
         ignore_missing(map.delete(&key)).context(|| format!("clear {}", description.name))?;
@@ -157,13 +157,15 @@ pub fn clear(map: &Map<'_>, description: &Description) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets every element to zero bytes.
-pub fn zero(map: &Map<'_>, description: &Description) -> Result<(), Error> {
+/// Sets every element to zero bytes, and says whether any CPU's had another before.
+pub fn zero(map: &Map<'_>, description: &Description) -> Result<bool, Error> {
+    let mut held = false;
     for key in keys(map) {
         let done = if is_per_cpu(&description.kind) {
             let Ok(Some(mut cpus)) = map.lookup_percpu(&key, MapFlags::ANY) else {
                 continue;
             };
+            held |= cpus.iter().flatten().any(|byte| *byte != 0);
             cpus.iter_mut().for_each(|cpu| cpu.fill(0));
             map.update_percpu(&key, &cpus, MapFlags::EXIST)
         } else {
@@ -172,8 +174,7 @@ pub fn zero(map: &Map<'_>, description: &Description) -> Result<(), Error> {
         };
         ignore_missing(done).context(|| format!("zero {}", description.name))?;
     }
-    // An array's elements always exist.
-    Ok(())
+    Ok(held)
 }
 
 /// A program may have deleted the element.

@@ -1,10 +1,11 @@
 //! Records and maps → output: what every kind of record does, and what is printed when a run ends.
 
+use std::collections::HashSet;
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use btc_abi::{Config, Format, Manifest, Map, MapRole, Record, RecordKind, Value};
+use btc_abi::{Config, Format, Manifest, MapRole, Record, RecordKind, Value};
 use libbpf_rs::Object;
 
 use crate::Error;
@@ -79,6 +80,8 @@ pub struct Session<'a> {
     unwind: Option<Box<dyn Rows + 'a>>,
     /// CLOCK_MONOTONIC when losses were looked for.
     told_at: u64,
+    /// Maps that `zero` emptied since they were last cleared: in one without keys nothing else tells that it is there.
+    zeroed: HashSet<u32>,
     format: OutputFormat,
     output: Box<dyn Output>,
     /// Formatted text on its way out; kept so that a record costs no allocation.
@@ -133,6 +136,7 @@ impl<'a> Session<'a> {
                 None => None,
             },
             told_at: clock_ns(libc::CLOCK_MONOTONIC),
+            zeroed: HashSet::new(),
             format: setup.format,
             output,
             text: Vec::new(),
@@ -255,10 +259,13 @@ impl<'a> Session<'a> {
             RecordKind::Clear { map } => {
                 let description = &self.manifest.maps[*map as usize];
                 maps::clear(&maps::find(self.object, description)?, description)?;
+                self.zeroed.remove(map);
             }
             RecordKind::Zero { map } => {
                 let description = &self.manifest.maps[*map as usize];
-                maps::zero(&maps::find(self.object, description)?, description)?;
+                if maps::zero(&maps::find(self.object, description)?, description)? {
+                    self.zeroed.insert(*map);
+                }
             }
             RecordKind::Exit => {
                 let status = self.fields(record, bytes).first().and_then(Datum::bits);
@@ -367,7 +374,7 @@ impl<'a> Session<'a> {
             Ok(top) if top > 0 => elements.len().saturating_sub(top),
             _ => 0,
         };
-        self.print_elements(description, &elements[skipped..], divisor)
+        self.print_elements(index, &elements[skipped..], divisor)
     }
 
     /// Prints a map's element by itself; nothing where it has none of that key.
@@ -375,17 +382,18 @@ impl<'a> Session<'a> {
         let description = &self.manifest.maps[index];
         let map = maps::find(self.object, description)?;
         match maps::element(&map, description, key.to_vec())? {
-            Some(element) => self.print_elements(description, &[element], 0),
+            Some(element) => self.print_elements(index, &[element], 0),
             None => Ok(()),
         }
     }
 
     fn print_elements(
         &mut self,
-        description: &'static Map,
+        index: usize,
         elements: &[Element],
         divisor: u64,
     ) -> Result<(), Error> {
+        let description = &self.manifest.maps[index];
         let map_type = match &description.value {
             Value::Avg { .. } | Value::Stats { .. } => MapType::Stats,
             Value::Hist { .. } | Value::Lhist { .. } => MapType::Histogram,
@@ -402,8 +410,8 @@ impl<'a> Session<'a> {
                 }
                 Contents::Bytes(bytes) => self.decoder.value(&description.value, bytes),
             };
-            // What has no keys and took nothing in is not there.
-            if key.is_none() && is_blank(&value) {
+            // What has no keys and took nothing in is not there, unless it did so before it was zeroed.
+            if key.is_none() && is_blank(&value) && !self.zeroed.contains(&(index as u32)) {
                 continue;
             }
             decoded.push((key, value));

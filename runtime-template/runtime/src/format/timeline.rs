@@ -10,11 +10,11 @@ const WIDTH: usize = 53;
 /// Columns of the least value above and below the chart; the greatest is right of it.
 const LEAST_WIDTH: usize = 21;
 
-/// Appends the chart.
+/// Appends the chart; of a series without values one line that has no end yet.
 pub fn write(timeline: &Timeline, out: &mut Vec<u8>) {
     let values = timeline.points.iter().filter_map(|point| point.value);
     let (Some(least), Some(most)) = (values.clone().min(), values.max()) else {
-        out.extend_from_slice(b"<no data>\n");
+        out.extend_from_slice(b"<no data>");
         return;
     };
     // A line of equal values is drawn in the middle.
