@@ -60,7 +60,8 @@ fn delete(l: &mut Lowering, call: &Call) -> Option<Expr> {
         return wrong(l, call, 2, "a map and a key", "more");
     }
     for at in 0..last {
-        let found = delete_one(l, call, at)?;
+        let mut found = delete_one(l, call, at)?;
+        found.ty = Type::Void;
         l.push(StmtKind::Eval(found), call.span);
     }
     delete_one(l, call, last)

@@ -380,6 +380,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             ExprKind::MapDelete { map, key } => {
                 let deleted = self.map_delete(*map, key.as_deref())?;
                 if matches!(expr.ty, Type::Void) {
+                    self.count_missed_delete(deleted)?;
                     return Ok(Val::Void);
                 }
                 Val::Int(self.resize(deleted, self.scalar_type(&expr.ty), false)?)

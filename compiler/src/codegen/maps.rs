@@ -147,6 +147,22 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.count_at(self.i32(index), counters)
     }
 
+    /// Counts a deletion of the statement that found no element.
+    pub fn count_missed_delete(&mut self, deleted: IntValue<'ctx>) -> Result<(), Bug> {
+        let index = self
+            .unit
+            .counter_of(Counted::MissedDelete { span: self.here });
+        let counters = self.counters_map()?;
+        let missed = self.block("nothing_deleted");
+        let end = self.block("deleted");
+        self.branch(deleted, end, missed)?;
+        self.enter(missed);
+        self.count_at(self.i32(index), counters)?;
+        self.jump(end)?;
+        self.enter(end);
+        Ok(())
+    }
+
     fn count_at(&mut self, index: IntValue<'ctx>, counters: u32) -> Result<(), Bug> {
         let key = self.temporary(8)?;
         self.store_int(Mem { align: 4, ..key }, index)?;

@@ -355,7 +355,10 @@ fn set_counters(manifest: &mut abi::Manifest, counted: &[Counted], options: &Opt
     counters.retain(|one| {
         !matches!(
             one,
-            C::FailedRead { .. } | C::DivisionByZero { .. } | C::CutLoop { .. }
+            C::FailedRead { .. }
+                | C::DivisionByZero { .. }
+                | C::MissedDelete { .. }
+                | C::CutLoop { .. }
         )
     });
     counters.extend(counted.iter().map(|one| match one {
@@ -363,6 +366,9 @@ fn set_counters(manifest: &mut abi::Manifest, counted: &[Counted], options: &Opt
             place: options.sources.place(*span).into(),
         },
         Counted::DivisionByZero { span } => C::DivisionByZero {
+            place: options.sources.place(*span).into(),
+        },
+        Counted::MissedDelete { span } => C::MissedDelete {
             place: options.sources.place(*span).into(),
         },
         Counted::CutLoop { span, rounds } => C::CutLoop {

@@ -39,6 +39,10 @@ pub enum Counted {
     DivisionByZero {
         span: Span,
     },
+    /// Deletions in a statement of elements that were not there.
+    MissedDelete {
+        span: Span,
+    },
     CutLoop {
         span: Span,
         rounds: u32,

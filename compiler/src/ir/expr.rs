@@ -146,7 +146,7 @@ pub enum ExprKind {
     MapLen {
         map: MapId,
     },
-    /// Deletes; Bool: whether there was one.
+    /// Deletes; Bool: whether there was one. Void where nobody asks: then it is counted if there was none.
     MapDelete {
         map: MapId,
         key: Option<Box<Expr>>,

@@ -77,7 +77,7 @@ impl Lowering<'_> {
                     self.error::<()>(Code::InvalidAssignment, *at, message);
                 }
                 if let Some(value) = self.expr(value) {
-                    self.evaluate(value);
+                    self.discard(value);
                 }
             }
             Target::Variable(name) => {

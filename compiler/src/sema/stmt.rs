@@ -3,7 +3,7 @@
 use super::convert;
 use super::lowering::Lowering;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Expr, Stmt, StmtKind, Type};
+use crate::ir::{Expr, ExprKind, Stmt, StmtKind, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, Statement, StatementKind};
 
@@ -50,7 +50,19 @@ impl Lowering<'_> {
         body
     }
 
-    pub(super) fn evaluate(&mut self, value: Expr) {
+    /// Evaluates a value that nobody takes.
+    pub(super) fn evaluate(&mut self, mut value: Expr) {
+        if matches!(value.kind, ExprKind::MapDelete { .. }) {
+            // That there was nothing to delete is counted.
+            let span = value.span;
+            value.ty = Type::Void;
+            return self.push(StmtKind::Eval(value), span);
+        }
+        self.discard(value);
+    }
+
+    /// Evaluates a value that the script throws away by `_ =`.
+    pub(super) fn discard(&mut self, value: Expr) {
         if value.ty != Type::Void && !convert::is_pure(&value) {
             let span = value.span;
             self.push(StmtKind::Eval(value), span);

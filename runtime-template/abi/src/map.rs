@@ -88,5 +88,7 @@ describe! {
         ShortStacks,
         /// Reads of memory that failed, at a `script:line:column`.
         FailedRead { place: Text, },
+        /// Deletions of elements that were not there, at a `script:line:column`.
+        MissedDelete { place: Text, },
     }
 }

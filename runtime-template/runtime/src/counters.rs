@@ -19,7 +19,7 @@ pub struct Counters<'o> {
 pub struct Telling {
     /// Not with `--no-warnings`; lost records are told all the same.
     pub warnings: bool,
-    /// With `-k`: failed reads place by place, else only their sum.
+    /// With `-k`: failed reads place by place, else only their sum; and what `delete` did not find.
     pub failed_reads: bool,
 }
 
@@ -88,6 +88,13 @@ impl<'o> Counters<'o> {
                     failed += count;
                     continue;
                 }
+                Counter::MissedDelete { place } if telling.failed_reads => {
+                    let times = counted(count, "time");
+                    let text = format!("`delete` found no such element, {times}");
+                    output.trouble(&Trouble::At { place, text: &text })?;
+                    continue;
+                }
+                Counter::MissedDelete { .. } => continue,
             };
             output.trouble(&Trouble::Warning(&text))?;
         }

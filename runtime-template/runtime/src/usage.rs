@@ -54,7 +54,7 @@ Options:
   -q                 say nothing but results
   -v                 say what is loaded and attached, with libbpf's log
   -B MODE            buffer output: none, line or full
-  -k                 warn of memory reads that failed
+  -k                 warn of memory reads that failed, and of elements that were not there to delete
       --no-warnings  keep warnings back
       --raw-output   leave control characters in traced text as they are, on a terminal too
       --dry-run      say what would be attached, and stop
