@@ -307,6 +307,7 @@ impl Lowering<'_> {
         match op {
             ast::UnaryOp::Dereference => {
                 let pointer = self.expr(operand)?;
+                let pointer = self.number_in_space(operand, pointer);
                 self.dereference(pointer, span)
             }
             ast::UnaryOp::AddressOf => self.address_of(operand, span),

@@ -196,6 +196,26 @@ impl Lowering<'_> {
         }
     }
 
+    /// What `uptr` and `kptr` make of a number points to a `uint64` where it is followed at once, as the number itself does.
+    pub(super) fn number_in_space(&self, operand: &ast::Expr, pointer: Expr) -> Expr {
+        let marked = matches!(
+            &operand.kind,
+            ast::ExprKind::Call { name, .. } if matches!(name.text.as_str(), "uptr" | "kptr")
+        );
+        match (&pointer.kind, &pointer.ty) {
+            (ExprKind::Convert(number), Type::Pointer { to, space })
+                if marked
+                    && **to == Type::Void
+                    && matches!(number.ty, Type::Int(int) if int.bits == 64) =>
+            {
+                let space = *space;
+                let to = Box::new(Type::Int(IntType::U64));
+                self.convert(pointer, Type::Pointer { to, space })
+            }
+            _ => pointer,
+        }
+    }
+
     /// `*pointer`. A number that is an address is followed as a `uint64 *`: addresses that `kaddr`, `reg` and `arg0` give
     /// are numbers, so that adding to them counts bytes.
     pub(super) fn dereference(&mut self, pointer: Expr, span: Span) -> Option<Expr> {
