@@ -29,12 +29,18 @@ pub struct Shapes<'a> {
 pub struct StackMap {
     pub build_ids: bool,
     /// The most frames that one of them has.
-    pub limit: u32,
+    pub limit: abi::Number,
     /// Index in the manifest.
     pub map: u32,
 }
 
 impl StackMap {
+    /// Bytes of a stack, at most.
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        self.limit.most() as u32 * self.frame()
+    }
+
     /// Bytes of a frame.
     #[must_use]
     pub fn frame(&self) -> u32 {
@@ -61,10 +67,10 @@ impl<'a> Shapes<'a> {
     #[must_use]
     pub fn of(types: &'a Types, manifest: &abi::Manifest) -> Self {
         let stacks = manifest.maps.iter().enumerate().filter_map(|(i, map)| {
-            if let abi::MapRole::Stacks { limit, build_ids } = map.role {
+            if let abi::MapRole::Stacks { limit, build_ids } = &map.role {
                 Some(StackMap {
-                    build_ids,
-                    limit,
+                    build_ids: *build_ids,
+                    limit: limit.clone(),
                     map: i as u32,
                 })
             } else {
@@ -136,11 +142,10 @@ impl<'a> Shapes<'a> {
             }
             Type::KernelSymbol => V::KernelSymbol,
             Type::UserSymbol => V::UserSymbol,
-            Type::Stack { kind, mode, limit } => V::Stack {
+            Type::Stack { kind, mode, .. } => V::Stack {
                 kind: kind.clone(),
                 mode: mode.clone(),
                 map: self.stack_map(mode).map_or(0, |stacks| stacks.map),
-                limit: *limit,
             },
             Type::Inet => V::Inet,
             Type::Mac => V::Mac,
@@ -247,8 +252,16 @@ fn aggregated(aggregation: &ir::Aggregation) -> abi::Value {
         ir::Aggregation::Max { signed } => V::Max { signed },
         ir::Aggregation::Avg { signed } => V::Avg { signed },
         ir::Aggregation::Stats { signed } => V::Stats { signed },
-        ir::Aggregation::Hist { bits } => V::Hist { bits },
-        ir::Aggregation::Lhist { min, max, step } => V::Lhist { min, max, step },
+        ir::Aggregation::Hist { ref bits } => V::Hist { bits: bits.clone() },
+        ir::Aggregation::Lhist {
+            ref min,
+            ref max,
+            ref step,
+        } => V::Lhist {
+            min: min.clone(),
+            max: max.clone(),
+            step: step.clone(),
+        },
     }
 }
 
@@ -256,7 +269,7 @@ fn aggregated(aggregation: &ir::Aggregation) -> abi::Value {
 #[derive(Default)]
 struct Needs {
     /// The most frames of stacks, by whether they have build IDs.
-    stack_limits: BTreeMap<bool, u32>,
+    stack_limits: BTreeMap<bool, abi::Number>,
     /// Stacks that programs walk by unwind rows.
     unwinding: bool,
     cpu_count: bool,
@@ -279,8 +292,9 @@ fn needs(program: &ir::Program) -> Needs {
             ExprKind::Stack(walk) => {
                 if let Type::Stack { limit, kind, mode } = &expr.ty {
                     let build_ids = *mode == abi::StackMode::BuildId;
-                    let most = needs.stack_limits.entry(build_ids).or_default();
-                    *most = (*most).max(*limit);
+                    let most = needs.stack_limits.entry(build_ids);
+                    let most = most.or_insert_with(|| limit.clone());
+                    *most = most.largest(limit);
                     needs.processes |= *kind == abi::StackKind::User;
                     needs.unwinding |= *walk != ir::Walk::Kernel;
                 }
@@ -323,13 +337,13 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
     let stacks = needs.stack_limits.iter().enumerate();
     let stacks = stacks.map(|(i, (build_ids, limit))| StackMap {
         build_ids: *build_ids,
-        limit: *limit,
+        limit: limit.clone(),
         map: first_stacks + i as u32,
     });
     let shapes = Shapes::new(&program.types, stacks.collect());
-    let (slots, slots_size) = slots(program, &needs);
     let counters = counters(program, &needs);
     let maps = maps(program, &shapes, counters.len() as u32, &needs);
+    let (slots, slots_size) = slots(program, &needs, &maps);
     abi::Manifest {
         name: program.name.clone().into(),
         compiler: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
@@ -344,6 +358,7 @@ pub fn plan(program: &ir::Program, sources: &SourceMap) -> abi::Manifest {
         max_strlen: program.limits.max_strlen,
         positional: program.positional.clone().into(),
         named: program.named.clone().into(),
+        checks: program.checks.iter().map(|c| check(c, sources)).collect(),
         enums: program.types.enums.iter().map(enumeration).collect(),
         needs_btf: program.probes.iter().any(|p| is_btf_typed(p.kind)),
         config: program.config.clone(),
@@ -370,6 +385,14 @@ fn probe(probe: &ir::Probe, sources: &SourceMap) -> abi::Probe {
         place: sources.place(probe.span).into(),
         context: Cow::Borrowed(&[]),
         floor: None,
+    }
+}
+
+fn check(check: &ir::Check, sources: &SourceMap) -> abi::Check {
+    abi::Check {
+        what: check.what.clone().into(),
+        place: sources.place(check.span).into(),
+        rule: check.rule.clone(),
     }
 }
 
@@ -480,7 +503,7 @@ fn counters(program: &ir::Program, needs: &Needs) -> Vec<abi::Counter> {
     counters
 }
 
-fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
+fn slots(program: &ir::Program, needs: &Needs, maps: &[abi::Map]) -> (Vec<abi::Slot>, u32) {
     let mut slots = Vec::new();
     let mut at = 0;
     let mut add = |value: abi::TargetValue, size: u32| {
@@ -507,6 +530,11 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
             add(value, 8);
         }
     }
+    for value in sizes(maps) {
+        if !program.slots.iter().any(|slot| slot.value == value) {
+            add(value, 8);
+        }
+    }
     if needs.cpu_count {
         add(abi::TargetValue::CpuCount, 8);
         let number = LOOKUP_PERCPU;
@@ -522,6 +550,28 @@ fn slots(program: &ir::Program, needs: &Needs) -> (Vec<abi::Slot>, u32) {
         add(abi::TargetValue::HasHelper { number }, 8);
     }
     (slots, at)
+}
+
+/// What programs must know of maps whose values are as large as a run is told.
+fn sizes(maps: &[abi::Map]) -> Vec<abi::TargetValue> {
+    let mut sizes: Vec<abi::TargetValue> = vec![];
+    for map in maps {
+        let mut is_told = false;
+        (map.value.clone()).numbers(&mut |number| is_told |= number.is_told());
+        let size = match &map.role {
+            abi::MapRole::Stacks { limit, .. } if limit.is_told() => abi::TargetValue::Number {
+                number: limit.clone(),
+            },
+            _ if is_told && map.value.buckets() > 0 => abi::TargetValue::Buckets {
+                of: map.value.clone(),
+            },
+            _ => continue,
+        };
+        if !sizes.contains(&size) {
+            sizes.push(size);
+        }
+    }
+    sizes
 }
 
 fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) -> Vec<abi::Map> {
@@ -567,17 +617,17 @@ fn maps(program: &ir::Program, shapes: &Shapes, counters: u32, needs: &Needs) ->
         counters,
     ));
     for stacks in &shapes.stacks {
-        let StackMap {
-            build_ids, limit, ..
-        } = *stacks;
-        let symbol = match build_ids {
+        let symbol = match stacks.build_ids {
             true => "btc_build_ids",
             false => "btc_stacks",
         };
-        let role = abi::MapRole::Stacks { limit, build_ids };
+        let role = abi::MapRole::Stacks {
+            limit: stacks.limit.clone(),
+            build_ids: stacks.build_ids,
+        };
         let frames = abi::Value::Array {
             element: vec![u64_value()].into(),
-            count: limit * stacks.frame() / 8,
+            count: stacks.room() / 8,
             stride: 8,
         };
         let mut map = internal(symbol, role, abi::MapKind::Hash, frames, STACKS);

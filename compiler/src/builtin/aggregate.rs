@@ -1,5 +1,7 @@
 //! Aggregations: what stands right of `@m =` and is collected per CPU.
 
+use btc_abi as abi;
+
 use super::argument::{self, integer};
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
@@ -35,7 +37,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// A linear histogram's buckets on each CPU.
-const MOST_BUCKETS: i128 = 1000;
+const MOST_BUCKETS: i128 = abi::number::MOST_LINEAR as i128;
 
 fn number(l: &mut Lowering, call: &Call) -> Option<(Expr, bool)> {
     let value = integer(l, call, 0)?;
@@ -51,11 +53,11 @@ fn signed(l: &mut Lowering, call: &Call) -> Option<Expr> {
 fn hist(l: &mut Lowering, call: &Call) -> Option<(Aggregation, AggregateUpdate)> {
     let value = signed(l, call)?;
     let bits = match call.arguments.len() {
-        1 => 0,
-        _ => argument::constant(l, call, 1, 0, 5)? as u8,
+        1 => abi::Number::from(0),
+        _ => argument::number(l, call, 1, 0, 5)?,
     };
     Some((
-        Aggregation::Hist { bits },
+        Aggregation::Hist { bits: bits.clone() },
         AggregateUpdate::Hist { value, bits },
     ))
 }
@@ -63,9 +65,37 @@ fn hist(l: &mut Lowering, call: &Call) -> Option<(Aggregation, AggregateUpdate)>
 fn lhist(l: &mut Lowering, call: &Call) -> Option<(Aggregation, AggregateUpdate)> {
     let value = signed(l, call)?;
     let (low, high) = (i128::from(i64::MIN), i128::from(i64::MAX));
-    let min = argument::constant(l, call, 1, low, high)?;
-    let max = argument::constant(l, call, 2, low, high)?;
-    let step = argument::constant(l, call, 3, 1, high)?;
+    let min = argument::number(l, call, 1, low, high)?;
+    let max = argument::number(l, call, 2, low, high)?;
+    let step = argument::number(l, call, 3, 1, high)?;
+    match (min.constant(), max.constant(), step.constant()) {
+        (Some(min), Some(max), Some(step)) => {
+            check_linear(l, call, min.into(), max.into(), step.into())?;
+        }
+        _ => {
+            let (min, max, step) = (min.clone(), max.clone(), step.clone());
+            let rule = abi::Rule::Linear { min, max, step };
+            l.check("`lhist`".to_owned(), rule, call.span);
+        }
+    }
+    Some((
+        Aggregation::Lhist {
+            min: min.clone(),
+            max: max.clone(),
+            step: step.clone(),
+        },
+        AggregateUpdate::Lhist {
+            value,
+            min,
+            max,
+            step,
+        },
+    ))
+}
+
+/// Whether the bounds of a linear histogram make sense.
+fn check_linear(l: &mut Lowering, call: &Call, min: i128, max: i128, step: i128) -> Option<()> {
+    let high = i128::from(i64::MAX);
     let wrong = |l: &mut Lowering, message: String, help: String| {
         l.report(Diagnostic::error(Code::ArgumentType, call.span, message).with_help(help));
     };
@@ -98,14 +128,5 @@ fn lhist(l: &mut Lowering, call: &Call) -> Option<(Aggregation, AggregateUpdate)
         );
         return None;
     }
-    let (min, max, step) = (min as i64, max as i64, step as i64);
-    Some((
-        Aggregation::Lhist { min, max, step },
-        AggregateUpdate::Lhist {
-            value,
-            min,
-            max,
-            step,
-        },
-    ))
+    Some(())
 }

@@ -1,5 +1,7 @@
 //! What lowering a call's arguments shares: counting words, constants, literals, and the complaint about a wrong one.
 
+use btc_abi as abi;
+
 use super::{Call, lookup};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Place, Space, Type};
@@ -96,6 +98,27 @@ pub(super) fn constant(
         return wrong(l, call, at, &expected, &format!("{n}"));
     }
     Some(n)
+}
+
+/// An integer within bounds that is a constant, or made of the executable's parameters: then the bounds are checked when
+/// a run starts.
+pub(super) fn number(
+    l: &mut Lowering,
+    call: &Call,
+    at: usize,
+    least: i128,
+    most: i128,
+) -> Option<abi::Number> {
+    let argument = call.arguments.get(at)?;
+    if l.constant_integer(argument).is_none()
+        && let Some(formula) = l.formula(argument)
+    {
+        let bound = |n: i128| n.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let bounds = (bound(least), bound(most));
+        return Some(l.told(formula, argument.span, ordinal(call, at), bounds));
+    }
+    let value = constant(l, call, at, least, most)?;
+    Some(abi::Number::from(value as i64))
 }
 
 /// A string literal's bytes.

@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// Frames, unless the call says otherwise; the kernel's own default (kernel.perf_event_max_stack).
-const DEFAULT_LIMIT: u32 = 127;
+const DEFAULT_LIMIT: i64 = 127;
 const MOST_FRAMES: i128 = 1024;
 /// Frames of a walk by unwind rows, at most and by default: the verifier walks all of them.
 const MOST_UNWOUND: u32 = 64;
@@ -43,7 +43,7 @@ fn stack(l: &mut Lowering, call: &Call, kind: abi::StackKind) -> Option<Expr> {
 /// The type that a call's mode and limit say.
 fn stack_type(l: &mut Lowering, call: &Call, kind: abi::StackKind, most: i128) -> Option<Type> {
     let mut mode = None;
-    let mut limit = DEFAULT_LIMIT.min(most as u32);
+    let mut limit = abi::Number::from(DEFAULT_LIMIT.min(most as i64));
     for (at, argument) in call.arguments.iter().enumerate() {
         let word = l.word(argument);
         match (word.as_deref(), mode.is_none() && at == 0) {
@@ -62,7 +62,7 @@ fn stack_type(l: &mut Lowering, call: &Call, kind: abi::StackKind, most: i128) -
             _ if at == 1 && mode.is_none() => {
                 return argument::wrong(l, call, 0, "a stack mode", "a number of frames");
             }
-            _ => limit = argument::constant(l, call, at, 1, most)? as u32,
+            _ => limit = argument::number(l, call, at, 1, most)?,
         }
     }
     let mode = mode.unwrap_or_else(|| default_mode(l, call));

@@ -237,7 +237,10 @@ fn builtins_have_their_types() {
     ));
     assert!(matches!(
         ty("kprobe:f", "kstack"),
-        Type::Stack { limit: 127, .. }
+        Type::Stack {
+            limit: abi::Number::Constant { value: 127 },
+            ..
+        }
     ));
 }
 

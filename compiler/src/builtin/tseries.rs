@@ -19,11 +19,11 @@ const MOST_INTERVALS: i128 = 1000;
 
 fn series(l: &mut Lowering, call: &Call) -> Option<(Aggregation, AggregateUpdate)> {
     let value = integer(l, call, 0)?;
-    let interval = argument::constant(l, call, 1, 1, i128::from(i64::MAX))?;
-    let count = argument::constant(l, call, 2, 1, MOST_INTERVALS)?;
+    let interval = argument::number(l, call, 1, 1, i128::from(i64::MAX))?;
+    let count = argument::number(l, call, 2, 1, MOST_INTERVALS)?;
     let series = abi::Series {
-        interval: interval as u64,
-        count: count as u32,
+        interval,
+        count,
         signed: matches!(value.ty, Type::Int(int) if int.signed),
         keeps: keeps(l, call)?,
     };

@@ -1,5 +1,6 @@
 //! Values in memory: copying, zeroing, comparing, and what an aggregation's map takes in.
 
+use btc_abi::Number;
 use inkwell::IntPredicate;
 use inkwell::values::IntValue;
 
@@ -195,15 +196,14 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             }
             AggregateUpdate::Hist { bits, .. } => {
                 let value = self.unlinked(value)?;
-                let bucket = self.log2_bucket(value, u32::from(*bits))?;
-                let buckets = btc_abi::value::hist_buckets(*bits);
-                self.bump_bucket(slot, bucket, buckets)?;
+                let bits = self.told_number(bits)?;
+                let bucket = self.log2_bucket(value, bits)?;
+                self.bump_bucket(map, slot, bucket)?;
             }
             AggregateUpdate::Lhist { min, max, step, .. } => {
                 let value = self.unlinked(value)?;
-                let bucket = self.linear_bucket(value, *min, *max, *step)?;
-                let buckets = btc_abi::value::lhist_buckets(*min, *max, *step);
-                self.bump_bucket(slot, bucket, buckets)?;
+                let bucket = self.linear_bucket(map, value, (min, max, step))?;
+                self.bump_bucket(map, slot, bucket)?;
             }
             AggregateUpdate::Tseries { series, .. } => {
                 let signed = self.is_signed_series(map);
@@ -224,15 +224,22 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     fn bump_bucket(
         &mut self,
+        map: MapId,
         slot: Mem<'ctx>,
         bucket: IntValue<'ctx>,
-        buckets: u32,
     ) -> Result<(), Bug> {
         // The bound that the verifier sees; the index is never over it.
-        let bucket = self.at_most(bucket, u64::from(buckets - 1))?;
+        let last = self.last_bucket(map)?;
+        let bucket = self.at_most_of(bucket, last)?;
         let bytes = self.builder.build_left_shift(bucket, self.i64(3), "")?;
         let at = self.gep(slot.at, bytes)?;
         self.bump(Mem { at, align: 8 }, 0, self.i64(1))
+    }
+
+    /// The index of a histogram's last bucket.
+    fn last_bucket(&self, map: MapId) -> Result<IntValue<'ctx>, Bug> {
+        let buckets = self.buckets(&self.unit.manifest.maps[map.index()].value)?;
+        Ok(self.builder.build_int_sub(buckets, self.i64(1), "")?)
     }
 
     fn keep_extreme(
@@ -265,7 +272,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// The bucket that `abi::value::hist_buckets` documents, without branches on the logarithm: each would double
     /// what the verifier walks.
-    fn log2_bucket(&mut self, n: IntValue<'ctx>, bits: u32) -> Result<IntValue<'ctx>, Bug> {
+    fn log2_bucket(
+        &mut self,
+        n: IntValue<'ctx>,
+        bits: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
+        let steps = self.builder.build_left_shift(self.i64(1), bits, "")?;
         let start = self.current()?;
         let small = self.block("hist_small");
         let large = self.block("hist_large");
@@ -274,7 +286,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let below_zero = self.compare(IntPredicate::SLT, n, self.i64(0))?;
         self.branch(below_zero, end, negative)?;
         self.enter(negative);
-        let exact = self.compare(IntPredicate::ULT, n, self.i64(1 << bits))?;
+        let exact = self.compare(IntPredicate::ULT, n, steps)?;
         self.branch(exact, small, large)?;
         self.enter(small);
         let small_bucket = self.add(n, self.i64(1))?;
@@ -294,18 +306,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             log = self.builder.build_or(log, by, "")?;
         }
         // 1 + ((log - bits + 1) << bits) + ((n >> (log - bits)) & mask)
-        let power = self
-            .builder
-            .build_int_sub(log, self.i64(u64::from(bits)), "")?;
+        let power = self.builder.build_int_sub(log, bits, "")?;
         let row = self.add(power, self.i64(1))?;
-        let row = self
-            .builder
-            .build_left_shift(row, self.i64(u64::from(bits)), "")?;
+        let row = self.builder.build_left_shift(row, bits, "")?;
         let safe = self.builder.build_and(power, self.i64(63), "")?;
         let part = self.builder.build_right_shift(n, safe, false, "")?;
-        let part = self
-            .builder
-            .build_and(part, self.i64((1 << bits) - 1), "")?;
+        let mask = self.builder.build_int_sub(steps, self.i64(1), "")?;
+        let part = self.builder.build_and(part, mask, "")?;
         let bucket = self.add(row, part)?;
         let large_bucket = self.add(bucket, self.i64(1))?;
         self.jump(end)?;
@@ -322,22 +329,22 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     fn linear_bucket(
         &mut self,
+        map: MapId,
         value: IntValue<'ctx>,
-        min: i64,
-        max: i64,
-        step: i64,
+        (min, max, step): (&Number, &Number, &Number),
     ) -> Result<IntValue<'ctx>, Bug> {
-        let last = u64::from(btc_abi::value::lhist_buckets(min, max, step) - 1);
-        let low = self.compare(IntPredicate::SLT, value, self.i64(min as u64))?;
-        let high = self.compare(IntPredicate::SGE, value, self.i64(max as u64))?;
-        let from = self
-            .builder
-            .build_int_sub(value, self.i64(min as u64), "")?;
-        let row = self
-            .builder
-            .build_int_unsigned_div(from, self.i64(step.max(1) as u64), "")?;
+        let last = self.last_bucket(map)?;
+        let (min, max, step) = (
+            self.told_number(min)?,
+            self.told_number(max)?,
+            self.told_number(step)?,
+        );
+        let low = self.compare(IntPredicate::SLT, value, min)?;
+        let high = self.compare(IntPredicate::SGE, value, max)?;
+        let from = self.builder.build_int_sub(value, min, "")?;
+        let row = self.builder.build_int_unsigned_div(from, step, "")?;
         let row = self.add(row, self.i64(1))?;
-        let row = self.select(high, self.i64(last), row)?;
+        let row = self.select(high, last, row)?;
         self.select(low, self.i64(0), row)
     }
 }

@@ -297,9 +297,18 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// `value`, but at most `limit`; the verifier sees the bound.
     pub fn at_most(&self, value: IntValue<'ctx>, limit: u64) -> Result<IntValue<'ctx>, Bug> {
+        self.at_most_of(value, self.i64(limit))
+    }
+
+    /// The same with a limit that the verifier knows and LLVM does not.
+    pub fn at_most_of(
+        &self,
+        value: IntValue<'ctx>,
+        limit: IntValue<'ctx>,
+    ) -> Result<IntValue<'ctx>, Bug> {
         let value = self.opaque(value)?;
-        let over = self.compare(IntPredicate::UGT, value, self.i64(limit))?;
-        let cut = self.select(over, self.i64(limit), value)?;
+        let over = self.compare(IntPredicate::UGT, value, limit)?;
+        let cut = self.select(over, limit, value)?;
         self.opaque(cut)
     }
 

@@ -139,6 +139,24 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         slot.map(|slot| self.load_slot(slot.offset)).transpose()
     }
 
+    /// A number that is a constant, or in a slot because the run is told it; the verifier knows it either way.
+    pub fn told_number(&self, number: &btc_abi::Number) -> Result<IntValue<'ctx>, Bug> {
+        if let Some(value) = number.constant() {
+            return Ok(self.i64(value.cast_unsigned()));
+        }
+        let value = TargetValue::Number {
+            number: number.clone(),
+        };
+        let slot = self.slot_of(&value)?;
+        slot.ok_or_else(|| Bug::new("no slot for a number that is told"))
+    }
+
+    /// How many counters a histogram has.
+    pub fn buckets(&self, of: &btc_abi::Value) -> Result<IntValue<'ctx>, Bug> {
+        let slot = self.slot_of(&TargetValue::Buckets { of: of.clone() })?;
+        Ok(slot.unwrap_or_else(|| self.i64(u64::from(of.buckets()))))
+    }
+
     /// Loads eight bytes of `.rodata.btc`. Volatile: LLVM must not take the zeroes of the object for the value.
     pub fn load_slot(&self, offset: u32) -> Result<IntValue<'ctx>, Bug> {
         let global = self.unit.slots_global()?.as_pointer_value();

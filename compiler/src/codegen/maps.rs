@@ -353,6 +353,28 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(there)
     }
 
+    fn zero_element(&mut self, map: MapId, at: Mem<'ctx>) -> Result<(), Bug> {
+        let of = &self.unit.manifest.maps[map.index()];
+        let size = match &of.value {
+            abi::Value::Tseries { series } if series.count.is_told() => {
+                let count = self.told_number(&series.count)?;
+                let bucket = self.i64(u64::from(abi::value::BUCKET_SIZE));
+                self.builder.build_int_mul(count, bucket, "")?
+            }
+            value if value.buckets() > 0 => {
+                let shift = self.i64(3);
+                self.builder
+                    .build_left_shift(self.buckets(value)?, shift, "")?
+            }
+            _ => return self.zero(at, value_size(of)),
+        };
+        // A failed read zeroes its destination.
+        let null = self.unit.pointer_type().const_null();
+        let arguments = [at.at.into(), size.into(), null.into()];
+        self.helper(number::READ_KERNEL, &arguments)?;
+        Ok(())
+    }
+
     pub fn map_delete(&mut self, map: MapId, key: Option<&Expr>) -> Result<IntValue<'ctx>, Bug> {
         let key_at = self.key(map, key)?;
         if !is_array(&self.map_kind(map)) {
@@ -367,8 +389,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let null = self.is_null(at)?;
         self.branch(null, end, found)?;
         self.enter(found);
-        let size = value_size(&self.unit.manifest.maps[map.index()]);
-        self.zero(Mem { at, align: 8 }, size)?;
+        self.zero_element(map, Mem { at, align: 8 })?;
         self.jump(end)?;
         self.enter(end);
         Ok(self.builder.build_not(null, "")?)

@@ -77,7 +77,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         key: PointerValue<'ctx>,
         of: &Aggregation,
     ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
-        let buckets = self.bucket_sum(of)?;
+        let buckets = self.bucket_sum(map)?;
         let cpus = self
             .slot_of(&abi::TargetValue::CpuCount)?
             .ok_or_else(|| Bug::new("no slot holds the number of CPUs"))?;
@@ -249,12 +249,11 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     /// The callback that adds up a histogram's buckets, and how many there are.
-    fn bucket_sum(&mut self, of: &Aggregation) -> Result<Option<BucketSum<'ctx>>, Bug> {
-        let buckets = match *of {
-            Aggregation::Hist { bits } => abi::value::hist_buckets(bits),
-            Aggregation::Lhist { min, max, step } => abi::value::lhist_buckets(min, max, step),
-            _ => return Ok(None),
-        };
+    fn bucket_sum(&mut self, map: MapId) -> Result<Option<BucketSum<'ctx>>, Bug> {
+        let of = self.unit.manifest.maps[map.index()].value.clone();
+        if of.buckets() == 0 {
+            return Ok(None);
+        }
         // Two words: the buckets' address and their sum.
         let at = self.alloca(16)?;
         self.stack.reserve(16);
@@ -267,7 +266,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
                 align: 8,
             };
             let base = this.load_pointer(work)?;
-            let index = this.at_most(index, u64::from(buckets) - 1)?;
+            let buckets = this.buckets(&of)?;
+            let last = this.builder.build_int_sub(buckets, this.i64(1), "")?;
+            let index = this.at_most_of(index, last)?;
             let bytes = this.builder.build_int_mul(index, this.i64(8), "")?;
             let bucket = Mem {
                 at: this.gep(base, bytes)?,
@@ -280,7 +281,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(Some(BucketSum {
             callback,
             work,
-            buckets: u64::from(buckets),
+            buckets: self.buckets(&self.unit.manifest.maps[map.index()].value)?,
         }))
     }
 
@@ -296,7 +297,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.helper(
             number::LOOP,
             &[
-                self.i64(sum.buckets).into(),
+                sum.buckets.into(),
                 sum.callback.into(),
                 sum.work.at.into(),
                 self.i64(0).into(),
@@ -345,5 +346,5 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 struct BucketSum<'ctx> {
     callback: PointerValue<'ctx>,
     work: Mem<'ctx>,
-    buckets: u64,
+    buckets: IntValue<'ctx>,
 }

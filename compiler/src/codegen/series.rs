@@ -36,12 +36,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             .ok_or_else(|| Bug::new("no slot for the time of day"))?;
         let now = self.helper(number::KTIME_BOOT_NS, &[])?;
         let now = self.add(now, booted)?;
-        let interval = self.i64(series.interval.max(1));
+        let interval = self.told_number(&series.interval)?;
         let epoch = self.builder.build_int_unsigned_div(now, interval, "")?;
         let epoch = self.add(epoch, self.i64(1))?;
-        let count = self.i64(u64::from(series.count.max(1)));
+        let count = self.told_number(&series.count)?;
         let index = self.builder.build_int_unsigned_rem(epoch, count, "")?;
-        let index = self.at_most(index, u64::from(series.count.max(1) - 1))?;
+        let last = self.builder.build_int_sub(count, self.i64(1), "")?;
+        let index = self.at_most_of(index, last)?;
         let size = self.i64(u64::from(abi::value::BUCKET_SIZE));
         let bytes = self.builder.build_int_mul(index, size, "")?;
         let bucket = Mem {

@@ -10,6 +10,7 @@ use super::maps::NO_EXIST;
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::{Expr, Type, Walk};
+use crate::layout::StackMap;
 
 /// BPF_F_USER_STACK and BPF_F_USER_BUILD_ID of linux/bpf.h.
 const USER_STACK: u64 = 1 << 8;
@@ -26,21 +27,20 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let user = *kind == abi::StackKind::User;
         let stacks = self.unit.shapes.stack_map(mode);
         let stacks = stacks.ok_or_else(|| Bug::new("no map of stacks"))?.clone();
-        let (size, room) = (limit * stacks.frame(), stacks.limit * stacks.frame());
+        let size = self.frames_size(limit, stacks.frame())?;
         let map = stacks.map;
-        let frames = self.scratch_memory(room)?;
+        let frames = self.scratch_memory(stacks.room())?;
         let (bytes, hashed) = match walk {
             Walk::Kernel => {
-                if size < room {
-                    let rest = self.offset(frames, size)?;
-                    self.zero(rest, room - size)?;
+                if *limit != stacks.limit {
+                    self.zero_behind(frames, limit, &stacks)?;
                 }
                 let bytes = self.kernel_walk(frames, size, user, stacks.build_ids)?;
                 (bytes, None)
             }
             Walk::Tables { ask, stack } => {
-                self.zero(frames, room)?;
-                let (bytes, hash) = self.walk_by_tables(frames, *limit, *ask, stack)?;
+                self.zero(frames, stacks.room())?;
+                let (bytes, hash) = self.walk_by_tables(frames, size, *ask, stack)?;
                 (bytes, Some(hash))
             }
         };
@@ -102,11 +102,39 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         Ok(())
     }
 
+    /// Bytes of so many frames.
+    fn frames_size(&self, limit: &abi::Number, frame: u32) -> Result<IntValue<'ctx>, Bug> {
+        let shift = self.i64(u64::from(frame.trailing_zeros()));
+        let limit = self.told_number(limit)?;
+        Ok(self.builder.build_left_shift(limit, shift, "")?)
+    }
+
+    /// Zeroes what a stack of fewer frames leaves of the room that the map's values have.
+    fn zero_behind(
+        &mut self,
+        frames: Mem<'ctx>,
+        limit: &abi::Number,
+        stacks: &StackMap,
+    ) -> Result<(), Bug> {
+        let frame = stacks.frame();
+        if let (Some(limit), Some(most)) = (limit.constant(), stacks.limit.constant()) {
+            let size = limit as u32 * frame;
+            let rest = self.offset(frames, size)?;
+            return self.zero(rest, most as u32 * frame - size);
+        }
+        // All of it, since only the run knows how much is behind. A failed read zeroes its destination.
+        let room = self.frames_size(&stacks.limit, frame)?;
+        let null = self.unit.pointer_type().const_null();
+        let arguments = [frames.at.into(), room.into(), null.into()];
+        self.helper(number::READ_KERNEL, &arguments)?;
+        Ok(())
+    }
+
     /// The bytes of frames, or a negative number. The helper zeroes what it doesn't fill, and all of it when it fails.
     fn kernel_walk(
         &mut self,
         frames: Mem<'ctx>,
-        size: u32,
+        size: IntValue<'ctx>,
         user: bool,
         build_ids: bool,
     ) -> Result<IntValue<'ctx>, Bug> {
@@ -115,7 +143,6 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
             flags |= USER_BUILD_ID;
         }
         let context = self.context;
-        let size = self.i64(u64::from(size));
         let flags = self.i64(flags);
         self.helper(
             number::GET_STACK,
@@ -141,7 +168,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     fn hash_frames(
         &mut self,
         frames: Mem<'ctx>,
-        size: u32,
+        size: IntValue<'ctx>,
         bytes: IntValue<'ctx>,
     ) -> Result<IntValue<'ctx>, Bug> {
         let bytes = self.unlinked(bytes)?;
@@ -160,7 +187,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let more = self.compare(IntPredicate::ULT, at, bytes)?;
         self.branch(more, bounded, end)?;
         self.enter(bounded);
-        let last = self.i64(u64::from(size - 8));
+        let last = self.builder.build_int_sub(size, self.i64(8), "")?;
         let sane = self.compare(IntPredicate::ULE, at, last)?;
         self.branch(sane, body, end)?;
         self.enter(body);
@@ -183,12 +210,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// How many frames were captured: those before the first that is zero.
     pub fn stack_length(&mut self, stack: &Expr) -> Result<IntValue<'ctx>, Bug> {
-        let Type::Stack { mode, limit, .. } = &stack.ty else {
+        let Type::Stack { mode, .. } = &stack.ty else {
             return Err(Bug::new("frames of no stack"));
         };
         let stacks = self.unit.shapes.stack_map(mode);
         let stacks = stacks.ok_or_else(|| Bug::new("no map of stacks"))?;
         let (map, width) = (stacks.map, u64::from(stacks.frame()));
+        let limit = stacks.limit.clone();
         let stack = self.mem(stack)?;
         let id = self.load_int(self.unit.i64, stack)?;
         let key = self.temporary(8)?;
@@ -205,7 +233,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.enter(head);
         let offset = self.builder.build_phi(self.unit.i64, "offset")?;
         let at = self.opaque(offset.as_basic_value().into_int_value())?;
-        let size = self.i64(u64::from(*limit) * width);
+        let size = self.frames_size(&limit, width as u32)?;
         let more = self.compare(IntPredicate::ULT, at, size)?;
         self.branch(more, body, end)?;
         self.enter(body);

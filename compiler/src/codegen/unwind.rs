@@ -74,11 +74,11 @@ struct Found<'ctx> {
 }
 
 impl<'ctx> Emitter<'_, '_, 'ctx> {
-    /// Fills frames (zeroed, room for `limit`) from the innermost one on. How many bytes are filled, and their hash.
+    /// Fills frames (zeroed, `size` bytes) from the innermost one on. How many bytes are filled, and their hash.
     pub fn walk_by_tables(
         &mut self,
         frames: Mem<'ctx>,
-        limit: u32,
+        size: IntValue<'ctx>,
         ask: RecordId,
         kernel_stack: &Expr,
     ) -> Result<(IntValue<'ctx>, IntValue<'ctx>), Bug> {
@@ -116,7 +116,8 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.enter(head);
         let counted = self.builder.build_phi(self.unit.i64, "frames")?;
         let at = self.opaque(counted.as_basic_value().into_int_value())?;
-        let room = self.compare(IntPredicate::ULE, at, self.i64(u64::from(limit - 1) * 8))?;
+        let last = self.builder.build_int_sub(size, self.i64(8), "")?;
+        let room = self.compare(IntPredicate::ULE, at, last)?;
         self.branch(room, store, walker.whole)?;
         self.enter(store);
         let ip = self.load_int(self.unit.i64, walker.ip)?;

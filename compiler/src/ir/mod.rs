@@ -69,6 +69,7 @@ pub struct Program {
     pub slots: Vec<Slot>,
     pub positional: Vec<abi::Parameter>,
     pub named: Vec<abi::Parameter>,
+    pub checks: Vec<Check>,
     pub probes: Vec<Probe>,
     /// Imported C.
     pub foreign: Vec<ForeignModule>,
@@ -132,6 +133,15 @@ pub struct Record {
 pub struct Slot {
     pub value: abi::TargetValue,
     pub ty: Type,
+}
+
+/// What the runtime checks before anything reads the numbers that it is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// "the 1st argument of `kstack`"
+    pub what: String,
+    pub rule: abi::Rule,
+    pub span: Span,
 }
 
 #[derive(Clone, Debug, PartialEq)]

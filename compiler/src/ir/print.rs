@@ -1,6 +1,8 @@
 //! The typed tree as text, for `--emit ir` and golden tests. Types stand where they are not plain from the operands;
 //! nothing that differs from machine to machine is printed (kernel records by name, their sizes not at all).
 
+use btc_abi as abi;
+
 use std::fmt::Write;
 
 use super::{
@@ -205,14 +207,20 @@ impl Printer<'_> {
             AggregateUpdate::Avg(value) => format!("avg {}", self.expr(value)),
             AggregateUpdate::Stats(value) => format!("stats {}", self.expr(value)),
             AggregateUpdate::Hist { value, bits } => {
-                format!("hist {} bits {bits}", self.expr(value))
+                format!("hist {} bits {}", self.expr(value), number(bits))
             }
             AggregateUpdate::Lhist {
                 value,
                 min,
                 max,
                 step,
-            } => format!("lhist {} from {min} to {max} by {step}", self.expr(value)),
+            } => format!(
+                "lhist {} from {} to {} by {}",
+                self.expr(value),
+                number(min),
+                number(max),
+                number(step)
+            ),
             AggregateUpdate::Tseries { value, .. } => format!("tseries {}", self.expr(value)),
         }
     }
@@ -516,7 +524,7 @@ impl Printer<'_> {
             Type::KernelSymbol => "ksym".into(),
             Type::UserSymbol => "usym".into(),
             Type::Stack { kind, mode, limit } => {
-                format!("stack({kind:?}, {mode:?}, {limit})").to_lowercase()
+                format!("stack({kind:?}, {mode:?}, {})", number(limit)).to_lowercase()
             }
             Type::Inet => "inet".into(),
             Type::Mac => "mac".into(),
@@ -541,16 +549,34 @@ fn aggregation(of: &Aggregation) -> String {
         Aggregation::Max { signed } => format!("max({})", sign(signed)),
         Aggregation::Avg { signed } => format!("avg({})", sign(signed)),
         Aggregation::Stats { signed } => format!("stats({})", sign(signed)),
-        Aggregation::Hist { bits } => format!("hist({bits})"),
-        Aggregation::Lhist { min, max, step } => format!("lhist({min}, {max}, {step})"),
+        Aggregation::Hist { bits } => format!("hist({})", number(bits)),
+        Aggregation::Lhist { min, max, step } => {
+            format!("lhist({}, {}, {})", number(min), number(max), number(step))
+        }
         Aggregation::Tseries(series) => format!(
             "tseries({}, {}, {}, {})",
             sign(&series.signed),
-            series.interval,
-            series.count,
+            number(&series.interval),
+            number(&series.count),
             format!("{:?}", series.keeps).to_lowercase()
         ),
     }
+}
+
+/// A formula stands in brackets, as it is worked out: `[$1 1000 multiply]`.
+fn number(of: &abi::Number) -> String {
+    let abi::Number::Told { formula, .. } = of else {
+        return of.most().to_string();
+    };
+    let terms = formula.iter().map(|term| match term {
+        abi::Term::Constant { value } => value.to_string(),
+        abi::Term::Positional { index } => format!("${index}"),
+        abi::Term::PositionalCount => "$#".to_owned(),
+        abi::Term::Named { index } => format!("--{index}"),
+        abi::Term::Cast { bits, signed } => format!("{}{bits}", if *signed { 'i' } else { 'u' }),
+        operator => format!("{operator:?}").to_lowercase(),
+    });
+    format!("[{}]", terms.collect::<Vec<_>>().join(" "))
 }
 
 fn space_name(space: Space) -> &'static str {

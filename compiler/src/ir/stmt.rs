@@ -86,13 +86,13 @@ pub enum AggregateUpdate {
     Stats(Expr),
     Hist {
         value: Expr,
-        bits: u8,
+        bits: abi::Number,
     },
     Lhist {
         value: Expr,
-        min: i64,
-        max: i64,
-        step: i64,
+        min: abi::Number,
+        max: abi::Number,
+        step: abi::Number,
     },
     Tseries {
         value: Expr,

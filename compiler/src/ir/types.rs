@@ -37,7 +37,7 @@ pub enum Type {
     Stack {
         kind: abi::StackKind,
         mode: abi::StackMode,
-        limit: u32,
+        limit: abi::Number,
     },
     Inet,
     Mac,
@@ -105,13 +105,29 @@ pub enum Space {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Aggregation {
     Count,
-    Sum { signed: bool },
-    Min { signed: bool },
-    Max { signed: bool },
-    Avg { signed: bool },
-    Stats { signed: bool },
-    Hist { bits: u8 },
-    Lhist { min: i64, max: i64, step: i64 },
+    Sum {
+        signed: bool,
+    },
+    Min {
+        signed: bool,
+    },
+    Max {
+        signed: bool,
+    },
+    Avg {
+        signed: bool,
+    },
+    Stats {
+        signed: bool,
+    },
+    Hist {
+        bits: abi::Number,
+    },
+    Lhist {
+        min: abi::Number,
+        max: abi::Number,
+        step: abi::Number,
+    },
     Tseries(abi::Series),
 }
 

@@ -195,7 +195,7 @@ pub(super) fn unify(a: &Type, b: &Type) -> Option<Type> {
         ) if k1 == k2 && m1 == m2 => Some(Type::Stack {
             kind: k1.clone(),
             mode: m1.clone(),
-            limit: *l1.max(l2),
+            limit: l1.largest(l2),
         }),
         _ => None,
     }

@@ -49,6 +49,7 @@ pub struct Lowering<'a> {
     pub(super) slots: Vec<ir::Slot>,
     pub(super) positional: Vec<Option<abi::ParameterType>>,
     pub(super) named: Vec<abi::Parameter>,
+    pub(super) checks: Vec<ir::Check>,
     pub(super) locals: Vec<ir::Local>,
     pub(super) held: Held,
     /// Where the probe's return value is, once it returns one.

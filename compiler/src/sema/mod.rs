@@ -23,6 +23,7 @@ mod scope;
 mod stmt;
 mod subprograms;
 pub mod suggest;
+mod told;
 mod types;
 mod user_functions;
 

@@ -356,6 +356,7 @@ impl Context<'_> {
             slots: vec![],
             positional: vec![],
             named: vec![],
+            checks: vec![],
             locals: vec![],
             held: super::followed::Held::default(),
             status: None,
@@ -395,6 +396,7 @@ impl Context<'_> {
             slots: lowering.slots,
             positional: positional(lowering.positional),
             named: lowering.named,
+            checks: lowering.checks,
             probes,
             foreign: self.foreign.modules.clone(),
             config: self.settings.target.clone(),
@@ -413,6 +415,7 @@ impl Context<'_> {
         uncalled.retain(|found| !lowering.called.contains(&found.name.text));
         uncalled.sort_by_key(|found| found.span.start);
         let (records, slots) = (lowering.records.len(), lowering.slots.len());
+        let checks = lowering.checks.len();
         let signature = lowering.signature.take();
         lowering.scopes.start_probe(index);
         lowering.locals = vec![];
@@ -421,6 +424,7 @@ impl Context<'_> {
         }
         lowering.records.truncate(records);
         lowering.slots.truncate(slots);
+        lowering.checks.truncate(checks);
         lowering.signature = signature;
     }
 }

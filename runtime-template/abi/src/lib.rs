@@ -15,6 +15,7 @@ pub mod environment;
 pub mod format;
 pub mod manifest;
 pub mod map;
+pub mod number;
 pub mod parameter;
 pub mod pattern;
 pub mod period;
@@ -34,6 +35,7 @@ pub use environment::Environment;
 pub use format::{Conversion, Flags, Format, Part, Width};
 pub use manifest::{Enum, Manifest};
 pub use map::{Counter, Map, MapKind, MapRole};
+pub use number::{Check, Number, Rule, Term};
 pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
 pub use probe::{
     Attach, ContextRelocation, DataLocation, Feature, FloorProgram, PerfPeriod, Probe,

@@ -1,6 +1,6 @@
 //! The manifest: all that an executable's user half knows of its script.
 
-use crate::{Config, Counter, List, Map, Parameter, Probe, Record, Slot, Text};
+use crate::{Check, Config, Counter, List, Map, Parameter, Probe, Record, Slot, Text};
 
 describe! {
     pub struct Manifest {
@@ -24,6 +24,8 @@ describe! {
         /// `$1` … `$n`, in order.
         pub positional: List<Parameter>,
         pub named: List<Parameter>,
+        /// Of the numbers that a run is told.
+        pub checks: List<Check>,
         pub enums: List<Enum>,
         /// The object has CO-RE relocations or BTF-typed programs: the target's kernel must have BTF.
         pub needs_btf: bool,

@@ -1,6 +1,6 @@
 //! Maps of an object: what they hold and how they are printed.
 
-use crate::{Text, Value};
+use crate::{Number, Text, Value};
 
 describe! {
     pub struct Map {
@@ -28,7 +28,7 @@ describe! {
         Script,
         /// Stack id (u64) to an array of `limit` frames, ended by zeroes where shorter: u64 addresses, or with `build_ids`
         /// what the kernel calls `struct bpf_stack_build_id` ([`BUILD_ID_FRAME`] bytes).
-        Stacks { limit: u32, build_ids: bool, },
+        Stacks { limit: Number, build_ids: bool, },
         /// Where records go.
         RingBuffer,
         /// Per-CPU u64 counters, [`crate::Manifest::counters`] says of what.
@@ -45,6 +45,30 @@ describe! {
         UnwindMappings,
         /// Arrays of unwind rows.
         UnwindTables,
+    }
+}
+
+impl MapRole {
+    /// Bytes of a frame of the stacks that the map holds.
+    #[must_use]
+    pub fn frame(&self) -> u32 {
+        match self {
+            MapRole::Stacks {
+                build_ids: true, ..
+            } => BUILD_ID_FRAME,
+            _ => 8,
+        }
+    }
+}
+
+impl Map {
+    /// Bytes of a value; the most that it may have where its numbers are not told yet.
+    #[must_use]
+    pub fn value_size(&self) -> u32 {
+        match &self.role {
+            MapRole::Stacks { limit, .. } => limit.most() as u32 * self.role.frame(),
+            _ => self.value.size(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values of the target: what the runtime writes into `.rodata.btc` before load.
 
-use crate::Text;
+use crate::{Number, Text, Value};
 
 describe! {
     /// A place in the section `.rodata.btc` and what belongs there.
@@ -24,6 +24,10 @@ describe! {
         /// A getopt parameter as an integer or bool; `index` into [`crate::Manifest::named`].
         Named { index: u32, },
         NamedString { index: u32, },
+        /// A number that the run is told.
+        Number { number: Number, },
+        /// How many counters a histogram has whose bounds the run is told.
+        Buckets { of: Value, },
         /// Possible CPUs.
         CpuCount,
         /// Pid of the `-c` child, 0 without one.

@@ -1,6 +1,6 @@
 //! Shapes of values: how bytes of a record, a key or a map value are decoded and what they print as.
 
-use crate::{List, Text};
+use crate::{List, Number, Text};
 
 describe! {
     /// One value at a byte offset of its enclosing record, key, tuple or struct.
@@ -43,7 +43,7 @@ describe! {
         UserSymbol,
         /// `u64` key into the stack map (0: no stack), and for user stacks `u32` tgid, `u32` zero.
         /// `map` indexes [`crate::Manifest::maps`].
-        Stack { kind: StackKind, mode: crate::StackMode, map: u32, limit: u32, },
+        Stack { kind: StackKind, mode: crate::StackMode, map: u32, },
         /// `u32` address length in bytes (4 or 16), then 16 bytes, network order: 20 bytes.
         Inet,
         /// Six bytes.
@@ -77,9 +77,9 @@ describe! {
         Avg { signed: bool, },
         Stats { signed: bool, },
         /// `u64` counters, [`hist_buckets`]`(bits)` of them.
-        Hist { bits: u8, },
+        Hist { bits: Number, },
         /// `u64` counters: below `min`, one per step, at or above `max`.
-        Lhist { min: i64, max: i64, step: i64, },
+        Lhist { min: Number, max: Number, step: Number, },
         /// [`Bucket`]s, one for each interval that is kept.
         Tseries { series: Series, },
     }
@@ -89,9 +89,9 @@ describe! {
     /// A time series: what was seen in each of the last intervals.
     pub struct Series {
         /// Nanoseconds.
-        pub interval: u64,
+        pub interval: Number,
         /// Intervals that are kept.
-        pub count: u32,
+        pub count: Number,
         pub signed: bool,
         pub keeps: Keeps,
     }
@@ -162,7 +162,36 @@ pub const fn lhist_buckets(min: i64, max: i64, step: i64) -> u32 {
 }
 
 impl Value {
-    /// Bytes that the value takes in place (a tail value: its length field).
+    /// Counters of a histogram; the most that there may be where its bounds are not told yet. 0 for all else.
+    #[must_use]
+    pub fn buckets(&self) -> u32 {
+        match self {
+            Value::Hist { bits } => hist_buckets(bits.most() as u8),
+            Value::Lhist { min, max, step } => {
+                match (min.constant(), max.constant(), step.constant()) {
+                    (Some(min), Some(max), Some(step)) => lhist_buckets(min, max, step),
+                    _ => crate::number::MOST_LINEAR + 2,
+                }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Calls `visit` with each number that the value is made by.
+    pub fn numbers(&mut self, visit: &mut dyn FnMut(&mut Number)) {
+        match self {
+            Value::Hist { bits } => visit(bits),
+            Value::Lhist { min, max, step } => [min, max, step].into_iter().for_each(visit),
+            Value::Tseries { series } => {
+                visit(&mut series.interval);
+                visit(&mut series.count);
+            }
+            // Aggregations are the values of maps and parts of nothing.
+            _ => {}
+        }
+    }
+
+    /// Bytes that the value takes in place (a tail value: its length field); of one whose numbers are not told yet, the most.
     #[must_use]
     pub fn size(&self) -> u32 {
         match self {
@@ -198,9 +227,8 @@ impl Value {
             } => 16,
             Value::Inet => 20,
             Value::Mac => 6,
-            Value::Hist { bits } => 8 * hist_buckets(*bits),
-            Value::Lhist { min, max, step } => 8 * lhist_buckets(*min, *max, *step),
-            Value::Tseries { series } => BUCKET_SIZE * series.count,
+            Value::Hist { .. } | Value::Lhist { .. } => 8 * self.buckets(),
+            Value::Tseries { series } => BUCKET_SIZE * series.count.most() as u32,
         }
     }
 

@@ -145,9 +145,11 @@ pub fn histogram(value: &Value, counters: &[u64], divisor: u64) -> Histogram {
         return Histogram::default();
     };
     let buckets = (first..=last).map(|index| {
-        let (low, high) = match *value {
-            Value::Hist { bits } => power_bounds(index as u32, bits),
-            Value::Lhist { min, max, step } => linear_bounds(index as u32, min, max, step),
+        let (low, high) = match value {
+            Value::Hist { bits } => power_bounds(index as u32, bits.most() as u8),
+            Value::Lhist { min, max, step } => {
+                linear_bounds(index as u32, min.most(), max.most(), step.most())
+            }
             _ => (None, None),
         };
         let divisor = match value {
@@ -277,14 +279,14 @@ mod tests {
     #[test]
     fn power_of_two_buckets() {
         let some = |low: &str, high: &str| (Some(low.to_owned()), Some(high.to_owned()));
-        let plain = Value::Hist { bits: 0 };
+        let plain = Value::Hist { bits: 0.into() };
         assert_eq!(labels(&plain, 0), (None, Some("0".into())));
         assert_eq!(labels(&plain, 1), some("0", "1"));
         assert_eq!(labels(&plain, 2), some("1", "2"));
         assert_eq!(labels(&plain, 3), some("2", "4"));
         assert_eq!(labels(&plain, 12), some("1K", "2K"));
         assert_eq!(labels(&plain, 65), some("8E", "16E"));
-        let fine = Value::Hist { bits: 2 };
+        let fine = Value::Hist { bits: 2.into() };
         assert_eq!(labels(&fine, 8), some("7", "8"));
         assert_eq!(labels(&fine, 9), some("8", "10"));
         assert_eq!(labels(&fine, 12), some("14", "16"));
@@ -294,25 +296,25 @@ mod tests {
     fn linear_buckets() {
         let some = |low: &str, high: &str| (Some(low.to_owned()), Some(high.to_owned()));
         let tens = Value::Lhist {
-            min: 0,
-            max: 95,
-            step: 10,
+            min: (0).into(),
+            max: (95).into(),
+            step: (10).into(),
         };
         assert_eq!(labels(&tens, 0), (None, Some("0".into())));
         assert_eq!(labels(&tens, 1), some("0", "10"));
         assert_eq!(labels(&tens, 10), some("90", "95"));
         assert_eq!(labels(&tens, 11), (Some("95".into()), None));
         let kibis = Value::Lhist {
-            min: 0,
-            max: 4096,
-            step: 1024,
+            min: (0).into(),
+            max: (4096).into(),
+            step: (1024).into(),
         };
         assert_eq!(labels(&kibis, 2), some("1K", "2K"));
     }
 
     #[test]
     fn only_used_buckets_are_kept() {
-        let histogram = histogram(&Value::Hist { bits: 0 }, &[0, 0, 3, 0, 9, 0], 3);
+        let histogram = histogram(&Value::Hist { bits: 0.into() }, &[0, 0, 3, 0, 9, 0], 3);
         let counts: Vec<_> = histogram
             .buckets
             .iter()

@@ -21,14 +21,7 @@ pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'stat
         probes: probes.collect::<Result<Vec<_>, Error>>()?.into(),
         ..tracer.manifest.clone()
     };
-    // One of each for the process's whole life, as the originals are.
-    Ok(Box::leak(Box::new(Tracer {
-        manifest: Box::leak(Box::new(manifest)),
-        providers: tracer.providers,
-        symbolizer: tracer.symbolizer,
-        packets: tracer.packets,
-        unwinder: tracer.unwinder,
-    })))
+    Ok(tracer.with(manifest))
 }
 
 fn fill(probe: &mut Probe, parameters: &Parameters) -> Result<(), Error> {

@@ -36,14 +36,7 @@ pub fn chosen(tracer: &'static Tracer, warnings: bool) -> &'static Tracer {
         probes: probes.collect::<Vec<_>>().into(),
         ..tracer.manifest.clone()
     };
-    // One of each for the process's whole life, as the originals are.
-    Box::leak(Box::new(Tracer {
-        manifest: Box::leak(Box::new(manifest)),
-        providers: tracer.providers,
-        symbolizer: tracer.symbolizer,
-        packets: tracer.packets,
-        unwinder: tracer.unwinder,
-    }))
+    tracer.with(manifest)
 }
 
 fn with(probe: &Probe, floor: &FloorProgram) -> Probe {

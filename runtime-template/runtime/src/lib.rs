@@ -72,6 +72,7 @@ mod symbols;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
+mod told;
 #[cfg(target_feature = "crt-static")]
 mod unused;
 pub mod unwind;
@@ -99,6 +100,19 @@ pub struct Tracer {
     pub packets: Option<packets::Open>,
     /// Makes the rows by which programs walk user stacks (`dw_ustack`).
     pub unwinder: Option<&'static dyn unwind::Unwinder>,
+}
+
+impl Tracer {
+    /// The same with another manifest. One of each for the process's whole life, as the originals are.
+    fn with(&self, manifest: Manifest) -> &'static Tracer {
+        Box::leak(Box::new(Tracer {
+            manifest: Box::leak(Box::new(manifest)),
+            providers: self.providers,
+            symbolizer: self.symbolizer,
+            packets: self.packets,
+            unwinder: self.unwinder,
+        }))
+    }
 }
 
 /// Runs a tool with the process's arguments, from the command line to detaching; errors are printed.

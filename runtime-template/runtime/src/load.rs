@@ -161,6 +161,10 @@ fn set_up_map(
         let entries = u32::try_from(config.max_map_keys).unwrap_or(u32::MAX);
         map.set_max_entries(entries).context(what)?;
     }
+    let sized = matches!(description.role, MapRole::Stacks { .. });
+    if sized || description.value.is_aggregation() {
+        size_values(map, description)?;
+    }
     if let Some(key) = &description.key
         && key.size() > LONGEST_OLD_KEY
         && !target::kernel_at_least(5, 11)
@@ -170,6 +174,25 @@ fn set_up_map(
     if description.sparse && target::kernel_at_least(6, 1) {
         let flags = map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC;
         map.set_map_flags(flags).context(what)?;
+    }
+    Ok(())
+}
+
+/// Values whose size the command line tells were compiled as large as they may be.
+fn size_values(map: &mut OpenMapMut<'_>, description: &btc_abi::Map) -> Result<(), Error> {
+    let map = map.as_libbpf_object().as_ptr();
+    let size = description.value_size();
+    // SAFETY: an open map of an object that isn't loaded.
+    let result = unsafe {
+        match libbpf_sys::bpf_map__value_size(map) == size {
+            true => 0,
+            false => libbpf_sys::bpf_map__set_value_size(map, size),
+        }
+    };
+    if result < 0 {
+        let source = std::io::Error::from_raw_os_error(-result);
+        let what = format!("set up the map {}", description.symbol);
+        return Err(Error::with_source(what, source));
     }
     Ok(())
 }

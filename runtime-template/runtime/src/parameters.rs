@@ -2,14 +2,14 @@
 
 use btc_abi::{Manifest, Parameter, ParameterType};
 
-use crate::Error;
+use crate::{Error, told};
 
 /// A parameter's value in both of the forms that a script may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Argument {
     text: String,
-    /// 0 where the text is no number.
-    number: i64,
+    /// 0 where the text is no number; of 64 bits, with or without a sign.
+    number: i128,
 }
 
 /// The parameters of a run.
@@ -51,7 +51,14 @@ impl Parameters {
     pub fn set_positional(&mut self, manifest: &Manifest, texts: Vec<String>) -> Result<(), Error> {
         for (index, text) in texts.into_iter().enumerate() {
             let argument = match manifest.positional.get(index) {
-                Some(parameter) => check(parameter, &format!("parameter {}", index + 1), text)?,
+                Some(parameter) => {
+                    check(parameter, &format!("parameter {}", index + 1), text.clone()).map_err(
+                        |error| match told::expected(manifest, index as u32 + 1) {
+                            Some(expected) => Error::usage(format!("{expected}, found `{text}`")),
+                            None => error,
+                        },
+                    )?
+                }
                 None => Argument { text, number: 0 },
             };
             self.positional.push(argument);
@@ -69,6 +76,13 @@ impl Parameters {
     #[must_use]
     pub fn positional_number(&self, n: u32) -> i64 {
         self.positional_argument(n)
+            .map_or(0, |argument| bits(argument.number))
+    }
+
+    /// `$n` as it was given.
+    #[must_use]
+    pub fn positional_wide(&self, n: u32) -> i128 {
+        self.positional_argument(n)
             .map_or(0, |argument| argument.number)
     }
 
@@ -82,6 +96,14 @@ impl Parameters {
     /// A named parameter as a number: 0 and 1 for a bool.
     #[must_use]
     pub fn named_number(&self, index: u32) -> i64 {
+        self.named
+            .get(index as usize)
+            .map_or(0, |argument| bits(argument.number))
+    }
+
+    /// A named parameter's number as it was given.
+    #[must_use]
+    pub fn named_wide(&self, index: u32) -> i128 {
         self.named
             .get(index as usize)
             .map_or(0, |argument| argument.number)
@@ -104,11 +126,11 @@ fn default(ty: &ParameterType) -> Argument {
     match ty {
         ParameterType::Integer { default } => Argument {
             text: default.map_or_else(String::new, |number| number.to_string()),
-            number: default.unwrap_or(0),
+            number: default.unwrap_or(0).into(),
         },
         ParameterType::Bool { default } => Argument {
             text: default.to_string(),
-            number: i64::from(*default),
+            number: i128::from(*default),
         },
         ParameterType::String { default } => Argument {
             text: default.as_deref().unwrap_or("").to_owned(),
@@ -137,9 +159,14 @@ fn check(parameter: &Parameter, what: &str, text: String) -> Result<Argument, Er
     Ok(Argument { text, number })
 }
 
-/// A decimal, hexadecimal (`0x`) or octal (leading 0) integer, with a sign; up to 2^64 - 1, kept as its bits.
+/// The low 64 bits.
+fn bits(number: i128) -> i64 {
+    number as i64
+}
+
+/// A decimal, hexadecimal (`0x`) or octal (leading 0) integer, with a sign; up to 2^64 - 1.
 #[must_use]
-pub fn integer(text: &str) -> Option<i64> {
+pub fn integer(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -154,9 +181,9 @@ pub fn integer(text: &str) -> Option<i64> {
     }
     let magnitude = u64::from_str_radix(digits, radix).ok()?;
     if negative {
-        0i64.checked_sub_unsigned(magnitude)
+        0i64.checked_sub_unsigned(magnitude).map(i128::from)
     } else {
-        Some(magnitude.cast_signed())
+        Some(i128::from(magnitude))
     }
 }
 
@@ -171,8 +198,8 @@ mod tests {
         assert_eq!(integer("017"), Some(15));
         assert_eq!(integer("-0x10"), Some(-16));
         assert_eq!(integer("0"), Some(0));
-        assert_eq!(integer("18446744073709551615"), Some(-1));
-        assert_eq!(integer("-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(integer("18446744073709551615"), Some(u64::MAX.into()));
+        assert_eq!(integer("-9223372036854775808"), Some(i64::MIN.into()));
         for bad in [
             "",
             "-",

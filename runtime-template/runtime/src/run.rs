@@ -22,7 +22,9 @@ use crate::signal::Signals;
 use crate::slots::Facts;
 use crate::target::{self, Target, clock_ns};
 use crate::variant::Split;
-use crate::{Context, Error, Tracer, attach_parameters, config, detach, floor, iterate, load};
+use crate::{
+    Context, Error, Tracer, attach_parameters, config, detach, floor, iterate, load, told,
+};
 
 /// The phases of a run.
 pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitCode, Error> {
@@ -31,7 +33,8 @@ pub fn run(tracer: &'static Tracer, skeleton: Box<dyn Skeleton>) -> Result<ExitC
         Request::Run(options) => options,
         Request::Print(text) => return print(&text),
     };
-    let mut tracer = attach_parameters::filled(tracer, &options.parameters)?;
+    let tracer = attach_parameters::filled(tracer, &options.parameters)?;
+    let mut tracer = told::filled(tracer, &options.parameters)?;
     let config = config::from_environment(tracer.manifest)?;
     if let Some(pid) = options.pid {
         poll::watch_process(pid)?;

@@ -34,7 +34,7 @@ pub fn merge(series: &Series, cpus: &[&[u8]]) -> Vec<(u64, i128)> {
         }
     }
     let last = intervals.keys().next_back().copied().unwrap_or(0);
-    let first = (last + 1).saturating_sub(u64::from(series.count.max(1)));
+    let first = (last + 1).saturating_sub(series.count.most().max(1).cast_unsigned());
     (intervals.range(first..))
         .map(|(epoch, kept)| (*epoch, outcome(&series.keeps, *kept)))
         .collect()
@@ -65,7 +65,7 @@ pub fn timeline(series: &Series, intervals: &[(u64, i128)], divisor: i128) -> Ti
     let mut points = Vec::new();
     let mut expected = intervals.first().map_or(1, |(epoch, _)| *epoch);
     for (epoch, value) in intervals {
-        let start = |epoch: u64| i128::from(epoch - 1) * i128::from(series.interval);
+        let start = |epoch: u64| i128::from(epoch - 1) * i128::from(series.interval.most());
         points.extend((expected..*epoch).map(|missing| Point {
             start: start(missing),
             value: None,
@@ -77,7 +77,7 @@ pub fn timeline(series: &Series, intervals: &[(u64, i128)], divisor: i128) -> Ti
         expected = epoch + 1;
     }
     Timeline {
-        interval: series.interval,
+        interval: series.interval.most().cast_unsigned(),
         points,
     }
 }
@@ -88,8 +88,8 @@ mod tests {
 
     fn series(keeps: Keeps, signed: bool) -> Series {
         Series {
-            interval: 1000,
-            count: 3,
+            interval: 1000.into(),
+            count: 3.into(),
             signed,
             keeps,
         }

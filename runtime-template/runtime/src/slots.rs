@@ -107,6 +107,8 @@ fn number(
         TargetValue::Positional { index } => {
             facts.parameters.positional_number(*index).cast_unsigned()
         }
+        TargetValue::Number { number } => number.most().cast_unsigned(),
+        TargetValue::Buckets { of } => u64::from(of.buckets()),
         TargetValue::PositionalCount => facts.parameters.positional_count() as u64,
         TargetValue::Named { index } => facts.parameters.named_number(*index).cast_unsigned(),
         TargetValue::CpuCount => {

@@ -17,6 +17,7 @@ pub fn manifest() -> Manifest {
         max_strlen: 1024,
         positional: vec![].into(),
         named: vec![].into(),
+        checks: vec![].into(),
         enums: vec![].into(),
         needs_btf: false,
         config: config(),

@@ -62,7 +62,7 @@ fn root_histogram_buckets() {
                     key: None,
                     update: AggregateUpdate::Hist {
                         value: unknown(*n),
-                        bits,
+                        bits: i64::from(bits).into(),
                     },
                 })
             })
@@ -70,7 +70,9 @@ fn root_histogram_buckets() {
         let maps = vec![map(
             "h",
             None,
-            Type::Aggregation(Aggregation::Hist { bits }),
+            Type::Aggregation(Aggregation::Hist {
+                bits: i64::from(bits).into(),
+            }),
             abi::MapKind::PerCpuArray,
         )];
         let program = program(vec![in_begin(vec![], body)], maps, vec![], Types::default());

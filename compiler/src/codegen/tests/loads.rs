@@ -74,7 +74,7 @@ fn root_maps_and_aggregations() {
         map(
             "keyed",
             Some(key_ty),
-            per_cpu(Aggregation::Hist { bits: 2 }),
+            per_cpu(Aggregation::Hist { bits: 2.into() }),
             K::PerCpuHash,
         ),
         map("x", Some(I64), I64, K::Hash),
@@ -88,9 +88,9 @@ fn root_maps_and_aggregations() {
             "lin",
             Some(I64),
             per_cpu(Aggregation::Lhist {
-                min: 0,
-                max: 100,
-                step: 10,
+                min: 0.into(),
+                max: 100.into(),
+                step: 10.into(),
             }),
             K::PerCpuHash,
         ),
@@ -111,7 +111,7 @@ fn root_maps_and_aggregations() {
             Some(key()),
             AggregateUpdate::Hist {
                 value: time(),
-                bits: 2,
+                bits: 2.into(),
             },
         ),
         aggregate(3, None, AggregateUpdate::Min(time())),
@@ -120,9 +120,9 @@ fn root_maps_and_aggregations() {
             Some(int(1)),
             AggregateUpdate::Lhist {
                 value: time(),
-                min: 0,
-                max: 100,
-                step: 10,
+                min: 0.into(),
+                max: 100.into(),
+                step: 10.into(),
             },
         ),
         stmt(StmtKind::Eval(expr(
@@ -315,7 +315,7 @@ fn root_stacks_and_symbols() {
     let stack = |kind| Type::Stack {
         kind,
         mode: abi::StackMode::Bpftrace,
-        limit: 127,
+        limit: 127.into(),
     };
     let kernel = stack(abi::StackKind::Kernel);
     let user = stack(abi::StackKind::User);

@@ -109,6 +109,7 @@ pub fn program(probes: Vec<Probe>, maps: Vec<Map>, records: Vec<Record>, types: 
         foreign: Vec::new(),
         positional: Vec::new(),
         named: Vec::new(),
+        checks: Vec::new(),
         probes,
         config: abi::Config::default(),
         limits: Limits::default(),

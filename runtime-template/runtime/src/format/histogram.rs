@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn lines() {
-        let histogram = aggregate::histogram(&Value::Hist { bits: 0 }, &[1, 0, 0, 2], 1);
+        let histogram = aggregate::histogram(&Value::Hist { bits: 0.into() }, &[1, 0, 0, 2], 1);
         let mut out = Vec::new();
         write(&histogram, &mut out);
         let half = "@".repeat(26);
