@@ -301,12 +301,12 @@ pub(super) fn bytes(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
 fn strncmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let left = text(l, call, 0)?;
     let right = text(l, call, 1)?;
-    let limit = argument::constant(l, call, 2, 0, i128::from(u32::MAX))? as u32;
+    let (left, right, limit) = compared(l, call, left, right)?;
     let equal = Expr {
         kind: ExprKind::Equal {
             left: Box::new(left),
             right: Box::new(right),
-            limit: Some(limit),
+            limit,
         },
         ty: Type::Bool,
         span: call.span,
@@ -314,6 +314,51 @@ fn strncmp(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let no = l.boolean(false, call.span);
     let differs = l.binary(BinaryOp::Equal, equal, no, Type::Bool, call.span);
     Some(l.convert(differs, U64))
+}
+
+/// The strings and how many of their bytes are compared; with a count of run time they are cut to it and compared whole.
+fn compared(
+    l: &mut Lowering,
+    call: &Call,
+    left: Expr,
+    right: Expr,
+) -> Option<(Expr, Expr, Option<u32>)> {
+    const MOST: i128 = u32::MAX as i128;
+    let argument = call.arguments.get(2)?;
+    if l.constant_integer(argument).is_some() {
+        let limit = argument::constant(l, call, 2, 0, MOST)? as u32;
+        return Some((left, right, Some(limit)));
+    }
+    let count = match l.formula(argument) {
+        Some(_) => {
+            let number = argument::number(l, call, 2, 0, MOST)?;
+            let value = abi::TargetValue::Number { number };
+            l.slot(value, Type::Int(IntType::I64), argument.span)
+        }
+        None => integer(l, call, 2)?,
+    };
+    let count = unsigned(l, count);
+    let count = l.once(count);
+    // A negative count is a large one, as in C; one more byte holds the NUL.
+    let span = call.span;
+    let most = l.integer(u64::from(l.settings.limits.max_strlen), IntType::U64, span);
+    let one = l.integer(1, IntType::U64, span);
+    let fewer = l.binary(BinaryOp::Less, count.clone(), most.clone(), U64, span);
+    let length = Expr {
+        kind: ExprKind::Select {
+            condition: Box::new(fewer),
+            then: Box::new(unsigned_binary(l, BinaryOp::Add, count, one, span)),
+            otherwise: Box::new(most),
+        },
+        ty: U64,
+        span,
+    };
+    let length = l.once(length);
+    let head = |l: &Lowering, of: Expr| match of.ty {
+        Type::String { size } => cut(l, of, size, Some(length.clone()), call),
+        _ => of,
+    };
+    Some((head(l, left), head(l, right), None))
 }
 
 fn strlen(l: &mut Lowering, call: &Call) -> Option<Expr> {

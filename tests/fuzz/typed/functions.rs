@@ -113,6 +113,7 @@ pub const FUNCTIONS: &[Function] = &[
             "kstack(perf)",
             "kstack(raw, 5)",
             "kstack(127)",
+            "kstack(raw, $1)",
         ],
     ),
     row(
@@ -227,6 +228,8 @@ pub const FUNCTIONS: &[Function] = &[
             "strncmp(§str, §str, §lit)",
             "strncmp(comm, \"bash\", 4)",
             "strncmp(§str, §str, 100)",
+            "strncmp(§str, §str, §int)",
+            "strncmp(§str, comm, $1)",
         ],
     ),
     row("strlen", Int, &["strlen(§str)", "strlen(comm)"]),
@@ -437,6 +440,7 @@ pub const FUNCTIONS: &[Function] = &[
             "@k[§str, (int64)§int] = hist(§int);",
             "@hh = hist(§int);",
             "@h[§lit] = hist(§int, 3);",
+            "@told = hist(§int, $1);",
         ],
     ),
     row(
@@ -445,6 +449,7 @@ pub const FUNCTIONS: &[Function] = &[
         &[
             "@l[(int64)§int] = lhist(§int, 0, 100, 10);",
             "@ll = lhist(§int, -5, 5, 1);",
+            "@lt[(int64)§int] = lhist(§int, $1, $2 * 10, $3);",
         ],
     ),
     row(
