@@ -133,6 +133,9 @@ pub(super) fn literal(l: &mut Lowering, call: &Call, at: usize) -> Option<Vec<u8
         return Some(text);
     }
     let found = match &lowered.ty {
+        Type::String { .. } if matches!(lowered.kind, ExprKind::Target(_)) => {
+            "the text of a parameter, which is not known when the script is compiled".to_string()
+        }
         Type::String { .. } => "a string that is only known at run time".to_string(),
         ty => named(l, ty),
     };
@@ -145,6 +148,22 @@ pub(super) fn literal_text(l: &mut Lowering, call: &Call, at: usize) -> Option<S
         Ok(text) if !text.contains('\0') => Some(text),
         _ => wrong(l, call, at, "UTF-8 text", "other bytes"),
     }
+}
+
+/// A name that the target looks up: a literal, or the text of a parameter of the executable.
+pub(super) fn name(l: &mut Lowering, call: &Call, at: usize) -> Option<abi::Name> {
+    let argument = call.arguments.get(at)?;
+    let reported = (l.literal_string(argument).is_none()).then(|| l.told_name(argument));
+    let Some(name) = reported.flatten() else {
+        let text = literal_text(l, call, at)?.into();
+        return Some(abi::Name::Literal { text });
+    };
+    let rule = abi::Rule::Given {
+        text: l.text_of(argument.span).into(),
+        name: name.clone(),
+    };
+    l.check(ordinal(call, at), rule, argument.span);
+    Some(name)
 }
 
 pub(super) fn is_byte(ty: &Type) -> bool {

@@ -24,7 +24,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         percpu_address,
     ),
     Function::call("kfunc_exist", (1, 1), "kfunc_exist(\"name\")", |l, call| {
-        let name = argument::literal_text(l, call, 0)?.into();
+        let name = argument::name(l, call, 0)?;
         Some(l.slot(
             abi::TargetValue::KfuncExists { name },
             Type::Bool,
@@ -36,7 +36,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         (1, 1),
         "kfunc_allowed(\"name\")",
         |l, call| {
-            let name = argument::literal_text(l, call, 0)?.into();
+            let name = argument::name(l, call, 0)?;
             let program = program_type(l.probe.kind);
             Some(l.slot(
                 abi::TargetValue::KfuncAllowed { name, program },
@@ -72,7 +72,7 @@ fn is_error(l: &mut Lowering, call: &Call) -> Option<Expr> {
 /// Where a CPU's copy of a variable is: as far from the symbol as `__per_cpu_offset` says. NULL for a CPU that there
 /// can't be.
 fn percpu_address(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let symbol = argument::literal_text(l, call, 0)?.into();
+    let symbol = argument::name(l, call, 0)?;
     let symbol = l.slot(abi::TargetValue::KernelAddress { symbol }, U64, call.span);
     let pointer = Type::Pointer {
         to: Box::new(U64),
@@ -104,7 +104,9 @@ fn percpu_address(l: &mut Lowering, call: &Call) -> Option<Expr> {
 /// `symbol + __per_cpu_offset[cpu]`
 fn copy_of(l: &mut Lowering, symbol: Expr, cpu: Expr, span: Span) -> Expr {
     let offsets = abi::TargetValue::KernelAddress {
-        symbol: "__per_cpu_offset".into(),
+        symbol: abi::Name::Literal {
+            text: "__per_cpu_offset".into(),
+        },
     };
     let table = l.slot(offsets, U64, span);
     let base = l.convert(

@@ -45,14 +45,14 @@ pub(super) fn user_symbol(address: Expr, call: &Call) -> Expr {
 }
 
 fn kaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let symbol = argument::literal_text(l, call, 0)?.into();
+    let symbol = argument::name(l, call, 0)?;
     Some(l.slot(abi::TargetValue::KernelAddress { symbol }, U64, call.span))
 }
 
 /// A pointer that must be cast: how large the thing at that address is, only the target knows, and a guessed size would
 /// read wrong numbers.
 fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let symbol = argument::literal_text(l, call, 0)?.into();
+    let symbol = argument::name(l, call, 0)?;
     let (abi::Attach::Uprobe { binary, .. }
     | abi::Attach::Uretprobe { binary, .. }
     | abi::Attach::Usdt { binary, .. }) = &l.probe.attach
@@ -81,7 +81,7 @@ fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
 }
 
 fn cgroup_id(l: &mut Lowering, call: &Call) -> Option<Expr> {
-    let path = argument::literal_text(l, call, 0)?.into();
+    let path = argument::name(l, call, 0)?;
     Some(l.slot(abi::TargetValue::CgroupId { path }, U64, call.span))
 }
 

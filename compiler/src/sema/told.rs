@@ -34,10 +34,8 @@ impl Lowering<'_> {
             formula: formula.into(),
             most,
         };
-        let source = &self.sources.get(span.file).text;
-        let text = source.get(span.range()).unwrap_or_default().to_owned();
         let rule = abi::Rule::Within {
-            text: text.into(),
+            text: self.text_of(span).into(),
             number: number.clone(),
             least,
             most,
@@ -48,6 +46,33 @@ impl Lowering<'_> {
         };
         let _ = self.slot(value, Type::Int(IntType::I64), span);
         number
+    }
+
+    /// The parameter whose whole text an expression is (`str($1)`, `getopt("name", "")`). Reports nothing.
+    pub fn told_name(&mut self, expr: &ast::Expr) -> Option<abi::Name> {
+        let (diagnostics, positional) = (self.diagnostics.clone(), self.positional.clone());
+        let (_, value) = self.collect(|l| l.expr(expr));
+        let name = match value.map(|value| value.kind) {
+            Some(ExprKind::Target(slot)) => match self.slots.get(slot.index())?.value {
+                abi::TargetValue::PositionalString { index } => {
+                    Some(abi::Name::Positional { index })
+                }
+                abi::TargetValue::NamedString { index } => Some(abi::Name::Named { index }),
+                _ => None,
+            },
+            _ => None,
+        };
+        if name.is_none() {
+            (self.diagnostics, self.positional) = (diagnostics, positional);
+        }
+        name
+    }
+
+    /// A part of the script.
+    #[must_use]
+    pub fn text_of(&self, span: Span) -> String {
+        let source = &self.sources.get(span.file).text;
+        source.get(span.range()).unwrap_or_default().to_owned()
     }
 
     /// Has the runtime check a rule before anything runs.

@@ -36,7 +36,7 @@ pub use format::{Conversion, Flags, Format, Part, Width};
 pub use manifest::{Enum, Manifest};
 pub use map::{Counter, Map, MapKind, MapRole};
 pub use number::{Check, Number, Rule, Term};
-pub use parameter::{Parameter, ParameterType, Slot, TargetValue};
+pub use parameter::{Name, Parameter, ParameterType, Slot, TargetValue};
 pub use probe::{
     Attach, ContextRelocation, DataLocation, Feature, FloorProgram, PerfPeriod, Probe,
 };

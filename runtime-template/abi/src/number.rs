@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{List, Text};
+use crate::{List, Name, Text};
 
 describe! {
     /// A number that code and values are made by.
@@ -66,6 +66,8 @@ describe! {
     pub enum Rule {
         /// `text` is the formula as the script has it.
         Within { text: Text, number: Number, least: i64, most: i64, },
+        /// A name that must not be empty; `text` is how the script has it.
+        Given { text: Text, name: Name, },
         /// Bounds of a linear histogram.
         Linear { min: Number, max: Number, step: Number, },
     }

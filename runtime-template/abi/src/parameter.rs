@@ -45,17 +45,17 @@ describe! {
         /// CLOCK_REALTIME minus CLOCK_BOOTTIME in nanoseconds.
         RealtimeOffset,
         /// Address of a kernel symbol, from the target's kallsyms; an error at load where missing.
-        KernelAddress { symbol: Text, },
+        KernelAddress { symbol: Name, },
         /// Address of a user symbol in a binary of the target.
-        UserAddress { binary: Text, symbol: Text, },
+        UserAddress { binary: Text, symbol: Name, },
         /// Id of a cgroup v2 path.
-        CgroupId { path: Text, },
+        CgroupId { path: Name, },
         /// 1 where the target's kernel knows the BPF helper of that number.
         HasHelper { number: u32, },
         /// 1 where the target's kernel has a function of that name for BPF programs to call.
-        KfuncExists { name: Text, },
+        KfuncExists { name: Name, },
         /// 1 where programs of a type (enum bpf_prog_type of linux/bpf.h) may call it.
-        KfuncAllowed { name: Text, program: u32, },
+        KfuncAllowed { name: Name, program: u32, },
         /// A variable of the run's configuration: a number, a bool or a text.
         Config { name: Text, },
         /// Address of the kernel's table of how far each CPU's copy of a variable is; 0 where bpf_map_lookup_percpu_elem makes
@@ -64,6 +64,28 @@ describe! {
         /// The number of a probe's name among those of the run (see [`crate::Value::ProbeName`]); all ones where no
         /// probe has that name.
         ProbeNumber { name: Text, },
+    }
+}
+
+describe! {
+    /// What is looked up on the target: a text of the script, or one that the command line gives.
+    pub enum Name {
+        Literal { text: Text, },
+        /// `str($n)`, one-based.
+        Positional { index: u32, },
+        /// A getopt parameter's text; `index` into [`crate::Manifest::named`].
+        Named { index: u32, },
+    }
+}
+
+impl Name {
+    /// The text; empty where it is not told yet.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Name::Literal { text } => text,
+            Name::Positional { .. } | Name::Named { .. } => "",
+        }
     }
 }
 

@@ -99,9 +99,9 @@ fn number(
     Ok(match value {
         TargetValue::PositionalString { .. } | TargetValue::NamedString { .. } => 0,
         TargetValue::Config { name } => config::number(facts.config, name),
-        TargetValue::KfuncExists { name } => u64::from(kfuncs::exists(name)?),
+        TargetValue::KfuncExists { name } => u64::from(kfuncs::exists(name.text())?),
         TargetValue::KfuncAllowed { name, program } => {
-            u64::from(kfuncs::is_allowed(name, *program)?)
+            u64::from(kfuncs::is_allowed(name.text(), *program)?)
         }
         TargetValue::PerCpuOffsets => kernel.get(PER_CPU_OFFSETS).copied().unwrap_or(0),
         TargetValue::Positional { index } => {
@@ -124,15 +124,16 @@ fn number(
         TargetValue::RealtimeOffset => {
             clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_BOOTTIME))
         }
-        TargetValue::KernelAddress { symbol } => kernel.get(&**symbol).copied().unwrap_or(0),
+        TargetValue::KernelAddress { symbol } => kernel.get(symbol.text()).copied().unwrap_or(0),
         TargetValue::UserAddress { binary, symbol } => {
             let path = library::resolve(binary, facts.pid_filter)?;
+            let symbol = symbol.text();
             let found = elf::Binary::open(&path)?.address(symbol)?;
             found.ok_or_else(|| {
                 Error::new(format!("uaddr: no symbol `{symbol}` in {}", path.display()))
             })?
         }
-        TargetValue::CgroupId { path } => cgroup_id(path)?,
+        TargetValue::CgroupId { path } => cgroup_id(path.text())?,
         TargetValue::ProbeNumber { name } => (facts.probe_names.iter())
             .position(|known| **known == **name)
             .map_or(u64::MAX, |number| number as u64),
@@ -167,7 +168,7 @@ const LOOKUP_PERCPU: u32 = 195;
 fn kernel_addresses(manifest: &Manifest) -> Result<HashMap<&str, u64>, Error> {
     let wanted: Vec<&str> = (manifest.slots.iter())
         .filter_map(|slot| match &slot.value {
-            TargetValue::KernelAddress { symbol } => Some(&**symbol),
+            TargetValue::KernelAddress { symbol } => Some(symbol.text()),
             TargetValue::PerCpuOffsets
                 if !target::has_helper(ProgramType::Kprobe, LOOKUP_PERCPU) =>
             {

@@ -1,8 +1,8 @@
-//! Numbers that the command line tells (`kstack($1)`) → a manifest of constants, checked before anything is planned.
+//! Numbers and names that the command line tells (`kstack($1)`, `kaddr(str($1))`) → a manifest of constants, checked before anything is planned.
 
 use btc_abi::number::{self, Fault, MOST_LINEAR};
 use btc_abi::value::lhist_buckets;
-use btc_abi::{Check, Manifest, Map, MapRole, Number, Rule, Slot, TargetValue, Term};
+use btc_abi::{Check, Manifest, Map, MapRole, Name, Number, Rule, Slot, TargetValue, Term};
 
 use crate::parameters::{Parameters, integer};
 use crate::{Error, Tracer};
@@ -90,6 +90,15 @@ impl Told<'_> {
                 let wanted = wanted(check, text, (*least, *most));
                 Err(Error::usage(format!("{wanted}, found {found}")))
             }
+            Rule::Given { text, name } => match self.text(name) {
+                "" => {
+                    let (place, what) = (&check.place, &check.what);
+                    Err(Error::usage(format!(
+                        "{place}: `{text}`, {what}: expected a name, found nothing: it was not given"
+                    )))
+                }
+                _ => Ok(()),
+            },
             Rule::Linear { min, max, step } => {
                 let bounds = [min, max, step].map(|number| self.constant(number));
                 linear(bounds).map_err(|why| {
@@ -125,6 +134,14 @@ impl Told<'_> {
         *number = Number::from(self.constant(number));
     }
 
+    fn text<'n>(&'n self, name: &'n Name) -> &'n str {
+        match name {
+            Name::Literal { text } => text,
+            Name::Positional { index } => self.parameters.positional_text(*index),
+            Name::Named { index } => self.parameters.named_text(*index),
+        }
+    }
+
     fn map(&self, map: &Map) -> Map {
         let mut map = map.clone();
         if let MapRole::Stacks { limit, .. } = &mut map.role {
@@ -138,6 +155,14 @@ impl Told<'_> {
         let mut slot = slot.clone();
         match &mut slot.value {
             TargetValue::Number { number } => self.fill(number),
+            TargetValue::KernelAddress { symbol: name }
+            | TargetValue::UserAddress { symbol: name, .. }
+            | TargetValue::CgroupId { path: name }
+            | TargetValue::KfuncExists { name }
+            | TargetValue::KfuncAllowed { name, .. } => {
+                let text = self.text(name).to_owned().into();
+                *name = Name::Literal { text };
+            }
             TargetValue::Buckets { of } => of.numbers(&mut |number| self.fill(number)),
             _ => {}
         }
