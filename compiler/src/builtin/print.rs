@@ -28,15 +28,26 @@ fn print(l: &mut Lowering, call: &Call) -> Option<Expr> {
 fn print_map(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let what = ordinal(call, 0);
     let map = l.map_argument(call.arguments.first()?, &what)?.map;
-    let mut fields = vec![];
-    for at in 1..3 {
-        let n = match call.arguments.get(at) {
-            Some(_) => argument::constant(l, call, at, 0, i128::from(u64::MAX))? as u64,
-            None => 0,
-        };
-        fields.push(l.integer(n, IntType::U64, call.span));
-    }
+    let fields = vec![count(l, call, 1)?, count(l, call, 2)?];
     Some(l.emit(abi::RecordKind::PrintMap { map: map.0 }, fields, call.span))
+}
+
+/// How many elements, or what values are divided by: a constant or made of parameters; 0 where it is not given.
+fn count(l: &mut Lowering, call: &Call, at: usize) -> Option<Expr> {
+    const MOST: i128 = u64::MAX as i128;
+    let told = call.arguments.get(at).is_some_and(|argument| {
+        l.constant_integer(argument).is_none() && l.formula(argument).is_some()
+    });
+    if told {
+        let number = argument::number(l, call, at, 0, MOST)?;
+        let value = abi::TargetValue::Number { number };
+        return Some(l.slot(value, U64, call.span));
+    }
+    let n = match call.arguments.get(at) {
+        Some(_) => argument::constant(l, call, at, 0, MOST)? as u64,
+        None => 0,
+    };
+    Some(l.integer(n, IntType::U64, call.span))
 }
 
 /// An element is a value, but for histograms and statistics: those are printed as their map prints them.
