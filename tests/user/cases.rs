@@ -394,6 +394,36 @@ pub const CASES: &[Case] = &[
         "(?s)^WARNING: .*./p/pipe is a named pipe.*@b: 4\n$",
     ),
     works(
+        "variables-of-a-program-that-is-moved",
+        "uprobe:./p/globals:called { printf(\"%d %s %d\\n\", *(int32 *)uaddr(\"answer\"), str(uaddr(\"words\")), uaddr(\"called\") == reg(\"ip\")); } uretprobe:./p/globals:called { printf(\"%d\\n\", *(int32 *)uaddr(\"answer\")); }",
+        "./t -c ./p/globals",
+        "^40 some words 1\n41\n41 some words 1\n42\n",
+    ),
+    works(
+        "variables-of-a-program-that-is-not-moved",
+        "uprobe:./p/globals-fixed:called { printf(\"%d %s %d\\n\", *(int32 *)uaddr(\"answer\"), str(uaddr(\"words\")), uaddr(\"called\") == reg(\"ip\")); } uretprobe:./p/globals-fixed:called { printf(\"%d\\n\", *(int32 *)uaddr(\"answer\")); }",
+        "./t -c ./p/globals-fixed",
+        "^40 some words 1\n41\n41 some words 1\n42\n",
+    ),
+    works(
+        "variables-of-a-static-program-that-is-moved",
+        "uprobe:./p/globals-static:called { printf(\"%d %s %d\\n\", *(int32 *)uaddr(\"answer\"), str(uaddr(\"words\")), uaddr(\"called\") == reg(\"ip\")); } uretprobe:./p/globals-static:called { printf(\"%d\\n\", *(int32 *)uaddr(\"answer\")); }",
+        "./t -c ./p/globals-static",
+        "^40 some words 1\n41\n41 some words 1\n42\n",
+    ),
+    works(
+        "variables-of-a-program-that-a-parameter-names",
+        "uprobe:$1:called { @[*(int32 *)uaddr(\"answer\")] = count(); }",
+        "./t -c ./p/globals ./p/globals",
+        r"^\n\n@\[4[01]\]: 1\n@\[4[01]\]: 1\n",
+    ),
+    refused(
+        "variables-of-a-library",
+        "uprobe:libc:getppid { print(uaddr(\"environ\")); }",
+        "./t -c true",
+        r"^t: uaddr: \S*libc\S* is a library, which each process has at another address; only symbols of programs can be told\n$",
+    ),
+    works(
         "stack-without-frame-pointers",
         "uprobe:./p/frameless:innermost { @[dw_ustack] = count(); }",
         "./t -c './p/frameless 3000 5 6 7'",

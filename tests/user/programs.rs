@@ -13,6 +13,9 @@ gcc -g -O1 -no-pie -o shapes-fixed $P/shapes.c
 gcc -g -O1 -Wl,--build-id=0x0123456789abcdef -o shapes-rebuilt $P/shapes.c
 gcc -O1 -Wl,--build-id=0x0123456789abcdef -o shapes-without $P/shapes.c
 gcc -g -O1 -o values $P/values.c
+gcc -O1 -o globals $P/globals.c
+gcc -O1 -no-pie -o globals-fixed $P/globals.c
+gcc -O1 -static-pie -o globals-static $P/globals.c
 g++ -g -O1 -o shapes-cpp $P/shapes.cpp
 strip -o shapes-stripped shapes
 objcopy --only-keep-debug shapes-plain shapes-split.debug

@@ -2,10 +2,10 @@
 
 use btc_abi as abi;
 
-use super::argument::{self, address};
+use super::argument::{self, address, unsigned, unsigned_binary};
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Expr, ExprKind, IntType, Space, Type};
+use crate::ir::{BinaryOp, Expr, ExprKind, IntType, Space, Type};
 use crate::sema::Lowering;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -49,7 +49,8 @@ fn kaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
     Some(l.slot(abi::TargetValue::KernelAddress { symbol }, U64, call.span))
 }
 
-/// A pointer that must be cast: how large the thing at that address is, only the target knows, and a guessed size would
+/// What a process has at a symbol's address: a program that is position independent is moved by as much as the end of its
+/// code is. A pointer that must be cast: how large the thing at that address is, only the target knows, and a guessed size would
 /// read wrong numbers.
 fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
     let symbol = argument::name(l, call, 0)?;
@@ -70,11 +71,26 @@ fn uaddr(l: &mut Lowering, call: &Call) -> Option<Expr> {
         );
         return None;
     };
-    let value = abi::TargetValue::UserAddress {
+    let binary = binary.clone();
+    let value = abi::TargetValue::UserCodeEnd {
         binary: binary.clone(),
-        symbol,
     };
+    let unmoved = l.slot(value, U64, call.span);
+    let value = abi::TargetValue::UserAddress { binary, symbol };
     let address = l.slot(value, U64, call.span);
+    let end = super::task::of_current(l, &["mm", "end_code"], call)?;
+    let end = unsigned(l, end);
+    let moved = unsigned_binary(l, BinaryOp::Subtract, end, unmoved.clone(), call.span);
+    let moved = unsigned_binary(l, BinaryOp::Add, address.clone(), moved, call.span);
+    let address = Expr {
+        kind: ExprKind::Select {
+            condition: Box::new(l.convert(unmoved, Type::Bool)),
+            then: Box::new(moved),
+            otherwise: Box::new(address),
+        },
+        ty: U64,
+        span: call.span,
+    };
     let to = Box::new(Type::Void);
     let space = Space::User;
     Some(l.convert(address, Type::Pointer { to, space }))

@@ -53,6 +53,13 @@ pub(super) fn current(l: &mut Lowering, span: Span) -> Expr {
     l.helper(Helper::CurrentTask, vec![], ty, span)
 }
 
+/// A member of the task that hit the probe, or of what it points to.
+pub(super) fn of_current(l: &mut Lowering, path: &[&str], call: &Call) -> Option<Expr> {
+    btf(l, call)?;
+    let task = current(l, call.span);
+    follow(l, task, path, call.span)
+}
+
 fn comm(l: &mut Lowering, call: &Call) -> Option<Expr> {
     if call.arguments.is_empty() {
         return Some(l.helper(Helper::CurrentComm, vec![], COMM, call.span));
@@ -60,8 +67,8 @@ fn comm(l: &mut Lowering, call: &Call) -> Option<Expr> {
     member(l, call, &["comm"])
 }
 
-/// `task.a.b`
-fn member(l: &mut Lowering, call: &Call, path: &[&str]) -> Option<Expr> {
+/// Members of tasks need the kernel's types.
+fn btf(l: &mut Lowering, call: &Call) -> Option<()> {
     if !l.host.has_kernel_btf() {
         l.report(
             Diagnostic::error(
@@ -76,6 +83,12 @@ fn member(l: &mut Lowering, call: &Call, path: &[&str]) -> Option<Expr> {
         );
         return None;
     }
+    Some(())
+}
+
+/// `task.a.b`
+fn member(l: &mut Lowering, call: &Call, path: &[&str]) -> Option<Expr> {
+    btf(l, call)?;
     if call.arguments.is_empty() {
         let task = current(l, call.span);
         return follow(l, task, path, call.span);

@@ -46,7 +46,10 @@ describe! {
         RealtimeOffset,
         /// Address of a kernel symbol, from the target's kallsyms; an error at load where missing.
         KernelAddress { symbol: Name, },
-        /// Address of a user symbol in a binary of the target.
+        /// Where a program of the target ends its code in its file's addresses, if it is loaded at others; 0 if it is
+        /// loaded where its file says. Of a library that is an error: each process has it elsewhere.
+        UserCodeEnd { binary: Text, },
+        /// Address of a user symbol in a binary of the target, as the file has it.
         UserAddress { binary: Text, symbol: Name, },
         /// Id of a cgroup v2 path.
         CgroupId { path: Name, },

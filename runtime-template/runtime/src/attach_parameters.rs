@@ -1,6 +1,6 @@
 //! Parameters of attach points (`kprobe:$1`) → the texts that the executable was given, before anything is planned.
 
-use btc_abi::{Attach, Manifest, PerfPeriod, Probe, Text, UserPlace, period};
+use btc_abi::{Attach, Manifest, PerfPeriod, Probe, TargetValue, Text, UserPlace, period};
 
 use crate::parameters::Parameters;
 use crate::{Error, Tracer};
@@ -17,11 +17,45 @@ pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'stat
         }
         Ok(probe)
     });
+    let probes = probes.collect::<Result<Vec<_>, Error>>()?;
+    let slots = tracer.manifest.slots.iter().map(|slot| {
+        let mut slot = slot.clone();
+        if let TargetValue::UserAddress { binary, .. } | TargetValue::UserCodeEnd { binary } =
+            &mut slot.value
+        {
+            fill_binary(binary, (&tracer.manifest.probes, &probes));
+        }
+        slot
+    });
+    let slots = slots.collect::<Vec<_>>();
     let manifest = Manifest {
-        probes: probes.collect::<Result<Vec<_>, Error>>()?.into(),
+        slots: slots.into(),
+        probes: probes.into(),
         ..tracer.manifest.clone()
     };
     Ok(tracer.with(manifest))
+}
+
+/// Gives the binary that a program looks into the name that its probe's binary got.
+fn fill_binary(binary: &mut Text, (written, filled): (&[Probe], &[Probe])) {
+    for (written, filled) in written.iter().zip(filled) {
+        if let (Some(name), Some(given)) = (probed(&written.attach), probed(&filled.attach))
+            && written.parameters
+            && *name == *binary
+        {
+            *binary = given.clone();
+            return;
+        }
+    }
+}
+
+fn probed(attach: &Attach) -> Option<&Text> {
+    match attach {
+        Attach::Uprobe { binary, .. }
+        | Attach::Uretprobe { binary, .. }
+        | Attach::Usdt { binary, .. } => Some(binary),
+        _ => None,
+    }
 }
 
 fn fill(probe: &mut Probe, parameters: &Parameters) -> Result<(), Error> {

@@ -11,13 +11,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use object::elf::{
-    CompressionHeader64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, Machine,
-    NT_GNU_BUILD_ID, PF_X, PT_LOAD, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC,
-    SectionHeader64, Sym64,
+    CompressionHeader64, DF_1_PIE, DT_FLAGS_1, DT_SONAME, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD,
+    ET_EXEC, FileHeader64, Machine, NT_GNU_BUILD_ID, PF_X, PT_INTERP, PT_LOAD, SHT_DYNSYM,
+    SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SectionHeader64, Sym64,
 };
 use object::read::elf::{
-    CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
-    Sym as _,
+    CompressionHeader as _, Dyn as _, FileHeader as _, ProgramHeader as _, SectionHeader as _,
+    SectionTable, Sym as _,
 };
 use object::{CompressedData, CompressionFormat, Endianness, ReadCache, SectionIndex};
 
@@ -201,6 +201,44 @@ impl Binary {
             }
         }
         Ok(None)
+    }
+
+    /// The end of the code of a program that is loaded at another address in each process, as the file numbers it: what
+    /// mm_struct.end_code is without that (load_elf_binary of fs/binfmt_elf.c). 0 where its addresses are the file's.
+    ///
+    /// # Errors
+    /// It is a library, of which a process says nothing.
+    pub fn moved_code_end(&self) -> Result<u64, Error> {
+        let (header, endian, sections) = self.headers()?;
+        if header.e_type(endian) == ET_EXEC {
+            return Ok(0);
+        }
+        let mut tags = vec![];
+        if let Some((dynamic, ..)) = sections
+            .dynamic(endian, &self.data)
+            .context(|| self.damaged())?
+        {
+            tags.extend(dynamic.iter().map(|one| (one.tag(endian), one.val(endian))));
+        }
+        let pie = DF_1_PIE.0;
+        let flagged = tags
+            .iter()
+            .any(|(tag, value)| *tag == DT_FLAGS_1 && value & pie != 0);
+        let named = tags.iter().any(|(tag, _)| *tag == DT_SONAME);
+        let segments = header.program_headers(endian, &self.data);
+        let segments = segments.context(|| self.damaged())?;
+        let interpreted = segments.iter().any(|one| one.p_type(endian) == PT_INTERP);
+        if !flagged && (named || !interpreted) {
+            return Err(Error::new(format!(
+                "uaddr: {} is a library, which each process has at another address; only symbols of programs can be told",
+                self.path.display()
+            )));
+        }
+        let code = segments
+            .iter()
+            .filter(|one| one.p_type(endian) == PT_LOAD && one.p_flags(endian).0 & PF_X.0 != 0);
+        let ends = code.map(|one| one.p_vaddr(endian).saturating_add(one.p_filesz(endian)));
+        Ok(ends.max().unwrap_or(0))
     }
 
     /// The place in the file of a variable that is loaded at `address`.

@@ -125,6 +125,10 @@ fn number(
             clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_BOOTTIME))
         }
         TargetValue::KernelAddress { symbol } => kernel.get(symbol.text()).copied().unwrap_or(0),
+        TargetValue::UserCodeEnd { binary } => {
+            let path = library::resolve(binary, facts.pid_filter)?;
+            elf::Binary::open(&path)?.moved_code_end()?
+        }
         TargetValue::UserAddress { binary, symbol } => {
             let path = library::resolve(binary, facts.pid_filter)?;
             let symbol = symbol.text();
