@@ -123,19 +123,9 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// Counts a read whose helper returned an error.
     pub fn count_if_failed(&mut self, result: IntValue<'ctx>) -> Result<(), Bug> {
-        let index = self
-            .unit
-            .counter_of(Counted::FailedRead { span: self.here });
-        let counters = self.counters_map()?;
-        let failed = self.block("read_failed");
-        let end = self.block("read");
+        let span = self.here;
         let negative = self.compare(IntPredicate::SLT, result, self.i64(0))?;
-        self.branch(negative, failed, end)?;
-        self.enter(failed);
-        self.count_at(self.i32(index), counters)?;
-        self.jump(end)?;
-        self.enter(end);
-        Ok(())
+        self.count_if(negative, Counted::FailedRead { span })
     }
 
     /// Counts a division by zero of the statement.
@@ -149,14 +139,17 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
 
     /// Counts a deletion of the statement that found no element.
     pub fn count_missed_delete(&mut self, deleted: IntValue<'ctx>) -> Result<(), Bug> {
-        let index = self
-            .unit
-            .counter_of(Counted::MissedDelete { span: self.here });
+        let span = self.here;
+        let missed = self.builder.build_not(deleted, "")?;
+        self.count_if(missed, Counted::MissedDelete { span })
+    }
+
+    fn count_if(&mut self, happened: IntValue<'ctx>, what: Counted) -> Result<(), Bug> {
+        let index = self.unit.counter_of(what);
         let counters = self.counters_map()?;
-        let missed = self.block("nothing_deleted");
-        let end = self.block("deleted");
-        self.branch(deleted, end, missed)?;
-        self.enter(missed);
+        let (count, end) = (self.block("count"), self.block("counted"));
+        self.branch(happened, count, end)?;
+        self.enter(count);
         self.count_at(self.i32(index), counters)?;
         self.jump(end)?;
         self.enter(end);
