@@ -97,7 +97,7 @@ fn tail(text: &str) -> &str {
 /// suffice for all.
 fn specimens(first_seed: u64) -> Result<Vec<Specimen>> {
     let machine = Machine::new();
-    let rows = typed::rows(typed::Machine::Live).into_iter();
+    let rows = typed::rows(typed::Machine::Live, 0).into_iter();
     let rows = rows.filter(|(_, text)| {
         !["begin", "iter:task ", "tracepoint:sched:"]
             .iter()

@@ -6,9 +6,9 @@ use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::sema::Lowering;
-use crate::sema::suggest::nearest;
 use crate::source::Span;
 use crate::syntax::ast::Name;
+use btc_runtime::suggest::nearest;
 
 pub(super) const FUNCTIONS: &[Function] = &[Function::word("config", whole)];
 

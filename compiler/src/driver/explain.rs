@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{USAGE, failed};
 use crate::diagnostic::{Code, explain as entries};
-use crate::sema::suggest::nearest;
+use btc_runtime::suggest::nearest;
 
 pub(super) fn explain(code: Option<&str>) -> ExitCode {
     let text = match code {

@@ -291,7 +291,7 @@ impl Resolver<'_> {
             format!("can't find `{path}` to import"),
         );
         let known: Vec<String> = stdlib::paths().collect();
-        let near = crate::sema::suggest::nearest(path, known.iter().map(String::as_str));
+        let near = btc_runtime::suggest::nearest(path, known.iter().map(String::as_str));
         missing = match near {
             Some(near) => missing.with_help(format!("did you mean `{near}`?")),
             None => {

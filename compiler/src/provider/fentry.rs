@@ -8,9 +8,9 @@ use super::{Args, Environment, Func, Numbered, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, Function, Host};
 use crate::ir::{Context, ProgramKind};
-use crate::sema::suggest::nearest;
 use crate::source::Span;
 use crate::syntax::ast::AttachPart;
+use btc_runtime::suggest::nearest;
 
 const FORMS: &str = "`fentry:function`, `fentry:module:function` and `fentry:bpf[:id]:program`";
 const RETURN_FORMS: &str = "`fexit:function`, `fexit:module:function` and `fexit:bpf[:id]:program`";

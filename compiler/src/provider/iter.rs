@@ -7,8 +7,8 @@ use super::point::{Parts, one};
 use super::{Environment, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{ProgramKind, Type};
-use crate::sema::suggest::nearest;
 use crate::syntax::ast::AttachPart;
+use btc_runtime::suggest::nearest;
 
 const FORMS: &str = "`iter:task` and `iter:task:path/in/bpffs`";
 

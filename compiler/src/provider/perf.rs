@@ -2,7 +2,7 @@
 
 use super::point::Parts;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::sema::suggest::nearest;
+use btc_runtime::suggest::nearest;
 
 /// One event: its names (the first is printed), its number in linux/perf_event.h, and the default count.
 pub struct Event {

@@ -9,7 +9,7 @@ use super::point::{Parts, is_pattern, one};
 use super::{Args, Environment, Numbered, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{Context, ProgramKind};
-use crate::sema::suggest::nearest;
+use btc_runtime::suggest::nearest;
 
 const FORMS: &str = "`rawtracepoint:event` and `rawtracepoint:module:event`";
 

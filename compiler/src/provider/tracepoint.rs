@@ -7,7 +7,7 @@ use super::{Args, Environment, ProbeContext, Provider};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::TracepointFormat;
 use crate::ir::ProgramKind;
-use crate::sema::suggest::nearest;
+use btc_runtime::suggest::nearest;
 
 const FORMS: &str = "`tracepoint:category:event`, with `*` in either";
 

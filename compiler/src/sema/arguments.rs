@@ -1,7 +1,6 @@
 //! `args`: one argument of the traced function or event by its name, or all of them as a record.
 
 use super::lowering::Lowering;
-use super::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::{CType, DataLocation, TracepointMember};
 use crate::ir::{
@@ -10,6 +9,7 @@ use crate::ir::{
 use crate::provider::Args;
 use crate::source::Span;
 use crate::syntax::ast;
+use btc_runtime::suggest::nearest;
 
 /// What a trampoline hands over of a struct.
 const LARGEST_PASSED: u32 = 16;

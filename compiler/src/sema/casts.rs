@@ -2,11 +2,11 @@
 
 use super::convert;
 use super::lowering::Lowering;
-use super::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{CRecordId, Expr, ExprKind, IntType, Origin, Space, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, TypeExpr, TypeExprKind, TypeOrExpr};
+use btc_runtime::suggest::nearest;
 
 const SCALARS: &[(&str, u8, bool)] = &[
     ("int8", 8, true),

@@ -6,10 +6,10 @@ use btc_abi::config::{
 };
 use btc_abi::environment::{Environment, OF_BPFTRACE};
 
-use super::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Limits;
 use crate::syntax::ast::{ConfigEntry, ConfigValue, Item, Program};
+use btc_runtime::suggest::nearest;
 
 /// All configuration of a script, with defaults.
 #[derive(Clone, Debug, Default)]

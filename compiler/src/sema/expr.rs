@@ -5,13 +5,13 @@ use btc_abi as abi;
 use super::convert;
 use super::lowering::Lowering;
 use super::scope::written;
-use super::suggest::nearest;
 use crate::builtin::{self, Call, Form, Function, Lower};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::host::headers;
 use crate::ir::{Expr, ExprKind, IntType, Type};
 use crate::source::Span;
 use crate::syntax::ast;
+use btc_runtime::suggest::nearest;
 
 /// Several values as one.
 pub(super) fn tuple(parts: Vec<Expr>, span: Span) -> Expr {

@@ -2,11 +2,11 @@
 
 use super::convert;
 use super::lowering::Lowering;
-use super::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{CRecordId, Expr, ExprKind, Origin, Place, Step, Type};
 use crate::source::Span;
 use crate::syntax::ast;
+use btc_runtime::suggest::nearest;
 
 impl Lowering<'_> {
     /// `base.name`, through pointers and anonymous members.

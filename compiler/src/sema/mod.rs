@@ -22,7 +22,6 @@ mod program;
 mod scope;
 mod stmt;
 mod subprograms;
-pub mod suggest;
 mod told;
 mod types;
 mod user_functions;

@@ -11,7 +11,6 @@ use super::lowering::Lowering;
 use super::macros::Macros;
 use super::maps::{self, MapTable};
 use super::scope::{Outlived, Scopes};
-use super::suggest::nearest;
 use super::types::TypeTable;
 use super::{Options, config, constants, foreign, subprograms, user_functions};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -20,6 +19,7 @@ use crate::ir::{self, BinaryOp, Helper, IntType, LogicalOp, ProgramKind, Stmt, S
 use crate::provider::{self, Environment, ProbeContext};
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
+use btc_runtime::suggest::nearest;
 
 /// Types only grow, and a type has few sizes; a program that needs more walks than this has a bug of ours.
 const MAX_WALKS: usize = 64;

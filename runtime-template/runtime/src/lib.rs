@@ -66,7 +66,7 @@ mod signal;
 mod sites;
 mod slots;
 mod stacks;
-mod suggest;
+pub mod suggest;
 pub mod symbolize;
 mod symbols;
 pub mod target;

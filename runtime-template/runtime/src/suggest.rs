@@ -1,9 +1,10 @@
 //! A misspelled name → the nearest of those that there are.
 
-/// The candidate that the fewest changes make of `name`, where they are few against its length.
+/// The other candidate that the fewest changes make of `name`, where they are few against its length; of several the first
+/// by name.
 pub fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let limit = (name.len() / 3).clamp(1, 3);
-    (candidates.filter(|candidate| !candidate.is_empty()))
+    (candidates.filter(|candidate| !candidate.is_empty() && *candidate != name))
         // Each byte more or less is a change.
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
         .map(|candidate| (distance(name.as_bytes(), candidate.as_bytes()), candidate))

@@ -146,10 +146,9 @@ fn mentions(text: &str, name: &str) -> bool {
 }
 
 /// A script for each form of each function in a probe that it may stand in, and for each statement and expression: the
-/// name of the row, and the script.
-pub fn rows(machine: Machine) -> Vec<(String, String)> {
+/// name of the row, and the script. Each attempt fills the rows' holes with something else.
+pub fn rows(machine: Machine, attempt: u64) -> Vec<(String, String)> {
     let mut rows = vec![];
-    let mut random = Random::new(1);
     for function in FUNCTIONS {
         let probes: Vec<&'static Probe> = (PROBES.iter())
             .filter(|probe| probe.is_on(machine) && probe.allows(function))
@@ -160,7 +159,7 @@ pub fn rows(machine: Machine) -> Vec<(String, String)> {
                 "" => 0,
                 _ => usize::MAX,
             }) {
-                rows.push(row(function.name, function.gives, form, probe, &mut random));
+                rows.push(row(function.name, function.gives, form, probe, attempt));
             }
             if function.tag.is_empty() {
                 for point in [
@@ -171,7 +170,7 @@ pub fn rows(machine: Machine) -> Vec<(String, String)> {
                 ] {
                     let probe = probes.iter().find(|probe| probe.point == point);
                     let probe = probe.expect("a probe of the table");
-                    rows.push(row(function.name, function.gives, form, probe, &mut random));
+                    rows.push(row(function.name, function.gives, form, probe, attempt));
                 }
             }
         }
@@ -187,13 +186,13 @@ pub fn rows(machine: Machine) -> Vec<(String, String)> {
         (Kind::Task, TASKS),
     ];
     for (kind, forms) in forms {
-        rows.extend((forms.iter()).map(|form| row(form, kind, form, probe, &mut random)));
+        rows.extend((forms.iter()).map(|form| row(form, kind, form, probe, attempt)));
     }
     for probe in PROBES.iter().filter(|probe| probe.is_on(machine)) {
         let words =
             |kind, forms: &'static [&'static str]| forms.iter().map(move |form| (kind, *form));
         let all = words(Kind::Int, probe.integers).chain(words(Kind::Str, probe.strings));
-        rows.extend(all.map(|(kind, form)| row(probe.point, kind, form, probe, &mut random)));
+        rows.extend(all.map(|(kind, form)| row(probe.point, kind, form, probe, attempt)));
     }
     rows
 }
@@ -203,10 +202,14 @@ fn row(
     gives: Kind,
     form: &str,
     probe: &'static Probe,
-    random: &mut Random,
+    attempt: u64,
 ) -> (String, String) {
+    // Its own numbers: rows that come or go change no other.
+    let seed = (form.bytes().chain(probe.point.bytes())).fold(attempt, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(byte.into())
+    });
     let mut made = Typed {
-        random,
+        random: &mut Random::new(seed),
         machine: Machine::Live,
         probe,
         left: 0,
