@@ -272,6 +272,22 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.in_place("$0 ^= 0", false, value)
     }
 
+    /// No instruction, but a place with a number of its own in the function: LLVM unites no code before it with other code.
+    pub fn landmark(&self, number: u32) -> Result<(), Bug> {
+        let ty = self.unit.context.void_type().fn_type(&[], false);
+        let code = self.unit.context.create_inline_asm(
+            ty,
+            format!("# {number}"),
+            String::new(),
+            true,
+            false,
+            None,
+            false,
+        );
+        self.builder.build_indirect_call(ty, code, &[], "")?;
+        Ok(())
+    }
+
     /// One instruction, or none, on a register that holds the value.
     fn in_place(
         &self,

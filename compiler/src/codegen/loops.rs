@@ -360,16 +360,7 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         })?;
         self.bound = bound;
         let frame = self.frame_word(0)?.at;
-        let map = self.map_pointer(map.0)?;
-        self.helper(
-            number::FOR_EACH_MAP,
-            &[
-                map.into(),
-                callback.into(),
-                frame.into(),
-                self.i64(0).into(),
-            ],
-        )?;
+        self.walk(map, callback, frame)?;
         self.after_callback(&Leaves::of(body, None))
     }
 
@@ -430,12 +421,25 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         self.stack.reserve(8);
         let count = Mem { at, align: 8 };
         self.store_int(count, self.i64(0))?;
+        self.walk(map, callback, at)?;
+        self.load_int(self.unit.i64, count)
+    }
+
+    /// Calls a callback for each element of a map, with what the two share. LLVM must not make one call of two for
+    /// different maps: kernels refuse that (`tail_call abusing map_ptr`).
+    fn walk(
+        &mut self,
+        map: MapId,
+        callback: PointerValue<'ctx>,
+        shared: PointerValue<'ctx>,
+    ) -> Result<(), Bug> {
         let map = self.map_pointer(map.0)?;
+        let flags = self.i64(0);
         self.helper(
             number::FOR_EACH_MAP,
-            &[map.into(), callback.into(), at.into(), self.i64(0).into()],
+            &[map.into(), callback.into(), shared.into(), flags.into()],
         )?;
-        self.load_int(self.unit.i64, count)
+        self.landmark(self.callbacks)
     }
 }
 
