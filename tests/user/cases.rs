@@ -412,6 +412,12 @@ pub const CASES: &[Case] = &[
         "^40 some words 1\n41\n41 some words 1\n42\n",
     ),
     works(
+        "variables-of-a-program-that-the-linker-started",
+        "uprobe:./p/globals:called { printf(\"%d %d\\n\", (uint64)uaddr(\"answer\"), *(int32 *)uaddr(\"answer\")); }",
+        "./t -q -c \"$(echo /lib64/ld-linux*) ./p/globals\" 2>&1",
+        r"(?s)WARNING: uaddr: process \d+ was not started as the probed program itself \(but by ld.so\?\), so that its addresses aren't known: 0 is taken.*0 0\n",
+    ),
+    works(
         "variables-of-a-program-that-a-parameter-names",
         "uprobe:$1:called { @[*(int32 *)uaddr(\"answer\")] = count(); }",
         "./t -c ./p/globals ./p/globals",

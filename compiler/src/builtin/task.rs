@@ -126,7 +126,7 @@ fn by_number(l: &mut Lowering, call: &Call, number: Expr, path: &[&str]) -> Opti
     let value = value?;
     let local = l.new_local(value.ty.clone());
     then.push(set(local, value.clone(), span));
-    let (mut otherwise, ()) = l.collect(|l| warn(l, number, span));
+    let (mut otherwise, ()) = l.collect(|l| warn(l, ("no such process (pid=", ")"), number, span));
     if let Type::String { .. } = value.ty {
         let text = l.string(NO_NAME, span);
         let text = l.convert(text, value.ty);
@@ -142,14 +142,20 @@ fn by_number(l: &mut Lowering, call: &Call, number: Expr, path: &[&str]) -> Opti
     Some(l.local(local, span))
 }
 
-fn set(local: LocalId, value: Expr, span: Span) -> Stmt {
+pub(super) fn set(local: LocalId, value: Expr, span: Span) -> Stmt {
     Stmt {
         kind: StmtKind::SetLocal { local, value },
         span,
     }
 }
 
-fn warn(l: &mut Lowering, number: Expr, span: Span) {
+/// A warning with a number between two texts.
+pub(super) fn warn(
+    l: &mut Lowering,
+    (before, after): (&'static str, &'static str),
+    number: Expr,
+    span: Span,
+) {
     let literal = |text: &'static str| abi::Part::Literal { text: text.into() };
     let flags = abi::Flags {
         left: false,
@@ -164,7 +170,7 @@ fn warn(l: &mut Lowering, number: Expr, span: Span) {
         precision: None,
         conversion: abi::Conversion::Signed { bytes: 8 },
     };
-    let parts = vec![literal("no such process (pid="), argument, literal(")")];
+    let parts = vec![literal(before), argument, literal(after)];
     let format = abi::Format {
         parts: parts.into(),
     };
@@ -210,7 +216,7 @@ fn find(l: &mut Lowering, number: Expr, span: Span) -> Option<Expr> {
 }
 
 /// Does something where a condition holds.
-fn where_true(
+pub(super) fn where_true(
     l: &mut Lowering,
     condition: Expr,
     span: Span,

@@ -49,6 +49,8 @@ describe! {
         /// Where a program of the target ends its code in its file's addresses, if it is loaded at others; 0 if it is
         /// loaded where its file says. Of a library that is an error: each process has it elsewhere.
         UserCodeEnd { binary: Text, },
+        /// Where such a program ends what it initializes of its data, in the same addresses; 0 as well.
+        UserDataEnd { binary: Text, },
         /// Address of a user symbol in a binary of the target, as the file has it.
         UserAddress { binary: Text, symbol: Name, },
         /// Id of a cgroup v2 path.

@@ -20,8 +20,9 @@ pub fn filled(tracer: &'static Tracer, parameters: &Parameters) -> Result<&'stat
     let probes = probes.collect::<Result<Vec<_>, Error>>()?;
     let slots = tracer.manifest.slots.iter().map(|slot| {
         let mut slot = slot.clone();
-        if let TargetValue::UserAddress { binary, .. } | TargetValue::UserCodeEnd { binary } =
-            &mut slot.value
+        if let TargetValue::UserAddress { binary, .. }
+        | TargetValue::UserCodeEnd { binary }
+        | TargetValue::UserDataEnd { binary } = &mut slot.value
         {
             fill_binary(binary, (&tracer.manifest.probes, &probes));
         }

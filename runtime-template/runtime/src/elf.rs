@@ -52,6 +52,15 @@ pub struct Section<'a> {
     pub data: &'a [u8],
 }
 
+/// Where a program's parts end, as its file numbers addresses: what `end_code` and `end_data` of mm_struct are in a process
+/// without how far it is moved (load_elf_binary of fs/binfmt_elf.c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    pub code: u64,
+    /// Of what the file holds of its data.
+    pub data: u64,
+}
+
 type Headers<'a> = (
     &'a FileHeader64<Endianness>,
     Endianness,
@@ -203,15 +212,14 @@ impl Binary {
         Ok(None)
     }
 
-    /// The end of the code of a program that is loaded at another address in each process, as the file numbers it: what
-    /// mm_struct.end_code is without that (load_elf_binary of fs/binfmt_elf.c). 0 where its addresses are the file's.
+    /// The ends of a program that is loaded at another address in each process; zeroes where its addresses are the file's.
     ///
     /// # Errors
     /// It is a library, of which a process says nothing.
-    pub fn moved_code_end(&self) -> Result<u64, Error> {
+    pub fn moved_ends(&self) -> Result<Ends, Error> {
         let (header, endian, sections) = self.headers()?;
         if header.e_type(endian) == ET_EXEC {
-            return Ok(0);
+            return Ok(Ends::default());
         }
         let mut tags = vec![];
         if let Some((dynamic, ..)) = sections
@@ -234,11 +242,17 @@ impl Binary {
                 self.path.display()
             )));
         }
-        let code = segments
-            .iter()
-            .filter(|one| one.p_type(endian) == PT_LOAD && one.p_flags(endian).0 & PF_X.0 != 0);
-        let ends = code.map(|one| one.p_vaddr(endian).saturating_add(one.p_filesz(endian)));
-        Ok(ends.max().unwrap_or(0))
+        let mut ends = Ends::default();
+        for segment in segments.iter().filter(|one| one.p_type(endian) == PT_LOAD) {
+            let end = segment
+                .p_vaddr(endian)
+                .saturating_add(segment.p_filesz(endian));
+            ends.data = ends.data.max(end);
+            if segment.p_flags(endian).0 & PF_X.0 != 0 {
+                ends.code = ends.code.max(end);
+            }
+        }
+        Ok(ends)
     }
 
     /// The place in the file of a variable that is loaded at `address`.

@@ -127,7 +127,11 @@ fn number(
         TargetValue::KernelAddress { symbol } => kernel.get(symbol.text()).copied().unwrap_or(0),
         TargetValue::UserCodeEnd { binary } => {
             let path = library::resolve(binary, facts.pid_filter)?;
-            elf::Binary::open(&path)?.moved_code_end()?
+            elf::Binary::open(&path)?.moved_ends()?.code
+        }
+        TargetValue::UserDataEnd { binary } => {
+            let path = library::resolve(binary, facts.pid_filter)?;
+            elf::Binary::open(&path)?.moved_ends()?.data
         }
         TargetValue::UserAddress { binary, symbol } => {
             let path = library::resolve(binary, facts.pid_filter)?;
