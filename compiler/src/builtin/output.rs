@@ -61,17 +61,10 @@ pub(super) fn format_and_values(l: &mut Lowering, call: &Call) -> Option<(abi::F
             format!("{amount} arguments for format string ({given} supplied, {wanted} expected)"),
         );
     }
-    let mut values = vec![];
-    let mut failed = false;
-    for (at, (takes, written)) in parsed.takes.iter().enumerate() {
-        match printed(l, call, at + 1, *takes, written) {
-            Some(value) => values.push(value),
-            None => failed = true,
-        }
-    }
-    if failed {
-        return None;
-    }
+    let values = l.in_order(parsed.takes.iter().zip(1..), |l, ((takes, written), at)| {
+        printed(l, call, at, *takes, written)
+    });
+    let values = values.into_iter().collect::<Option<Vec<_>>>()?;
     Some((parsed.format, values))
 }
 

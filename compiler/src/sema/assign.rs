@@ -84,11 +84,11 @@ impl Lowering<'_> {
                 let value = match op {
                     None => self.expr(value),
                     Some(op) => {
-                        let before = self.expr(&ast::Expr {
+                        let mut before = self.expr(&ast::Expr {
                             kind: ast::ExprKind::Variable(name.text.clone()),
                             span: name.span,
                         });
-                        let value = self.expr(value);
+                        let value = self.behind(&mut before, |l| l.expr(value));
                         match (before, value) {
                             (Some(before), Some(value)) => self.combine(op, before, value, span),
                             _ => None,
@@ -276,19 +276,22 @@ impl Lowering<'_> {
             && !self.is_subprogram(&name.text, name.span)
         {
             let key = self.map_key(map, key, target);
-            let call = self.checked(function, &name.text, arguments, value.span, false);
-            let made = call.and_then(|call| lower(self, &call));
+            let (has_key, mut key) = (key.is_some(), key.flatten());
+            let made = self.behind(&mut key, |l| {
+                let call = l.checked(function, &name.text, arguments, value.span, false)?;
+                lower(l, &call)
+            });
             let Some((of, update)) = made else {
                 return self.poison_map(map);
             };
             let merged = self.map_aggregated(map, of, span);
-            if let (Some(key), Some(_)) = (key, merged) {
+            if has_key && merged.is_some() {
                 self.push(StmtKind::Aggregate { map, key, update }, span);
             }
             return;
         }
-        let value = self.expr(value).and_then(|v| self.with_value(v));
-        let key = self.map_key(map, key, target);
+        let mut value = self.expr(value).and_then(|v| self.with_value(v));
+        let key = self.behind(&mut value, |l| l.map_key(map, key, target));
         let Some(value) = value.filter(|v| self.can_hold(&v.ty, v.span).is_some()) else {
             return self.poison_map(map);
         };
@@ -310,10 +313,16 @@ impl Lowering<'_> {
         span: Span,
     ) {
         let key = self.map_key(map, key, target);
-        let Some(value) = self.integer_argument(value, "an update of a map") else {
+        let (has_key, mut key) = (key.is_some(), key.flatten());
+        let value = self.behind(&mut key, |l| {
+            l.integer_argument(value, "an update of a map")
+        });
+        let Some(value) = value else {
             return self.poison_map(map);
         };
-        let Some(key) = key else { return };
+        if !has_key {
+            return;
+        }
         if let Some(step) = self.map_step(map, key, op, value, false, span) {
             self.push(StmtKind::Eval(step), span);
         }

@@ -287,7 +287,11 @@ impl Lowering<'_> {
         let value = self.expr(operand);
         let (ty, mut value) = (ty?, value?);
         value.span = span;
-        self.cast_value(value, ty, span)
+        let value = self.cast_value(value, ty, span)?;
+        if let ExprKind::Integer(_) = value.kind {
+            self.cast_constants.insert(span);
+        }
+        Some(value)
     }
 
     fn cast_value(&mut self, value: Expr, ty: Type, span: Span) -> Option<Expr> {

@@ -1,5 +1,7 @@
 //! Expressions of the script become typed ones: names, literals, calls, and the dispatch to what needs more room.
 
+use std::collections::BTreeSet;
+
 use btc_abi as abi;
 
 use super::convert;
@@ -98,7 +100,7 @@ impl Lowering<'_> {
             E::Index { base, index } => self.index(base, index, span),
             E::Cast { ty, operand } => self.cast(ty, operand, span),
             E::Tuple(parts) => {
-                let parts: Vec<_> = parts.iter().map(|p| self.part(p)).collect();
+                let parts = self.in_order(parts, |l, part| l.part(part));
                 Some(tuple(parts.into_iter().collect::<Option<Vec<_>>>()?, span))
             }
             E::Record(members) => self.record_literal(members, span),
@@ -161,17 +163,17 @@ impl Lowering<'_> {
     }
 
     fn record_literal(&mut self, members: &[(ast::Name, ast::Expr)], span: Span) -> Option<Expr> {
-        let mut types = vec![];
-        let mut values = vec![];
-        for (name, value) in members {
-            if types.iter().any(|(known, _)| *known == name.text) {
-                let message = format!("the record has two members named `{}`", name.text);
-                return self.error(Code::DuplicateName, name.span, message);
-            }
-            let value = self.part(value)?;
-            types.push((name.text.clone(), value.ty.clone()));
-            values.push(value);
+        let mut names = BTreeSet::new();
+        if let Some((twice, _)) = members.iter().find(|(name, _)| !names.insert(&name.text)) {
+            let message = format!("the record has two members named `{}`", twice.text);
+            return self.error(Code::DuplicateName, twice.span, message);
         }
+        let values = self.in_order(members, |l, (_, value)| l.part(value));
+        let values = values.into_iter().collect::<Option<Vec<_>>>()?;
+        let names = members.iter().map(|(name, _)| name.text.clone());
+        let types = names
+            .zip(values.iter().map(|value| value.ty.clone()))
+            .collect();
         Some(Expr {
             kind: ExprKind::Tuple(values),
             ty: Type::Record(types),

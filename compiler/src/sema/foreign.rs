@@ -219,9 +219,9 @@ impl Lowering<'_> {
             return self.error(Code::ArgumentCount, span, message);
         }
         let pairs = function.parameters.iter().zip(arguments);
-        let values: Vec<_> = pairs
-            .map(|((parameter, ty), argument)| self.foreign_argument(name, parameter, ty, argument))
-            .collect();
+        let values = self.in_order(pairs, |l, ((parameter, ty), argument)| {
+            l.foreign_argument(name, parameter, ty, argument)
+        });
         let values = values.into_iter().collect::<Option<Vec<_>>>()?;
         let ty = match passed(&function.result) {
             _ if is_void(&function.result) => Type::Void,

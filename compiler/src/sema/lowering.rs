@@ -74,6 +74,8 @@ pub struct Lowering<'a> {
     pub(super) called: BTreeSet<String>,
     /// The number of the next [`StmtKind::Scope`] of the probe.
     pub(super) next_scope: u32,
+    /// Where constants stand whose type a cast says: they have its sign.
+    pub(super) cast_constants: BTreeSet<Span>,
 }
 
 /// What is known of the conditions around a statement.

@@ -138,7 +138,7 @@ impl Lowering<'_> {
             None => None,
             Some([one]) => Some(self.expr(one)?),
             Some(parts) => {
-                let parts = parts.iter().map(|p| self.expr(p)).collect::<Vec<_>>();
+                let parts = self.in_order(parts, |l, part| l.expr(part));
                 let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
                 Some(super::expr::tuple(parts, span))
             }

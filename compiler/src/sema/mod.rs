@@ -17,6 +17,7 @@ mod macros;
 mod maps;
 mod members;
 mod operators;
+mod order;
 mod places;
 mod program;
 mod scope;

@@ -36,8 +36,8 @@ impl Lowering<'_> {
                 span,
             });
         }
-        let left = self.expr(left);
-        let right = self.expr(right);
+        let mut parts = self.in_order([left, right], |l, part| l.expr(part));
+        let (right, left) = (parts.pop()?, parts.pop()?);
         self.combine(op, left?, right?, span)
     }
 
@@ -122,6 +122,9 @@ impl Lowering<'_> {
                 if let (ExprKind::Integer(x), ExprKind::Integer(y)) = (&left.kind, &right.kind)
                     && let Some(folded) = fold(typed, *x, *y, signed)
                 {
+                    if self.is_cast(&left) || self.is_cast(&right) {
+                        self.cast_constants.insert(span);
+                    }
                     return Some(match folded {
                         Folded::Number(n) => self.integer(n, ty, span),
                         Folded::Truth(truth) => self.boolean(truth, span),
@@ -152,8 +155,12 @@ impl Lowering<'_> {
         Some(self.slot(number, Type::Int(IntType::U64), name.span))
     }
 
+    fn is_cast(&self, e: &Expr) -> bool {
+        self.cast_constants.contains(&e.span)
+    }
+
     /// Unsigned when either operand is an unsigned integer of 64 bits, or both are unsigned, for which a constant counts
-    /// that is not negative; shifts go by the left.
+    /// that is not negative and has no type by a cast; shifts go by the left.
     fn result_signed(
         &mut self,
         op: ast::BinaryOp,
@@ -172,7 +179,8 @@ impl Lowering<'_> {
             _ => false,
         };
         let either = !a.signed || !b.signed;
-        let both = (!a.signed || fits_unsigned(left)) && (!b.signed || fits_unsigned(right));
+        let fits = |e: &Expr| fits_unsigned(e) && !(self.is_cast(e) && has_sign(e));
+        let both = (!a.signed || fits(left)) && (!b.signed || fits(right));
         let unsigned = wide(left) || wide(right) || (either && both);
         let matters = !matches!(
             op,
@@ -185,7 +193,7 @@ impl Lowering<'_> {
                 | ast::BinaryOp::Equal
                 | ast::BinaryOp::NotEqual
         );
-        let plain = |e: &Expr| matches!(e.ty, Type::Int(_)) && !fits_unsigned(e);
+        let plain = |e: &Expr| matches!(e.ty, Type::Int(_)) && !fits(e);
         let mixed = (a.signed && plain(left)) || (b.signed && plain(right));
         if matters && unsigned && mixed {
             let (l, r) = (self.type_name(&left.ty), self.type_name(&right.ty));
@@ -493,6 +501,10 @@ fn fits_unsigned(e: &Expr) -> bool {
         (ExprKind::Integer(n), Type::Int(int)) => !int.signed || (*n as i64) >= 0,
         _ => false,
     }
+}
+
+fn has_sign(e: &Expr) -> bool {
+    matches!(e.ty, Type::Int(int) if int.signed)
 }
 
 pub(super) fn typed_op(op: ast::BinaryOp) -> BinaryOp {

@@ -113,7 +113,7 @@ impl Lowering<'_> {
             // A `#define` of a map.
             return self.expr(&element);
         }
-        let base = self.expr(base);
+        let mut base = self.expr(base);
         if let Some(Expr {
             ty: Type::Tuple(_), ..
         }) = &base
@@ -129,7 +129,7 @@ impl Lowering<'_> {
             };
             return self.tuple_part(base?, at, span);
         }
-        let index = self.integer_argument(index, "an index");
+        let index = self.behind(&mut base, |l| l.integer_argument(index, "an index"));
         self.element(base?, index?, span)
     }
 

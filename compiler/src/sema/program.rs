@@ -371,6 +371,7 @@ impl Context<'_> {
             calls: vec![],
             called: BTreeSet::new(),
             next_scope: 0,
+            cast_constants: BTreeSet::new(),
         };
         let mut probes = vec![];
         let mut signatures = vec![];

@@ -69,11 +69,10 @@ impl Lowering<'_> {
             return None;
         }
         self.expanded += 1;
-        let mut values = vec![];
-        for argument in arguments {
-            let value = self.expr(argument);
-            values.push(value.and_then(|v| self.with_value(v)));
-        }
+        let values = self.in_order(arguments, |l, argument| {
+            let value = l.expr(argument)?;
+            l.with_value(value)
+        });
         let head = self.head(found);
         let ty = head.result.clone()?;
         let values = values.into_iter().collect::<Option<Vec<_>>>()?;

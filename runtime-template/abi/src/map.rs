@@ -16,8 +16,9 @@ describe! {
         pub value: Value,
         /// 0: the `max_map_keys` of the run's configuration.
         pub max_entries: u32,
-        /// Values so large that preallocation would cost more than it gives: BPF_F_NO_PREALLOC where the kernel
-        /// allocates safely in tracing programs (6.1), preallocated before.
+        /// Values so large that preallocation may cost more than it gives: BPF_F_NO_PREALLOC where the kernel
+        /// allocates safely in tracing programs (6.1), preallocated before, and where a copy for each CPU is small
+        /// beside the machine's memory.
         pub sparse: bool,
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Mutex;
 
-use btc_abi::{Config, Manifest, MapRole};
+use btc_abi::{Config, Manifest, MapKind, MapRole};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{AsRawLibbpf, OpenMapMut, OpenObject, OpenProgramMut, PrintLevel};
 
@@ -171,11 +171,43 @@ fn set_up_map(
     {
         cut_keys(map, description, key, facts)?;
     }
-    if description.sparse && target::kernel_at_least(6, 1) {
+    if description.sparse && target::kernel_at_least(6, 1) && !fits_whole(description, config)? {
         let flags = map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC;
         map.set_map_flags(flags).context(what)?;
     }
     Ok(())
+}
+
+/// Whether a map of a value for each CPU is small beside this machine's memory, so that it is made whole: the kernel has
+/// room for some dozens of new elements at hand, and a burst of more loses those (bpf_mem_alloc of kernel/bpf/memalloc.c).
+fn fits_whole(description: &btc_abi::Map, config: &Config) -> Result<bool, Error> {
+    if description.kind != MapKind::PerCpuHash {
+        return Ok(false);
+    }
+    let entries = match description.max_entries {
+        0 => config.max_map_keys,
+        entries => u64::from(entries),
+    };
+    let cpus = libbpf_rs::num_possible_cpus().context(|| "count the possible CPUs")? as u64;
+    let bytes = u64::from(description.value_size()) * cpus;
+    Ok(bytes.saturating_mul(entries) <= memory() / WHOLE_SHARE)
+}
+
+/// The share of the machine's memory that a map which is made whole may take.
+const WHOLE_SHARE: u64 = 64;
+
+/// Bytes of this machine's memory.
+fn memory() -> u64 {
+    // SAFETY: only asks for a number.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    pages.max(0).cast_unsigned().saturating_mul(page())
+}
+
+/// Bytes of a page.
+fn page() -> u64 {
+    // SAFETY: only asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    page.max(4096).cast_unsigned()
 }
 
 /// Values whose size the command line tells were compiled as large as they may be.
@@ -234,15 +266,8 @@ fn cut_keys(
 /// Bytes: a power of two of pages. By default 512 KiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
 /// own memory, where all of it counts as resident.
 fn ring_buffer_size(pages: u64) -> u32 {
-    // SAFETY: both only ask for a number.
-    let (page, all) = unsafe {
-        (
-            libc::sysconf(libc::_SC_PAGESIZE),
-            libc::sysconf(libc::_SC_PHYS_PAGES),
-        )
-    };
-    let page = page.max(4096).cast_unsigned();
-    let large = all.cast_unsigned().saturating_mul(page) >= 2 << 30;
+    let page = page();
+    let large = memory() >= 2 << 30;
     let bytes = match pages {
         0 if large => 512 << 10,
         0 => 256 << 10,
