@@ -213,6 +213,19 @@ pub const CASES: &[Case] = &[
         "^0 10 0 200 3 17 first 5 7 last\n1 10 -1 200 3 17 first 5 7 last\n",
     ),
     works(
+        "types-by-name",
+        "uprobe:./p/shapes:shape_sum { $p = (struct point *)arg0; let $next: struct point * = args.p.next; printf(\"%d %s %d %d %s %d\\n\", $p.x, $p.next.name, sizeof(struct point), offsetof(struct point, name), (enum colour)5, $next.x); }",
+        "./t -q -c './p/shapes 2'",
+        "^0 last 40 17 GREEN 7\n1 last 40 17 GREEN 7\n",
+    ),
+    refused(
+        "types-by-name-of-another-layout",
+        "uprobe:./lib/libbtcpad.so:pad_item { @ = sum(((struct pad_item *)arg0).value); }",
+        "rm lib; ln -s p/wide lib; ./t",
+        "^t: .*`struct pad_item` is \\{ before: int64 @0, value: int32 @64, 16 bytes \\}, and the script was compiled for \\{ value: int32 @0, 4 bytes \\}",
+    )
+    .before("ln -s p/one lib"),
+    works(
         "args-places",
         "uprobe:./p/shapes:shape_many { printf(\"%d %d %ld\\n\", args.f, args.g, args.h); } uprobe:./p/shapes:shape_big { printf(\"%d %d\\n\", args.seed, args.other); } uprobe:./p/shapes:shape_scale { printf(\"%d %d\\n\", args.from, args.by); } uprobe:./p/shapes:shape_pair { printf(\"%d\\n\", args.after); }",
         "./t -q -c './p/shapes 1 300' | sort",

@@ -9,7 +9,7 @@ use super::tracefs::{self, Tracefs};
 use super::user::UserBinaries;
 use super::{
     CDefinitions, CError, COptions, CType, Function, Host, HostEnum, HostRecord, HostRecordBody,
-    RecordOrigin, TracepointFormat, UserFunction, clang, matches,
+    Named, RecordOrigin, TracepointFormat, UserFunction, clang, matches,
 };
 use crate::arch::Arch;
 use std::cell::{OnceCell, RefCell};
@@ -339,6 +339,12 @@ impl Host for LiveHost {
         let path = found.first().ok_or("no such binary")?;
         self.user
             .function(libraries::below(self.root(), path), function)
+    }
+
+    fn user_type(&self, binary: &str, function: &str, wanted: Named<'_>) -> Option<CType> {
+        let found = libraries::resolve(binary, self.root()).ok()?;
+        let path = libraries::below(self.root(), found.first()?);
+        self.user.named(path, function, wanted)
     }
 
     fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)> {

@@ -154,6 +154,14 @@ pub enum DataLocation {
     FromMember,
 }
 
+/// A type by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    Record { name: &'a str, union: bool },
+    Enum(&'a str),
+    Typedef(&'a str),
+}
+
 /// What libclang made of a script's C preamble.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CDefinitions {
@@ -211,6 +219,10 @@ pub trait Host {
     fn tracepoints(&self, category: &str, event: &str) -> Vec<(String, String)>;
     /// A function of a program or library of this host by its symbol; `Err` says why its arguments are not known.
     fn user_function(&self, binary: &str, function: &str) -> Result<UserFunction, String>;
+    /// A type that a function's parameters lead to, by its name.
+    fn user_type(&self, _binary: &str, _function: &str, _wanted: Named<'_>) -> Option<CType> {
+        None
+    }
     /// A struct of a program or library as it is compared on the target, and the number of its binary.
     fn user_layout(&self, record: &HostRecord) -> Option<(usize, btc_abi::Layout)>;
     /// Whether kernel types are known at all (else type questions have no answer here).

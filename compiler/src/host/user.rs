@@ -2,6 +2,7 @@
 //! own reader, with which a target checks that its binary has the same.
 
 use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 
 use btc_abi::{Layout, Signature};
@@ -10,7 +11,7 @@ use btc_runtime::{Error, elf};
 use object::elf::{EM_AARCH64, EM_X86_64, Machine};
 
 use super::{
-    CType, HostEnum, HostMember, HostRecord, HostRecordBody, RecordOrigin, UserFunction,
+    CType, HostEnum, HostMember, HostRecord, HostRecordBody, Named, RecordOrigin, UserFunction,
     UserParameter,
 };
 use crate::arch::Arch;
@@ -83,6 +84,64 @@ impl UserBinaries {
             },
             binary: reader.binary,
         })
+    }
+
+    /// A type that the function's parameters lead to: what is told of a function on the target covers those.
+    pub fn named(&self, path: PathBuf, function: &str, wanted: Named<'_>) -> Option<CType> {
+        self.find_named(path, function, wanted).ok()?
+    }
+
+    fn find_named(
+        &self,
+        path: PathBuf,
+        function: &str,
+        wanted: Named<'_>,
+    ) -> Result<Option<CType>, Error> {
+        let binary = elf::Binary::open_for(&path, self.machine)?;
+        let Some(found) = binary.function(function)? else {
+            return Ok(None);
+        };
+        let debug = DebugInfo::of(&binary)?;
+        let Some(prototype) = debug.function(found.address)? else {
+            return Ok(None);
+        };
+        let reader = Reader {
+            debug: &debug,
+            binary: self.number(path),
+        };
+        let mut queue: VecDeque<_> = prototype.parameters.iter().map(|(_, ty)| *ty).collect();
+        let mut seen = HashSet::new();
+        while let Some(next) = queue.pop_front() {
+            if !next.is_some_and(|id| seen.insert(id)) {
+                continue;
+            }
+            let kind = debug.kind(next)?;
+            let is_wanted = match (&kind, wanted) {
+                (
+                    Kind::Record { name, union, .. },
+                    Named::Record {
+                        name: wanted,
+                        union: of,
+                    },
+                ) => name == wanted && *union == of,
+                (Kind::Enum { name, .. }, Named::Enum(wanted))
+                | (Kind::Typedef { name, .. }, Named::Typedef(wanted)) => name == wanted,
+                _ => false,
+            };
+            if is_wanted {
+                return reader.ctype(next, 0).map(Some);
+            }
+            match kind {
+                Kind::Pointer { to } | Kind::Typedef { to, .. } => queue.push_back(to),
+                Kind::Array { element, .. } => queue.push_back(element),
+                Kind::Record { id, .. } => {
+                    let members = debug.record(id)?.map(|record| record.members);
+                    queue.extend(members.iter().flatten().map(|member| member.ty));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     fn number(&self, path: PathBuf) -> usize {

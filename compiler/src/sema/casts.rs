@@ -3,6 +3,7 @@
 use super::convert;
 use super::lowering::Lowering;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::host::Named;
 use crate::ir::{CRecordId, Expr, ExprKind, IntType, Origin, Space, Type};
 use crate::source::Span;
 use crate::syntax::ast::{self, TypeExpr, TypeExprKind, TypeOrExpr};
@@ -100,8 +101,13 @@ impl Lowering<'_> {
             TypeExprKind::Struct(name) => self.record_type(name, false, span),
             TypeExprKind::Union(name) => self.record_type(name, true, span),
             TypeExprKind::Enum(name) => {
-                let of = self.constants.enums.get(name).cloned();
-                match of.or_else(|| self.host.enumeration(name)) {
+                if let Some(of) = self.constants.enums.get(name) {
+                    return Some(Type::Enum(self.types.enumeration(of)));
+                }
+                if let Some(ty) = self.user_type(Named::Enum(name)) {
+                    return Some(ty);
+                }
+                match self.host.enumeration(name) {
                     Some(of) => Some(Type::Enum(self.types.enumeration(&of))),
                     None => self.unknown_type(&format!("enum {name}"), span),
                 }
@@ -234,20 +240,27 @@ impl Lowering<'_> {
         if let Some(of) = self.constants.enums.get(name) {
             return Some(Type::Enum(self.types.enumeration(of)));
         }
+        if let Some(ty) = self.user_type(Named::Typedef(name)) {
+            return Some(ty);
+        }
         if let Some(ty) = self.host.typedef(name) {
             return Some(self.types.of_c(&ty));
+        }
+        if let Some(ty) = self.user_type(Named::Record { name, union: false }) {
+            return Some(ty);
         }
         let record = self.host.record(name, false)?;
         Some(Type::CRecord(self.types.record(&record)))
     }
 
     fn record_type(&mut self, name: &str, union: bool, span: Span) -> Option<Type> {
-        let own = self
-            .constants
-            .records
-            .get(&(name.to_owned(), union))
-            .cloned();
-        match own.or_else(|| self.host.record(name, union)) {
+        if let Some(own) = self.constants.records.get(&(name.to_owned(), union)) {
+            return Some(Type::CRecord(self.types.record(own)));
+        }
+        if let Some(ty) = self.user_type(Named::Record { name, union }) {
+            return Some(ty);
+        }
+        match self.host.record(name, union) {
             Some(record) => Some(Type::CRecord(self.types.record(&record))),
             None => {
                 let word = if union { "union" } else { "struct" };

@@ -7,8 +7,9 @@ use super::Arch;
 use super::lowering::Lowering;
 use super::types::{TypeTable, strip};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::host::{CType, Host, HostRecordBody, UserFunction};
+use crate::host::{CType, Host, HostRecordBody, Named, UserFunction};
 use crate::ir::{self, BinaryOp, Context, Expr, IntType, Place as Location, Space, Type};
+use crate::provider::Args;
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -73,6 +74,17 @@ impl Lowering<'_> {
         };
         self.signature = Some((found.binary, found.signature));
         result
+    }
+
+    /// A type of the probed program, by its name: one that the function's parameters lead to.
+    pub(super) fn user_type(&mut self, wanted: Named<'_>) -> Option<Type> {
+        let Args::User { binary, function } = &self.probe.args else {
+            return None;
+        };
+        let found = self.host.user_type(binary, function, wanted)?;
+        let of = self.host.user_function(binary, function).ok()?;
+        self.signature = Some((of.binary, of.signature));
+        Some(self.types.of_c(&found))
     }
 
     /// The names of a function's parameters.
