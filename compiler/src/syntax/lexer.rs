@@ -362,7 +362,11 @@ impl<'s> Lexer<'s> {
                 Until::Predicate => false,
             };
             if open.len() > MAX_DEPTH || prefix > MAX_DEPTH || run > MAX_RUN {
-                self.error(Code::Syntax, start, "this is nested too deeply");
+                let fault = match run > MAX_RUN {
+                    true => "this statement is too long: variables can hold parts of it",
+                    false => "this is nested too deeply",
+                };
+                self.error(Code::Syntax, start, fault);
                 self.broken = true;
                 self.at = self.text.len();
                 return;
