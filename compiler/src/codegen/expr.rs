@@ -500,7 +500,13 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
         let from_b = self.current()?;
         self.jump(end)?;
         self.enter(end);
-        self.phi((a, from_a), (b, from_b))
+        let chosen = self.phi((a, from_a), (b, from_b))?;
+        if condition.is_const() || chosen.get_type().get_bit_width() < 64 {
+            return Ok(chosen);
+        }
+        // Where LLVM knows what one way chooses, it parts the ways up to where that is looked at, and all that differs
+        // between them then needs a place on the stack: three words for each string that `join` prints.
+        self.opaque(chosen)
     }
 
     /// What the program is handed, as a number: typed programs get pointers that the verifier follows, with which nothing

@@ -63,19 +63,6 @@ fn without_license(module: &Module) {
     }
 }
 
-/// There is no C library: a loop that counts a text's bytes must not become a call of `strlen`.
-pub fn without_library(unit: &Unit) {
-    if unit.program.foreign.is_empty() {
-        return;
-    }
-    let attribute = unit.context.create_string_attribute("no-builtins", "");
-    for function in unit.module.get_functions() {
-        if function.count_basic_blocks() > 0 {
-            function.add_attribute(AttributeLoc::Function, attribute);
-        }
-    }
-}
-
 /// Makes a function a part of its callers, unless it asks to be one of its own: then it is a subprogram that the verifier
 /// walks from each call.
 fn inline<'ctx>(unit: &Unit<'_, 'ctx>, function: FunctionValue<'ctx>) {

@@ -157,9 +157,12 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     fn count_at(&mut self, index: IntValue<'ctx>, counters: u32) -> Result<(), Bug> {
+        // One statement may count in many places.
+        let mark = self.mark();
         let key = self.temporary(8)?;
         self.store_int(Mem { align: 4, ..key }, index)?;
         let at = self.lookup(counters, key.at)?;
+        self.release(mark);
         let found = self.block("counter");
         let end = self.block("counted");
         let null = self.is_null(at)?;

@@ -333,7 +333,7 @@ fn translate<'ctx>(
     let scratch = unit.finish_shared(scratch)?;
     unit.finish_scratch(scratch, scratch_entries)?;
     unit.finish_counters()?;
-    foreign::without_library(&unit);
+    module::without_library(&unit);
     unit.di.builder.finalize();
     unit.module
         .verify()

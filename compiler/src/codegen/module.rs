@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use btc_abi as abi;
 use inkwell::OptimizationLevel;
+use inkwell::attributes::AttributeLoc;
 use inkwell::context::Context;
 use inkwell::module::{FlagBehavior, Linkage, Module};
 use inkwell::passes::PassBuilderOptions;
@@ -133,6 +134,16 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
     #[must_use]
     pub fn arch(&self) -> Arch {
         self.options.arch
+    }
+
+    /// Bytes of variables that LLVM may keep on the stack: as many as it likes until a program's stack turned out too small.
+    #[must_use]
+    pub fn scalar_budget(&self) -> u32 {
+        if self.stack_budget < super::STACK_BUDGETS[0] {
+            self.stack_budget
+        } else {
+            u32::MAX
+        }
     }
 
     /// Marks a function as one that never unwinds: there is nothing to unwind to.
@@ -317,6 +328,17 @@ pub fn machine() -> Result<TargetMachine, Bug> {
             CodeModel::Default,
         )
         .ok_or_else(|| Bug::new("LLVM made no target machine for BPF"))
+}
+
+/// There is no C library. LLVM must make no `memset` of many stores of zero, no `memcpy` or `strlen` of a loop and no
+/// `memcmp` of comparisons: the BPF backend refuses the call.
+pub fn without_library(unit: &Unit) {
+    let attribute = unit.context.create_string_attribute("no-builtins", "");
+    for function in unit.module.get_functions() {
+        if function.count_basic_blocks() > 0 {
+            function.add_attribute(AttributeLoc::Function, attribute);
+        }
+    }
 }
 
 /// Optimises a finished module.

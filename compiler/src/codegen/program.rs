@@ -397,17 +397,22 @@ impl<'ctx> Emitter<'_, '_, 'ctx> {
     }
 
     fn make_locals(&mut self) -> Result<(), Bug> {
+        // Scalars are LLVM's, which keeps in registers what it can and on the stack what lives long.
+        let mut scalars = self.unit.scalar_budget();
         for (index, local) in self.probe.locals.iter().enumerate() {
             let size = self.unit.shapes.size(&local.ty);
             let mem = if let Some(mem) = self.frame_local(index)? {
                 mem
-            } else if Val::is_scalar(&local.ty) {
+            } else if Val::is_scalar(&local.ty) && scalars >= 8 {
+                scalars -= 8;
                 let ty = self.int_type(size);
                 let here = self.current()?;
                 self.enter(self.entry);
                 let at = self.builder.build_alloca(ty, &local.name)?;
                 self.enter(here);
                 Mem { at, align: 8 }
+            } else if Val::is_scalar(&local.ty) {
+                self.scratch_memory(size)?
             } else {
                 // Released never: locals live as long as the program.
                 self.temporary(size)?
