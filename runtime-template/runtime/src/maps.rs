@@ -102,11 +102,18 @@ pub fn element(
     let cpus: Vec<&[u8]> = found.iter().map(Vec::as_slice).collect();
     let contents = match aggregate::merge(&description.value, &cpus) {
         Some(merged) => Contents::Merged(merged),
-        None => Contents::Bytes(found.into_iter().next().unwrap_or_default()),
+        None => Contents::Bytes(first_set(&cpus).to_vec()),
     };
     let size = description.key.as_ref().map_or(0, Value::size);
     key.resize(size as usize, 0);
     Ok(Some(Element { key, contents }))
+}
+
+/// The copy of the first CPU that set one: of what can't be added up, one of the copies is printed. An element that no
+/// CPU set to anything but zero bytes has those.
+fn first_set<'a>(cpus: &[&'a [u8]]) -> &'a [u8] {
+    let set = cpus.iter().find(|cpu| cpu.iter().any(|byte| *byte != 0));
+    set.or(cpus.first()).copied().unwrap_or_default()
 }
 
 fn sort(elements: &mut [Element], description: &Description) {
@@ -217,6 +224,14 @@ mod tests {
             compare(&tuple, b"a\0\0\0\x02\0\0\0", b"a\0\0\0\x01\0\0\0"),
             Ordering::Greater
         );
+    }
+
+    #[test]
+    fn the_first_copy_that_a_cpu_set_is_printed() {
+        let idle: &[u8] = b"\0\0";
+        assert_eq!(first_set(&[idle, b"a\0", b"b\0"]), b"a\0");
+        assert_eq!(first_set(&[idle, idle]), idle);
+        assert_eq!(first_set(&[]), b"");
     }
 
     #[test]
