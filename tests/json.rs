@@ -94,11 +94,12 @@ impl Validator<'_> {
                 format!("{value} is no {argument}")
             }),
             "minimum" => holds_if(
-                value
-                    .as_f64()
-                    .zip(argument.as_f64())
-                    .is_none_or(|(value, least)| value >= least),
+                integer(value).is_none_or(|value| integer(argument) <= Some(value)),
                 || format!("{value} is less than {argument}"),
+            ),
+            "maximum" => holds_if(
+                integer(value).is_none_or(|value| integer(argument) >= Some(value)),
+                || format!("{value} is more than {argument}"),
             ),
             "pattern" => match (value.as_str(), argument.as_str().map(Regex::new)) {
                 (Some(text), Some(Ok(pattern))) => holds_if(pattern.is_match(text), || {
@@ -189,6 +190,12 @@ fn known_of_objects(keyword: &str) -> Verdict {
     })
 }
 
+/// Not as a double, which has not all of them.
+fn integer(value: &Value) -> Option<i128> {
+    let signed = value.as_i64().map(i128::from);
+    signed.or_else(|| value.as_u64().map(i128::from))
+}
+
 fn is_of_type(value: &Value, name: &Value) -> bool {
     match name.as_str() {
         Some("object") => value.is_object(),
@@ -209,6 +216,7 @@ mod tests {
     fn the_schema_can_refuse() {
         for good in [
             r#"{"type": "map", "data": {"@a": {"1,x": [1,"b",{"c": true}]}}}"#,
+            r#"{"type": "value", "data": [9007199254740992, "9007199254740993"]}"#,
             r#"{"type": "hist", "data": {"@h": {"k": [{"max": -1, "count": 2}]}}}"#,
             r#"{"type": "warning", "data": "w", "filename": "a.bt", "line": 1, "col": 2}"#,
         ] {
@@ -224,6 +232,8 @@ mod tests {
             r#"{"type": "map", "data": {"@a": null}}"#,
             r#"{"type": "map", "data": {"@a": 1, "@b": 2}}"#,
             r#"{"type": "value", "data": 1.5}"#,
+            r#"{"type": "value", "data": 9007199254740993}"#,
+            r#"{"type": "value", "data": [-18014398509481984]}"#,
             r#"{"type": "hist", "data": {"@h": [{"count": 2}]}}"#,
             r#"{"type": "stats", "data": {"@s": {"count": 1, "average": true}}}"#,
             r#"{"type": "errorf", "msg": "m", "filename": "a.bt", "line": -1, "col": 2}"#,

@@ -173,7 +173,7 @@ fn constant(value: &Expr) -> Option<Datum<'static>> {
         (ExprKind::Integer(n), _) => Some(Datum::Unsigned(*n)),
         (ExprKind::EnumValue { name, value, .. }, _) => Some(Datum::Named {
             text: name.clone(),
-            number: *value,
+            number: i128::from(value.cast_signed()),
         }),
         (ExprKind::String(text), _) => Some(Datum::Text(text.clone().into())),
         (ExprKind::Convert(of), _) => constant(of),

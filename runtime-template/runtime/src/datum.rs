@@ -12,7 +12,8 @@ pub enum Datum<'a> {
     /// Printed as a word, a number to programs: enum values and pointers.
     Named {
         text: String,
-        number: u64,
+        /// With the sign that it has.
+        number: i128,
     },
     Buffer(Cow<'a, [u8]>),
     Tuple(Vec<Datum<'a>>),
@@ -74,7 +75,8 @@ impl<'a> Datum<'a> {
     pub fn bits(&self) -> Option<u64> {
         match self {
             Datum::Signed(number) => Some(number.cast_unsigned()),
-            Datum::Unsigned(number) | Datum::Named { number, .. } => Some(*number),
+            Datum::Unsigned(number) => Some(*number),
+            Datum::Named { number, .. } => Some(*number as u64),
             Datum::Bool(yes) => Some(u64::from(*yes)),
             Datum::Text(_)
             | Datum::Buffer(_)

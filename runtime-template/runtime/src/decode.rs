@@ -177,7 +177,7 @@ impl<'o> Decoder<'o> {
             Value::Bool => Datum::Bool(bytes.first().is_some_and(|byte| *byte != 0)),
             Value::Pointer => Datum::Named {
                 text: format!("{:#x}", word()),
-                number: word(),
+                number: word().into(),
             },
             Value::String { size } => {
                 let text = until_nul(bytes);
@@ -197,7 +197,7 @@ impl<'o> Decoder<'o> {
                 element, stride, ..
             } => self.array(element, *stride, bytes),
             Value::Enum { id, size, signed } => {
-                let number = integer(bytes, 0, *size, *signed);
+                let number = wide(integer(bytes, 0, *size, *signed), *signed);
                 Datum::Named {
                     text: self.names.enumeration(*id, number),
                     number,
@@ -233,7 +233,7 @@ impl<'o> Decoder<'o> {
             }
             Value::GfpFlags => Datum::Named {
                 text: self.names.gfp_flags(word()),
-                number: word(),
+                number: word().into(),
             },
             Value::ErrorName => Datum::text(names::error(small())),
             Value::SignalName => Datum::text(names::signal(small())),

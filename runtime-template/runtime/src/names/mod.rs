@@ -51,10 +51,10 @@ impl Names {
     }
 
     /// The name of a value of an enum (an index into [`Manifest::enums`]); the number where it has none.
-    pub fn enumeration(&mut self, enumeration: u32, value: u64) -> String {
+    pub fn enumeration(&mut self, enumeration: u32, value: i128) -> String {
         self.enums
-            .name(enumeration as usize, value)
-            .unwrap_or_else(|| value.cast_signed().to_string())
+            .name(enumeration as usize, value as u64)
+            .unwrap_or_else(|| value.to_string())
     }
 }
 

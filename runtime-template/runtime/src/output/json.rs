@@ -213,7 +213,8 @@ fn object<'d>(members: impl Iterator<Item = (Vec<u8>, &'d Datum<'d>)>, out: &mut
 fn datum(value: &Datum<'_>, out: &mut Vec<u8>) {
     match value {
         Datum::Signed(number) => integer(i128::from(*number), out),
-        Datum::Unsigned(number) | Datum::Named { number, .. } => integer(i128::from(*number), out),
+        Datum::Unsigned(number) => integer(i128::from(*number), out),
+        Datum::Named { number, .. } => integer(*number, out),
         Datum::Bool(yes) => raw(out, format_args!("{yes}")),
         Datum::Text(text) => string(text, out),
         Datum::Buffer(bytes) => list(bytes.iter(), out, |byte, out| {
@@ -231,9 +232,12 @@ fn datum(value: &Datum<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Readers keep numbers as doubles; as bpftrace does, one that is no double is a string (RFC 8259, section 6).
+/// Readers keep numbers as doubles, which have all integers up to here, and of those beyond only some (RFC 8259, section 6).
+const EXACT: u128 = 1 << 53;
+
+/// One that is larger is a string, also where a double happens to be that number: what type a value has goes by its size alone.
 fn integer(number: i128, out: &mut Vec<u8>) {
-    if number as f64 as i128 == number {
+    if number.unsigned_abs() <= EXACT {
         raw(out, format_args!("{number}"));
     } else {
         raw(out, format_args!("\"{number}\""));
@@ -318,7 +322,14 @@ mod tests {
         assert_eq!(text(&Datum::text("a\"b\\\n\u{1}é")), r#""a\"b\\\n\u0001é""#);
         assert_eq!(text(&Datum::Text(b"\xff"[..].into())), "\"\u{fffd}\"");
         assert_eq!(text(&Datum::Unsigned(u64::MAX)), "\"18446744073709551615\"");
-        assert_eq!(text(&Datum::Unsigned(1 << 60)), "1152921504606846976");
+        assert_eq!(text(&Datum::Unsigned(1 << 60)), "\"1152921504606846976\"");
+        assert_eq!(text(&Datum::Unsigned(1 << 53)), "9007199254740992");
+        assert_eq!(text(&Datum::Signed(-1 << 53)), "-9007199254740992");
+        // As a double would have it.
+        assert_eq!(
+            text(&Datum::Signed(-(1 << 53) - 2)),
+            "\"-9007199254740994\""
+        );
         let tuple = Datum::Tuple(vec![Datum::Signed(-1), Datum::Bool(true)]);
         assert_eq!(
             text(&Datum::Record(vec![
