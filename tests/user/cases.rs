@@ -304,6 +304,24 @@ pub const CASES: &[Case] = &[
         "uprobe:./p/values:value_mixed { print(args.after); print(args.m.count); }",
         "(?s)^error.invalid-operand.: `args.m` is in floating-point registers",
     ),
+    works(
+        "args-of-several-dimensions",
+        "uprobe:./p/values:value_tables { print(args.by_value); print(args.t.cells); print(args.by_value.cells[1][1]); $i = 1; print(args.t.cells[$i][0]); print(args.t.bytes); print(args.t.bytes[1][2]); $t = args.by_value; print($t.cells[0][1]); }",
+        "./t -q -c './p/values 1'",
+        r"^\{ .cells = \[\[1,2\],\[3,-4\]\], .bytes = \[\[\[1,2\],\[3,4\],\[5,6\]\],\[\[7,8\],\[9,10\],\[11,255\]\]\] \}\n\[\[1,2\],\[3,-4\]\]\n-4\n3\n\[\[\[1,2\],\[3,4\],\[5,6\]\],\[\[7,8\],\[9,10\],\[11,255\]\]\]\n\[11,255\]\n2\n+$",
+    ),
+    works(
+        "args-of-characters",
+        "uprobe:./p/values:value_letters { print(args.l.bytes); print(args.by_value.typed); print(args.l.numbers); print(args.by_value.text); print(*args.l); print(args.c); }",
+        "./t -q -f json -c './p/values 1' | sed 's/.*\"data\": //'",
+        r#"^\[1,2,3,4\]\}\n\[5,6,7,200\]\}\n\[-1,2,3,4\]\}\n"abc"\}\n\{"bytes": \[1,2,3,4\], "typed": \[5,6,7,200\], "numbers": \[-1,2,3,4\], "text": "abc"\}\}\n200\}\n$"#,
+    ),
+    works(
+        "args-that-are-enums",
+        "uprobe:./p/values:value_enums { printf(\"%s %d %s %d %s %d\\n\", args.size, args.size, args.sign, args.sign, *args.to, *args.to); print((args.size, args.sign)); }",
+        "./t -q -c './p/values 1'; ./t -q -f json -c './p/values 1' | grep value",
+        r#"^BIG 2147483648 MINUS -2 SMALL 200\n\(BIG, MINUS\)\n+\{"type": "value", "data": \[2147483648,-2\]\}\n$"#,
+    ),
     not_compiled(
         "args-no-such",
         "uprobe:./p/shapes:shape_pair { print(args.befor); }",

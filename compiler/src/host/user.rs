@@ -220,10 +220,13 @@ impl Reader<'_> {
                 to: inner(to)?,
                 user: true,
             },
-            Kind::Array { element, count } => CType::Array {
-                element: inner(element)?,
-                count: u32::try_from(count).unwrap_or(u32::MAX),
-            },
+            Kind::Array { element, counts } => {
+                let dimensions = counts.into_iter().rev();
+                dimensions.fold(*inner(element)?, |element, count| CType::Array {
+                    element: Box::new(element),
+                    count: u32::try_from(count).unwrap_or(u32::MAX),
+                })
+            }
             Kind::Record {
                 id, name, union, ..
             } => CType::Record(self.record(id, name, union)),

@@ -105,18 +105,48 @@ fn type_name(debug: &DebugInfo<'_>, id: Option<TypeId>, depth: usize) -> Result<
     Ok(match debug.kind(id)? {
         Kind::Void => "void".to_owned(),
         Kind::Int { bool_: true, .. } => "bool".to_owned(),
-        Kind::Int { bytes, signed, .. } => {
-            format!("{}int{}", if signed { "" } else { "u" }, bytes * 8)
-        }
+        Kind::Int { bytes, signed, .. } => int_name(bytes, signed),
         Kind::Float { bytes } => format!("float{}", bytes * 8),
         Kind::Pointer { to } => format!("{} *", name(to)?),
-        Kind::Array { element, count } => format!("{}[{count}]", name(element)?),
+        Kind::Array { .. } => array_name(debug, id, depth)?,
         Kind::Record { name, union, .. } => record_name(&name, union),
-        Kind::Enum { name, bytes, .. } => format!("enum{} {name}", bytes * 8),
+        Kind::Enum {
+            name,
+            bytes,
+            signed,
+            ..
+        } => format!("enum {name} ({})", int_name(bytes, signed)),
         Kind::Typedef { to, .. } => name(to)?,
         Kind::Function => "function".to_owned(),
         Kind::Other { bytes } => format!("other{}", bytes * 8),
     })
+}
+
+fn int_name(bytes: u64, signed: bool) -> String {
+    format!("{}int{}", if signed { "" } else { "u" }, bytes * 8)
+}
+
+/// `int32[2][3]`, also of an array whose element is a typedef of an array.
+fn array_name(debug: &DebugInfo<'_>, id: Option<TypeId>, depth: usize) -> Result<String, Error> {
+    let (mut innermost, mut dimensions) = (id, String::new());
+    for depth in depth..=32 {
+        match debug.kind(innermost)? {
+            Kind::Array { element, counts } => {
+                for count in counts {
+                    dimensions += &format!("[{count}]");
+                }
+                innermost = element;
+            }
+            Kind::Typedef { to, .. } => innermost = to,
+            _ => {
+                return Ok(format!(
+                    "{}{dimensions}",
+                    type_name(debug, innermost, depth + 1)?
+                ));
+            }
+        }
+    }
+    Ok("…".to_owned())
 }
 
 /// `struct point`

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gimli::constants as dw;
 
-use super::{DebugInfo, Entry, Unit};
+use super::{DebugInfo, Entry, Slice, Unit};
 use crate::{Context, Error};
 
 /// A type, by its place in .debug_info.
@@ -15,6 +15,7 @@ pub struct TypeId(pub usize);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Void,
+    /// `char_`: the type `char`, which is text in an array; not `unsigned char` and `signed char`.
     Int {
         bytes: u64,
         signed: bool,
@@ -28,10 +29,10 @@ pub enum Kind {
     Pointer {
         to: Option<TypeId>,
     },
-    /// `count` 0: of unknown length.
+    /// So many elements in each dimension, the outermost first; 0: of unknown length.
     Array {
         element: Option<TypeId>,
-        count: u64,
+        counts: Vec<u64>,
     },
     /// A struct, union or class; its members are asked for by [`DebugInfo::record`].
     Record {
@@ -109,7 +110,7 @@ impl<'a> DebugInfo<'a> {
         let to = self.reference(unit, entry, dw::DW_AT_type);
         let name = || self.text(unit, entry, dw::DW_AT_name).unwrap_or_default();
         Ok(match entry.tag() {
-            dw::DW_TAG_base_type => base(entry, bytes),
+            dw::DW_TAG_base_type => base(entry, bytes, &name()),
             dw::DW_TAG_pointer_type
             | dw::DW_TAG_reference_type
             | dw::DW_TAG_rvalue_reference_type => Kind::Pointer { to },
@@ -129,7 +130,7 @@ impl<'a> DebugInfo<'a> {
                     ),
                 }
             }
-            dw::DW_TAG_enumeration_type => self.enumeration(id, name(), bytes)?,
+            dw::DW_TAG_enumeration_type => self.enumeration(id)?,
             dw::DW_TAG_typedef => Kind::Typedef { name: name(), to },
             dw::DW_TAG_subroutine_type => Kind::Function,
             dw::DW_TAG_unspecified_type => Kind::Void,
@@ -142,40 +143,62 @@ impl<'a> DebugInfo<'a> {
         let ranges = children
             .iter()
             .filter(|c| c.tag() == dw::DW_TAG_subrange_type);
-        let counts = ranges.map(|range| {
-            let last = number(range, dw::DW_AT_upper_bound).map(|last| last.wrapping_add(1));
-            number(range, dw::DW_AT_count).or(last).unwrap_or(0)
-        });
-        // Several dimensions are one: the language has no more.
-        let count = counts.fold(1u64, u64::saturating_mul);
-        Ok(Kind::Array { element, count })
+        let mut counts: Vec<u64> = ranges
+            .map(|range| {
+                let last = number(range, dw::DW_AT_upper_bound).map(|last| last.wrapping_add(1));
+                number(range, dw::DW_AT_count).or(last).unwrap_or(0)
+            })
+            .collect();
+        if counts.is_empty() {
+            counts.push(0);
+        }
+        Ok(Kind::Array { element, counts })
     }
 
-    fn enumeration(&self, id: TypeId, name: String, bytes: u64) -> Result<Kind, Error> {
+    fn enumeration(&self, id: TypeId) -> Result<Kind, Error> {
+        let (unit, entry) = self.entry(id)?;
         let (_, children) = self.children(id)?;
-        let (unit, _) = self.entry(id)?;
-        let mut signed = false;
         let mut values = Vec::new();
         for child in children.iter().filter(|c| c.tag() == dw::DW_TAG_enumerator) {
-            let Some(value) = child.attr(dw::DW_AT_const_value) else {
+            // Of more than 64 bits: a block.
+            let value = child.attr(dw::DW_AT_const_value);
+            let Some(value) = value.and_then(|value| constant(value.raw_value())) else {
                 continue;
             };
-            let number = match value.sdata_value() {
-                Some(number) => {
-                    signed |= number < 0;
-                    number.cast_unsigned()
-                }
-                None => value.udata_value().unwrap_or(0),
-            };
             let name = self.text(&unit, child, dw::DW_AT_name).unwrap_or_default();
-            values.push((name, number));
+            values.push((name, value));
         }
+        let underlying = self.underlying(&unit, &entry)?;
+        let bytes = number(&entry, dw::DW_AT_byte_size)
+            .or(underlying.map(|(bytes, _)| bytes))
+            .unwrap_or(0);
+        let signed = match (sign(&entry), underlying) {
+            (Some(signed), _) | (None, Some((_, signed))) => signed,
+            // Strict DWARF 2 has nothing but the values.
+            (None, None) => values.iter().any(|(_, value)| *value < 0),
+        };
+        let values = values.into_iter();
+        let values = values.map(|(name, value)| (name, within(value, bytes, signed)));
         Ok(Kind::Enum {
-            name,
+            name: self.text(&unit, &entry, dw::DW_AT_name).unwrap_or_default(),
             bytes,
             signed,
-            values,
+            values: values.collect(),
         })
+    }
+
+    /// Bytes and sign of the integer type that an enum is kept in, where it is told.
+    fn underlying(&self, unit: &Unit<'a>, entry: &Entry<'a>) -> Result<Option<(u64, bool)>, Error> {
+        let mut next = self.reference(unit, entry, dw::DW_AT_type);
+        // A typedef of a typedef; more is a circle.
+        for _ in 0..16 {
+            match self.kind(next)? {
+                Kind::Int { bytes, signed, .. } => return Ok(Some((bytes, signed))),
+                Kind::Typedef { to, .. } => next = to,
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     /// The members of a struct, union or class; of one that is only declared, those of its definition elsewhere. `None`
@@ -268,7 +291,42 @@ fn number(entry: &Entry<'_>, name: gimli::DwAt) -> Option<u64> {
     entry.attr(name)?.udata_value()
 }
 
-fn base(entry: &Entry<'_>, bytes: u64) -> Kind {
+/// A constant as its form has it: fixed sizes say nothing of a sign, and stand for numbers that have none.
+fn constant(value: gimli::AttributeValue<Slice<'_>>) -> Option<i128> {
+    use gimli::AttributeValue as Form;
+    Some(match value {
+        Form::Data1(number) => number.into(),
+        Form::Data2(number) => number.into(),
+        Form::Data4(number) => number.into(),
+        Form::Data8(number) | Form::Udata(number) => number.into(),
+        Form::Sdata(number) => number.into(),
+        _ => return None,
+    })
+}
+
+/// The sign that a type's own encoding tells.
+fn sign(entry: &Entry<'_>) -> Option<bool> {
+    match entry.attr_value(dw::DW_AT_encoding)? {
+        gimli::AttributeValue::Encoding(dw::DW_ATE_signed | dw::DW_ATE_signed_char) => Some(true),
+        gimli::AttributeValue::Encoding(_) => Some(false),
+        _ => None,
+    }
+}
+
+/// A number as 64 bits hold it that was read from so many bytes.
+fn within(number: i128, bytes: u64, signed: bool) -> u64 {
+    let unused = match bytes {
+        1..8 => 64 - 8 * bytes,
+        _ => 0,
+    };
+    let top = (number as u64) << unused;
+    match signed {
+        true => (top.cast_signed() >> unused).cast_unsigned(),
+        false => top >> unused,
+    }
+}
+
+fn base(entry: &Entry<'_>, bytes: u64, name: &str) -> Kind {
     let encoding = match entry.attr_value(dw::DW_AT_encoding) {
         Some(gimli::AttributeValue::Encoding(encoding)) => encoding,
         _ => return Kind::Other { bytes },
@@ -284,8 +342,8 @@ fn base(entry: &Entry<'_>, bytes: u64) -> Kind {
         dw::DW_ATE_signed => int(true, false, false),
         dw::DW_ATE_unsigned => int(false, false, false),
         // Plain `char` is signed on one machine and unsigned on another.
-        dw::DW_ATE_signed_char => int(true, false, true),
-        dw::DW_ATE_unsigned_char => int(false, false, true),
+        dw::DW_ATE_signed_char => int(true, false, name == "char"),
+        dw::DW_ATE_unsigned_char => int(false, false, name == "char"),
         dw::DW_ATE_UTF if bytes <= 8 => int(false, false, false),
         dw::DW_ATE_float => Kind::Float { bytes },
         _ => Kind::Other { bytes },
