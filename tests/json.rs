@@ -216,7 +216,7 @@ mod tests {
     fn the_schema_can_refuse() {
         for good in [
             r#"{"type": "map", "data": {"@a": {"1,x": [1,"b",{"c": true}]}}}"#,
-            r#"{"type": "value", "data": [9007199254740992, "9007199254740993"]}"#,
+            r#"{"type": "value", "data": [9007199254740992, "9007199254740993", {"float": null}]}"#,
             r#"{"type": "hist", "data": {"@h": {"k": [{"max": -1, "count": 2}]}}}"#,
             r#"{"type": "warning", "data": "w", "filename": "a.bt", "line": 1, "col": 2}"#,
         ] {
@@ -232,6 +232,7 @@ mod tests {
             r#"{"type": "map", "data": {"@a": null}}"#,
             r#"{"type": "map", "data": {"@a": 1, "@b": 2}}"#,
             r#"{"type": "value", "data": 1.5}"#,
+            r#"{"type": "value", "data": null}"#,
             r#"{"type": "value", "data": 9007199254740993}"#,
             r#"{"type": "value", "data": [-18014398509481984]}"#,
             r#"{"type": "hist", "data": {"@h": [{"count": 2}]}}"#,

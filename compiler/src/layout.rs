@@ -99,6 +99,7 @@ impl<'a> Shapes<'a> {
                 size: 0,
                 fields: Cow::Borrowed(&[]),
             },
+            Type::Float { bytes } => V::Float { size: *bytes },
             Type::Bool => V::Bool,
             Type::Int(int) => V::Int {
                 size: int.bytes(),

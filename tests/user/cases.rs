@@ -322,6 +322,22 @@ pub const CASES: &[Case] = &[
         "./t -q -c './p/values 1'; ./t -q -f json -c './p/values 1' | grep value",
         r#"^BIG 2147483648 MINUS -2 SMALL 200\n\(BIG, MINUS\)\n+\{"type": "value", "data": \[2147483648,-2\]\}\n$"#,
     ),
+    works(
+        "args-with-floating-point-members",
+        "uprobe:./p/values:value_floats { print(*args.f); print(args.f.count); print(sizeof(args.f.weights[0])); print(sizeof(args.f.factor)); print((uint64)(&args.f.factor + 1) - (uint64)args.f); }",
+        "./t -q -c './p/values 1'; ./t -q -f json -c './p/values 1' | head -1",
+        r#"^\{ .factor = <float>, .count = 70, .weights = \[<float>,<float>\] \}\n70\n8\n4\n4\n+\{"type": "value", "data": \{"factor": null, "count": 70, "weights": \[null,null\]\}\}\n$"#,
+    ),
+    not_compiled(
+        "args-floating-member",
+        "uprobe:./p/values:value_floats { print(args.f.factor); }",
+        "^error.invalid-operand.: floating-point values can't be read, and this is a `float`\n",
+    ),
+    not_compiled(
+        "floating-members",
+        "struct s { float f; double d[2]; float *p; }; uprobe:./p/values:value_floats { $s = (struct s *)arg0; print($s.f); $x = $s.d[1]; printf(\"%s\", $s.d); if (*$s.p > 1) { } @ = sum($s.f); print($s.d == $s.d); }",
+        "(?s)read, and this is a `float`.*and this is a `double`.*and this is a `double.2.`.*and this is a `float`.*and this is a `float`.*and this is a `double.2.`.*and this is a `double.2.`",
+    ),
     not_compiled(
         "args-no-such",
         "uprobe:./p/shapes:shape_pair { print(args.befor); }",

@@ -82,6 +82,7 @@ fn base_type(ty: &Type) -> &'static str {
         Type::Void => "void",
         Type::Bool => "bool",
         Type::Int(_) | Type::Enum(_) => "int",
+        Type::Float { .. } => "float",
         Type::Pointer { .. } => "pointer",
         Type::String { .. } => "string",
         Type::Buffer { .. } => "buffer",

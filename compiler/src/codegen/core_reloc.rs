@@ -9,7 +9,7 @@ use inkwell::llvm_sys::core as raw;
 use inkwell::types::{AnyType, BasicTypeEnum};
 use inkwell::values::{AsValueRef, BasicMetadataValueEnum, CallSiteValue, IntValue, PointerValue};
 
-use super::debug_info::{BOOLEAN, DebugInfo, DiMember, SIGNED, UNSIGNED};
+use super::debug_info::{BOOLEAN, DebugInfo, DiMember, FLOAT, SIGNED, UNSIGNED};
 use super::program::Emitter;
 use crate::bug::Bug;
 use crate::ir::visit::{self, Node};
@@ -206,6 +206,10 @@ impl<'ctx> CoreTypes<'ctx> {
                     di.basic(&name, u64::from(int.bits), encoding)?,
                     u64::from(int.bits),
                 )
+            }
+            Type::Float { bytes } => {
+                let bits = u64::from(*bytes) * 8;
+                (di.basic(&format!("float{bits}"), bits, FLOAT)?, bits)
             }
             Type::Enum(id) => (
                 self.enumeration(*id, types, di)?,

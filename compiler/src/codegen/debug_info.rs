@@ -17,6 +17,7 @@ use crate::bug::Bug;
 
 /// Encodings of DWARF (DW_ATE_*).
 pub const BOOLEAN: u32 = 2;
+pub const FLOAT: u32 = 4;
 pub const SIGNED: u32 = 5;
 pub const UNSIGNED: u32 = 7;
 

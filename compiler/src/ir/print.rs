@@ -504,6 +504,7 @@ impl Printer<'_> {
             Type::Int(int) => {
                 format!("{}{}", if int.signed { "i" } else { "u" }, int.bits)
             }
+            Type::Float { bytes } => format!("f{}", u32::from(*bytes) * 8),
             Type::Enum(id) => format!("enum {}", self.program.types.enumeration(*id).name),
             Type::Pointer { to, space } => format!("*{} {}", space_name(*space), self.ty(to)),
             Type::String { size } => format!("string[{size}]"),

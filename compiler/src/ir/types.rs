@@ -7,6 +7,11 @@ pub enum Type {
     Void,
     Bool,
     Int(IntType),
+    /// A floating-point number of so many bytes: in structs and behind pointers, where it has a size and an address. No program
+    /// reads its value.
+    Float {
+        bytes: u8,
+    },
     Enum(EnumId),
     /// 64 bits wide, whatever it points to.
     Pointer {

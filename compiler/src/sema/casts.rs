@@ -169,7 +169,7 @@ impl Lowering<'_> {
                 if let Some(key) = self.key_type(expr) {
                     return Some(key);
                 }
-                let (_, value) = self.collect(|l| l.expr(expr));
+                let (_, value) = self.collect(|l| l.read_or_not(expr));
                 value.map(|v| v.ty)
             }
         }

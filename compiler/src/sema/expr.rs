@@ -38,8 +38,29 @@ fn old_spelling(name: &str) -> Option<&'static str> {
 }
 
 impl Lowering<'_> {
-    /// Lowers an expression; `None`: a diagnostic was reported (here or where the fault lies).
+    /// Lowers an expression that is read; `None`: a diagnostic was reported (here or where the fault lies).
     pub fn expr(&mut self, expr: &ast::Expr) -> Option<Expr> {
+        let read = self.read_or_not(expr)?;
+        self.can_read(&read.ty, read.span)?;
+        Some(read)
+    }
+
+    /// Refuses floating-point numbers, of which BPF has none.
+    pub(super) fn can_read(&mut self, ty: &Type, span: Span) -> Option<()> {
+        let mut of = ty;
+        while let Type::Array { element, .. } = of {
+            of = element;
+        }
+        if !matches!(of, Type::Float { .. }) {
+            return Some(());
+        }
+        let name = self.type_name(ty);
+        let message = format!("floating-point values can't be read, and this is a `{name}`");
+        self.error(Code::InvalidOperand, span, message)
+    }
+
+    /// Lowers an expression that `&`, `sizeof`, `typeof` or `[…]` is about: none of these reads it as it is.
+    pub(super) fn read_or_not(&mut self, expr: &ast::Expr) -> Option<Expr> {
         use ast::ExprKind as E;
         let span = expr.span;
         match &expr.kind {

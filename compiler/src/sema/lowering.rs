@@ -389,7 +389,9 @@ impl Lowering<'_> {
                 let message = format!("`{name}` has no elements: say how many");
                 self.error(Code::InvalidOperand, span, message)
             }
+            Type::Float { .. } => self.can_read(ty, span),
             Type::Array { .. } | Type::CRecord(_) => {
+                self.can_read(ty, span)?;
                 let (parts, bytes) = (self.types.parts(ty), self.types.size(ty));
                 if parts <= MOST_PARTS && bytes <= MOST_BYTES {
                     return Some(());

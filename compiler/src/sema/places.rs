@@ -113,7 +113,7 @@ impl Lowering<'_> {
             // A `#define` of a map.
             return self.expr(&element);
         }
-        let mut base = self.expr(base);
+        let mut base = self.read_or_not(base);
         if let Some(Expr {
             ty: Type::Tuple(_), ..
         }) = &base
@@ -275,7 +275,7 @@ impl Lowering<'_> {
         if let ast::ExprKind::Map { name, key } = &operand.kind {
             return self.address_of_map(name, key.as_deref(), operand.span);
         }
-        let mut value = self.expr(operand)?;
+        let mut value = self.read_or_not(operand)?;
         if let ExprKind::Part { of, steps } = &value.kind
             && let ExprKind::Local(local) = of.kind
             && self.has_offsets(&of.ty, steps)

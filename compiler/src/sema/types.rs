@@ -31,7 +31,8 @@ impl TypeTable {
     /// The same; where the type stands tells how a kernel record without a name is found.
     fn of_c_at(&mut self, ty: &CType, root: &Root) -> Type {
         match ty {
-            CType::Void | CType::Function | CType::Float { .. } => Type::Void,
+            CType::Void | CType::Function => Type::Void,
+            CType::Float { bytes } => Type::Float { bytes: *bytes },
             CType::Int { bool_: true, .. } => Type::Bool,
             CType::Int { bytes, signed, .. } => Type::Int(IntType {
                 bits: bytes.saturating_mul(8).min(64),
@@ -280,6 +281,10 @@ impl TypeTable {
             Type::Void => "void".into(),
             Type::Bool => "bool".into(),
             Type::Int(int) => int_name(*int),
+            Type::Float { bytes: 4 } => "float".into(),
+            Type::Float { bytes: 8 } => "double".into(),
+            Type::Float { bytes: 16 } => "long double".into(),
+            Type::Float { bytes } => format!("float{}", u32::from(*bytes) * 8),
             Type::Enum(id) => match self.types.enumeration(*id).name.as_str() {
                 "" => "enum".into(),
                 name => format!("enum {name}"),
@@ -336,6 +341,7 @@ impl TypeTable {
             Type::Void => 0,
             Type::Bool => 1,
             Type::Int(int) => u32::from(int.bytes()),
+            Type::Float { bytes } => u32::from(*bytes),
             Type::Enum(id) => u32::from(self.types.enumeration(*id).int.bytes()),
             Type::String { size } => *size,
             Type::Buffer { size } => 4 + size,
@@ -377,7 +383,7 @@ impl TypeTable {
                 let members = self.types.record(*id).members.iter();
                 members.map(|m| self.align(&m.ty)).max().unwrap_or(1)
             }
-            Type::Void | Type::Bool | Type::String { .. } | Type::Mac => 1,
+            Type::Void | Type::Bool | Type::Float { .. } | Type::String { .. } | Type::Mac => 1,
             Type::Int(_) | Type::Enum(_) => self.size(ty),
             Type::Buffer { .. }
             | Type::Inet

@@ -150,6 +150,7 @@ fn has_symbols(value: &Value) -> bool {
         }
         Value::Array { element, .. } => element.iter().any(has_symbols),
         Value::Int { .. }
+        | Value::Float { .. }
         | Value::Bool
         | Value::Pointer
         | Value::String { .. }

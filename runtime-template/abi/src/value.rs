@@ -18,6 +18,8 @@ describe! {
     pub enum Value {
         /// `size` is 1, 2, 4 or 8.
         Int { size: u8, signed: bool, },
+        /// A floating-point number, which is not decoded: what is printed says that one is there.
+        Float { size: u8, },
         /// One byte, 0 or 1.
         Bool,
         /// Eight bytes, printed as `0x…`.
@@ -195,7 +197,9 @@ impl Value {
     #[must_use]
     pub fn size(&self) -> u32 {
         match self {
-            Value::Int { size, .. } | Value::Enum { size, .. } => u32::from(*size),
+            Value::Int { size, .. } | Value::Enum { size, .. } | Value::Float { size } => {
+                u32::from(*size)
+            }
             Value::Bool => 1,
             Value::Pointer
             | Value::KernelSymbol
@@ -237,6 +241,8 @@ impl Value {
     pub fn align(&self) -> u32 {
         match self {
             Value::Int { size, .. } | Value::Enum { size, .. } => u32::from(*size),
+            // Only its bytes are copied.
+            Value::Float { .. } => 1,
             Value::Bool | Value::String { .. } | Value::Mac => 1,
             Value::TailString
             | Value::TailBuffer

@@ -8,6 +8,8 @@ pub enum Datum<'a> {
     Signed(i64),
     Unsigned(u64),
     Bool(bool),
+    /// A floating-point number, whose value nothing reads.
+    Float,
     Text(Cow<'a, [u8]>),
     /// Printed as a word, a number to programs: enum values and pointers.
     Named {
@@ -78,7 +80,8 @@ impl<'a> Datum<'a> {
             Datum::Unsigned(number) => Some(*number),
             Datum::Named { number, .. } => Some(*number as u64),
             Datum::Bool(yes) => Some(u64::from(*yes)),
-            Datum::Text(_)
+            Datum::Float
+            | Datum::Text(_)
             | Datum::Buffer(_)
             | Datum::Tuple(_)
             | Datum::Array(_)

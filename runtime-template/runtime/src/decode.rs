@@ -174,6 +174,7 @@ impl<'o> Decoder<'o> {
                 Datum::Signed(integer(bytes, 0, *size, true).cast_signed())
             }
             Value::Int { size, .. } => Datum::Unsigned(integer(bytes, 0, *size, false)),
+            Value::Float { .. } => Datum::Float,
             Value::Bool => Datum::Bool(bytes.first().is_some_and(|byte| *byte != 0)),
             Value::Pointer => Datum::Named {
                 text: format!("{:#x}", word()),

@@ -11,6 +11,7 @@ pub fn write(datum: &Datum<'_>, out: &mut Vec<u8>) {
         Datum::Signed(number) => integer(*number, out),
         Datum::Unsigned(number) => integer(*number, out),
         Datum::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+        Datum::Float => out.extend_from_slice(b"<float>"),
         Datum::Text(text) => out.extend_from_slice(text),
         Datum::Named { text, .. } => out.extend_from_slice(text.as_bytes()),
         Datum::Buffer(bytes) => escaped(bytes, out),

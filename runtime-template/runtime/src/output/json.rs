@@ -216,6 +216,7 @@ fn datum(value: &Datum<'_>, out: &mut Vec<u8>) {
         Datum::Unsigned(number) => integer(i128::from(*number), out),
         Datum::Named { number, .. } => integer(*number, out),
         Datum::Bool(yes) => raw(out, format_args!("{yes}")),
+        Datum::Float => out.extend_from_slice(b"null"),
         Datum::Text(text) => string(text, out),
         Datum::Buffer(bytes) => list(bytes.iter(), out, |byte, out| {
             raw(out, format_args!("{byte}"));
