@@ -192,9 +192,16 @@ impl<'a> DebugInfo<'a> {
         let mut next = self.reference(unit, entry, dw::DW_AT_type);
         // A typedef of a typedef; more is a circle.
         for _ in 0..16 {
-            match self.kind(next)? {
-                Kind::Int { bytes, signed, .. } => return Ok(Some((bytes, signed))),
-                Kind::Typedef { to, .. } => next = to,
+            let Some(id) = next else { break };
+            let (unit, entry) = self.entry(id)?;
+            match entry.tag() {
+                dw::DW_TAG_base_type => {
+                    return Ok(match self.kind(next)? {
+                        Kind::Int { bytes, signed, .. } => Some((bytes, signed)),
+                        _ => None,
+                    });
+                }
+                dw::DW_TAG_typedef => next = self.reference(&unit, &entry, dw::DW_AT_type),
                 _ => break,
             }
         }
