@@ -43,6 +43,11 @@ fn bad_values_are_wrong_usage() {
     );
     refused(
         NOTHING,
+        &[("BTC_ON_STACK_LIMIT", "1000")],
+        "btc: BTC_ON_STACK_LIMIT=1000: expected a size of 16 to 64 bytes, or 0",
+    );
+    refused(
+        NOTHING,
         &[("BTC_UNSTABLE_IMPORT", "maybe")],
         "btc: BTC_UNSTABLE_IMPORT=maybe: expected `enable`, `warn` or `error`",
     );

@@ -429,3 +429,99 @@ fn warnings_can_be_kept_back_and_errors_can_t() {
         "{said}"
     );
 }
+
+/// Each refused before anything is written, and its sources are as they were.
+#[test]
+fn no_source_is_overwritten() {
+    let within = directory("sources");
+    let files = [
+        ("tool", PROGRAM),
+        ("a.bt", PROGRAM),
+        (
+            "i.bt",
+            "#include \"outer.h\"\nimport \"m.bt\"\nbegin { print(m() + X); exit(); }",
+        ),
+        ("m.bt", "macro m() { 1 }"),
+        ("outer.h", "#include \"inner.h\"\n"),
+        ("inner.h", "#define X 5\n"),
+    ];
+    for (name, text) in files {
+        fs::write(within.join(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink("a.bt", within.join("symbolic")).unwrap();
+    fs::hard_link(within.join("a.bt"), within.join("hard")).unwrap();
+    let before = names(&within);
+    for words in [
+        "tool",
+        "a.bt -o a.bt",
+        "a.bt -o symbolic",
+        "a.bt -o ./hard",
+        "a.bt --emit ir -o a.bt",
+        "a.bt --emit ast -o a.bt",
+        "a.bt tool -o .",
+        "a.bt tool",
+        "i.bt -o m.bt",
+        "i.bt -o outer.h",
+        "i.bt -o inner.h",
+        "i.bt --emit object -o inner.h",
+        "i.bt --emit ast -o m.bt",
+        "i.bt --emit ast -o outer.h",
+        "a.bt --include outer.h -o inner.h",
+        "run a.bt -o a.bt",
+    ] {
+        let output = run(&words.split(' ').collect::<Vec<_>>(), &within);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}: {said}");
+        assert!(
+            said.contains(" would overwrite ") && said.contains("-o OUT"),
+            "{words}: {said}"
+        );
+        for (name, text) in files {
+            let now = fs::read(within.join(name)).unwrap();
+            assert!(now == text.as_bytes(), "{words}: {name}");
+        }
+        assert_eq!(names(&within), before, "{words}");
+    }
+    // What was built before is no source.
+    for _ in 0..2 {
+        is_good(&run(&["a.bt", "--emit", "ir", "-o", "out"], &within));
+    }
+}
+
+#[test]
+fn options_name_what_is_not_there() {
+    let missing = "btc: --include: nope.h is not found: -I DIR adds a directory to look in\n";
+    assert_eq!(
+        status(&["check", "--include", "nope.h", "-e", PROGRAM]),
+        (1, missing.to_string())
+    );
+    for option in ["-I", "--sysroot"] {
+        assert_eq!(
+            status(&["check", option, "nowhere", "-e", PROGRAM]),
+            (1, format!("btc: {option}: nowhere is no directory\n"))
+        );
+    }
+}
+
+#[test]
+fn scripts_of_other_systems_are_read() {
+    let within = directory("texts");
+    let script: &[u8] = b"\xef\xbb\xbf#!/usr/bin/env btc\r\n// caf\xe9\r\n#define ADD(a, b) \\\r\n  ((a) + \\\r\n  (b))\r\n#define X 5\r\nimport \"m.bt\"\r\nstruct s {\r\n  int a; /* \xe9 */\r\n};\r\nbegin\r\n/1/\r\n{\r\n  print(m(ADD(X, 1))); /* \xff */ print($nope);\r\n  // end\r\n}\r\n";
+    fs::write(within.join("x.bt"), script).unwrap();
+    let imported = b"\xef\xbb\xbf// \xe9\r\nmacro m(a) {\r\n  a\r\n}\r\n";
+    fs::write(within.join("m.bt"), imported).unwrap();
+    let output = run(&["check", "x.bt"], &within);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = said.matches("error").count();
+    assert_eq!((output.status.code(), errors), (Some(1), 1), "{said}");
+    // The place is that of the file.
+    assert!(said.contains("x.bt:14:38\n"), "{said}");
+    assert!(
+        said.contains("print(m(ADD(X, 1))); /* ? */ print($nope);\n"),
+        "{said}"
+    );
+    fs::write(within.join("y.bt"), b"begin { print(\"\xe9\"); }").unwrap();
+    let output = run(&["check", "y.bt"], &within);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "btc: y.bt is not UTF-8 text: line 1\n");
+}

@@ -22,6 +22,8 @@ pub mod skeleton;
 pub mod source;
 pub mod syntax;
 
+use std::path::PathBuf;
+
 use btc_abi::Manifest;
 
 use arch::Arch;
@@ -52,6 +54,8 @@ pub struct Outcome {
     pub diagnostics: Diagnostics,
     /// What the answers came from where this machine had none.
     pub notes: Vec<String>,
+    /// The headers that its C includes; the other files are `sources`.
+    pub headers: Vec<PathBuf>,
     /// `None`: the diagnostics have errors.
     pub compiled: Option<Compiled>,
 }
@@ -84,6 +88,9 @@ pub fn compile_tree(
     } else {
         let options = sema_options(name, &sources, language);
         let (program, found) = sema::analyze(tree, &sources, &host, &options);
+        if let Some(header) = host.missing_header() {
+            anyhow::bail!("--include: {header} is not found: -I DIR adds a directory to look in");
+        }
         diagnostics.extend(found);
         match program.filter(|_| !diagnostics.has_errors()) {
             Some(program) => generate(program, language.target, &sources, &mut diagnostics)?,
@@ -97,6 +104,7 @@ pub fn compile_tree(
         sources,
         diagnostics,
         notes: host.notes(),
+        headers: host.headers(),
         compiled,
     })
 }
@@ -213,7 +221,7 @@ impl Compiled {
 /// What this machine, or the one that the options name, knows.
 ///
 /// # Errors
-/// The file of `--btf` can't be read.
+/// The file of `--btf` can't be read, or a directory of an option is none.
 pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     let host = LiveHost::new(LiveOptions {
         btf: language.btf.clone(),
@@ -222,6 +230,13 @@ pub fn host(language: &Language) -> anyhow::Result<LiveHost> {
     });
     if language.btf.is_some() {
         host.btf().map_err(|why| anyhow::anyhow!("--btf: {why}"))?;
+    }
+    let include = language.include_directories.iter().map(|d| ("-I", d));
+    let sysroot = language.sysroot.iter().map(|d| ("--sysroot", d));
+    for (option, directory) in include.chain(sysroot) {
+        if !directory.is_dir() {
+            anyhow::bail!("{option}: {} is no directory", directory.display());
+        }
     }
     Ok(host)
 }

@@ -56,8 +56,8 @@ impl std::fmt::Debug for Span {
 pub struct Source {
     pub name: String,
     pub text: String,
-    /// Of the file; `None` for a text that is in none.
-    pub directory: Option<PathBuf>,
+    /// The file; `None` for a text that is in none.
+    pub path: Option<PathBuf>,
     /// A part of the standard library, whose names mean what btc says: a script's definitions don't change them.
     pub library: bool,
     /// Byte offset of the first character of each line.
@@ -74,7 +74,7 @@ impl Source {
         Source {
             name: name.into(),
             text,
-            directory: None,
+            path: None,
             library: false,
             line_starts,
         }
@@ -84,14 +84,19 @@ impl Source {
     #[must_use]
     pub fn file(path: &Path, text: impl Into<String>) -> Self {
         Source {
-            directory: path
-                .parent()
-                .map(|parent| match parent.as_os_str().is_empty() {
-                    true => PathBuf::from("."),
-                    false => parent.to_path_buf(),
-                }),
+            path: Some(path.to_path_buf()),
             ..Source::new(path.display().to_string(), text)
         }
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn directory(&self) -> Option<PathBuf> {
+        let parent = self.path.as_ref()?.parent()?;
+        Some(match parent.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => parent.to_path_buf(),
+        })
     }
 
     #[must_use]
@@ -157,12 +162,17 @@ impl SourceMap {
     #[must_use]
     pub fn directories(&self) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = vec![];
-        for directory in self.files.iter().filter_map(|f| f.directory.as_ref()) {
-            if !found.contains(directory) {
-                found.push(directory.clone());
+        for directory in self.files.iter().filter_map(Source::directory) {
+            if !found.contains(&directory) {
+                found.push(directory);
             }
         }
         found
+    }
+
+    /// The files that there is a text of.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter_map(|file| file.path.as_deref())
     }
 
     pub fn files(&self) -> impl Iterator<Item = (FileId, &Source)> {

@@ -6,7 +6,7 @@ use btc_abi as abi;
 use super::argument::{self, integer, named, unsigned, unsigned_binary, value, wrong};
 use super::{Call, Function};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{BinaryOp, Expr, ExprKind, Helper, IntType, Place, ProgramKind, Type};
+use crate::ir::{BinaryOp, Context, Expr, ExprKind, Helper, IntType, Place, ProgramKind, Type};
 use crate::sema::Lowering;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -64,8 +64,36 @@ fn object(
         }
     };
     match l.followed(&pointer) {
-        Some(pointer) => Some(pointer),
+        Some(pointer) => {
+            warn_of_member(l, call, at, &pointer);
+            Some(pointer)
+        }
         None => not_followed(l, call, at),
+    }
+}
+
+/// Newer kernels trust what a raw tracepoint or iterator hands over, and hardly any pointer that is a member of it.
+fn warn_of_member(l: &mut Lowering, call: &Call, at: usize, pointer: &Expr) {
+    let typed = [ProgramKind::RawTracepoint, ProgramKind::Iterator].contains(&l.probe.kind);
+    if call.name == "path" || !typed || !is_member(pointer) {
+        return;
+    }
+    let span = call.arguments.get(at).map_or(call.span, |a| a.span);
+    let message = format!(
+        "newer kernels (6.12) refuse a member of an argument for `{}` in `{}` probes",
+        call.name, l.probe.provider
+    );
+    let help = "give it an argument itself, or use an `fentry` probe";
+    l.report(Diagnostic::warning(Code::WrongProbe, span, message).with_help(help));
+}
+
+/// Whether the pointer was loaded from memory: contexts aside, whose members are arguments.
+fn is_member(pointer: &Expr) -> bool {
+    match &pointer.kind {
+        ExprKind::Convert(inner) => is_member(inner),
+        ExprKind::Address(place) => is_member(&place.base),
+        ExprKind::Load(place) => !matches!(place.base.kind, ExprKind::Context(Context::Pointer)),
+        _ => false,
     }
 }
 

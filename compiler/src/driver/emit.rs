@@ -1,7 +1,7 @@
 //! A script and a stage → that stage's result, on standard output or in a file.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use btc_abi::ToConst;
@@ -13,6 +13,7 @@ use crate::codegen::Text;
 use crate::options::{Build, Language, Stage};
 use crate::skeleton::{self, File};
 use crate::source::SourceMap;
+use crate::syntax::ast::Program;
 use crate::{Compiled, ir};
 
 /// Shows one stage; `false` when the script has errors.
@@ -23,7 +24,8 @@ pub fn emit(stage: Stage, script: &Script, build: &Build) -> Result<bool> {
     if stage == Stage::Ast {
         return emit_ast(script, &build.language, build.output.as_deref());
     }
-    let Some((compiled, sources)) = compile(script, &build.language)? else {
+    let Some((compiled, sources)) = compile(script, &build.language, build.output.as_deref())?
+    else {
         return Ok(false);
     };
     let output = build.output.as_deref();
@@ -54,8 +56,33 @@ fn emit_ast(script: &Script, language: &Language, output: Option<&Path>) -> Resu
     let file = sources.add(script.source.clone());
     let (tree, diagnostics) = crate::parse(&mut sources, file, language);
     super::print_diagnostics(&diagnostics, &sources)?;
+    if let Some(output) = output {
+        output::spares(output, sources.paths())?;
+        let included: Vec<PathBuf> = quoted(&tree, &sources, language).collect();
+        output::spares(output, included.iter().map(PathBuf::as_path))?;
+    }
     write_text(&format!("{tree:#?}"), output)?;
     Ok(!diagnostics.has_errors())
+}
+
+/// Where the headers in quotes may be, which nothing has read.
+fn quoted<'a>(
+    tree: &'a Program,
+    sources: &SourceMap,
+    language: &'a Language,
+) -> impl Iterator<Item = PathBuf> + 'a {
+    let mut directories = sources.directories();
+    directories.extend(language.include_directories.iter().cloned());
+    directories.push(PathBuf::from("."));
+    let lines = tree.preamble.iter().flat_map(|c| c.text.lines());
+    let headers = lines.filter_map(|line| {
+        let word = line.trim_start().strip_prefix('#')?.trim_start();
+        let name = word.strip_prefix("include")?.trim_start();
+        name.strip_prefix('"')?.split('"').next()
+    });
+    let options = language.includes.iter().map(String::as_str);
+    (headers.chain(options))
+        .flat_map(move |name| directories.clone().into_iter().map(move |d| d.join(name)))
 }
 
 /// Text, with a line's end at its end, for a file or standard output.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::host::files::decoded;
 use crate::source::Source;
 
 /// One script to compile.
@@ -32,7 +33,10 @@ impl Script {
 /// The scripts of a command line, each read or refused by itself.
 pub fn scripts(paths: &[PathBuf], program: Option<&str>) -> Vec<Result<Script>> {
     match program {
-        Some(text) => vec![Ok(unnamed("program", text.to_string()))],
+        Some(program) => {
+            let text = text("program", program.as_bytes().to_vec());
+            vec![text.map(|text| unnamed("program", text))]
+        }
         None => paths.iter().map(|path| read(path)).collect(),
     }
 }
@@ -58,24 +62,19 @@ fn read(path: &Path) -> Result<Script> {
         bail!("{name} is a directory");
     }
     bytes = std::fs::read(path).with_context(|| format!("can't read {name}"))?;
-    let stem = path
-        .file_stem()
-        .map_or("btc".into(), |s| s.to_string_lossy().into_owned());
     Ok(Script {
-        name: stem,
+        name: self::name(path),
         source: Source::file(path, text(&name, bytes)?),
         is_file: true,
     })
 }
 
+/// What the tool of a script is called.
+pub fn name(path: &Path) -> String {
+    let stem = path.file_stem();
+    stem.map_or("btc".into(), |s| s.to_string_lossy().into_owned())
+}
+
 fn text(name: &str, bytes: Vec<u8>) -> Result<String> {
-    // Spans are 32 bits wide.
-    if u32::try_from(bytes.len()).is_err() {
-        bail!("{name} is larger than 4 GiB");
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|&&b| b == b'\n').count() + 1;
-        anyhow::anyhow!("{name} is not UTF-8 text: line {line}")
-    })
+    decoded(bytes).map_err(|why| anyhow::anyhow!("{name} is {why}"))
 }

@@ -105,9 +105,23 @@ fn usage(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Compiles one script; its diagnostics have been printed. `None`: it has errors.
-fn compile(script: &Script, language: &Language) -> Result<Option<(Compiled, SourceMap)>> {
-    let outcome = crate::compile(script.source.clone(), &script.name, language)?;
+/// Compiles one script for an output, which can't be one of the files that it is made of; its diagnostics have been
+/// printed. `None`: it has errors.
+fn compile(
+    script: &Script,
+    language: &Language,
+    output: Option<&Path>,
+) -> Result<Option<(Compiled, SourceMap)>> {
+    let mut sources = SourceMap::default();
+    let file = sources.add(script.source.clone());
+    let (tree, diagnostics) = crate::parse(&mut sources, file, language);
+    let spares = |inputs: &mut dyn Iterator<Item = &Path>| match output {
+        Some(output) => output::spares(output, inputs),
+        None => Ok(()),
+    };
+    spares(&mut sources.paths().chain(language.btf.as_deref()))?;
+    let outcome = crate::compile_tree(&tree, sources, diagnostics, &script.name, language)?;
+    spares(&mut outcome.headers.iter().map(PathBuf::as_path))?;
     for note in &outcome.notes {
         eprintln!("note: {note}");
     }
@@ -128,7 +142,7 @@ fn print_diagnostics(diagnostics: &Diagnostics, sources: &SourceMap) -> Result<(
 fn check_all(check: &Check) -> bool {
     let mut good = true;
     for script in input::scripts(&check.scripts, check.program.as_deref()) {
-        match script.and_then(|script| compile(&script, &check.language)) {
+        match script.and_then(|script| compile(&script, &check.language, None)) {
             Ok(compiled) => good &= compiled.is_some(),
             Err(error) => {
                 say(&error);
@@ -156,10 +170,10 @@ fn build_all(build: &Build) -> ExitCode {
     all(good)
 }
 
-/// Several scripts need a directory and names of their own.
+/// Several scripts need a directory and names of their own, and no output can be a script.
 fn outputs_fit(build: &Build) -> Result<()> {
     if build.scripts.len() < 2 {
-        return Ok(());
+        return spare_scripts(build);
     }
     let mut stems = BTreeSet::new();
     for script in &build.scripts {
@@ -180,25 +194,42 @@ fn outputs_fit(build: &Build) -> Result<()> {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("can't create {}", directory.display()))?;
     }
+    spare_scripts(build)
+}
+
+/// Before any of them is compiled.
+fn spare_scripts(build: &Build) -> Result<()> {
+    for script in &build.scripts {
+        let name = input::name(script);
+        if let Some(output) = output_of(build, &name) {
+            output::spares(&output, build.scripts.iter().map(PathBuf::as_path))?;
+        }
+    }
     Ok(())
+}
+
+/// Where the result of a script with this name goes; `None`: to standard output.
+fn output_of(build: &Build, name: &str) -> Option<PathBuf> {
+    match (&build.output, build.emit) {
+        (Some(directory), _) if build.scripts.len() > 1 => Some(directory.join(name)),
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(PathBuf::from(name)),
+    }
 }
 
 fn build_one(build: &Build, script: &Script) -> Result<bool> {
     if let Some(stage) = build.emit {
         return emit::emit(stage, script, build);
     }
-    let path = match &build.output {
-        Some(directory) if build.scripts.len() > 1 => directory.join(&script.name),
-        Some(path) => path.clone(),
-        None => PathBuf::from(&script.name),
-    };
+    let path = output_of(build, &script.name).context("an executable has a place")?;
     if build.output.is_none() && !script.is_file {
         bail!("standard input needs a name for its executable: add -o OUT");
     }
     output::check(&path)?;
     let start = Instant::now();
     let script = &script.named_after(&path);
-    let Some((compiled, _)) = compile(script, &build.language)? else {
+    let Some((compiled, _)) = compile(script, &build.language, Some(&path))? else {
         return Ok(false);
     };
     let compiled_at = start.elapsed();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +27,30 @@ pub fn check(path: &Path) -> Result<()> {
         bail!("the output's directory {} does not exist", parent.display());
     }
     Ok(())
+}
+
+/// Refuses an output that is one of the files that it is made of, whatever they are called here: files are told by device
+/// and inode.
+///
+/// # Errors
+/// It is one of them.
+pub fn spares<'p>(path: &Path, inputs: impl IntoIterator<Item = &'p Path>) -> Result<()> {
+    let identity = |path: &Path| {
+        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((found.dev(), found.ino()))
+    };
+    let Some(there) = identity(path) else {
+        return Ok(());
+    };
+    let mut inputs = inputs.into_iter();
+    match inputs.find(|input| identity(input) == Some(there)) {
+        None => Ok(()),
+        Some(input) => bail!(
+            "the output {} would overwrite {}, which it is made of: name another with -o OUT",
+            path.display(),
+            input.display()
+        ),
+    }
 }
 
 fn parent(path: &Path) -> &Path {

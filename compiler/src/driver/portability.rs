@@ -91,7 +91,7 @@ fn judged(
     for kernel in kernels {
         let target = kernel.arch().unwrap_or_default();
         if !made.iter().any(|(arch, _)| *arch == target) {
-            let Some(compiled) = super::compile(&source, &asked.language(target))? else {
+            let Some(compiled) = super::compile(&source, &asked.language(target), None)? else {
                 return Ok(None);
             };
             made.push((target, compiled));

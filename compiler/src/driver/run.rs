@@ -30,7 +30,8 @@ pub fn run(options: &Run) -> Result<ExitCode> {
             "an executable for {target} doesn't run here: make one with `btc -o` and run it there"
         );
     }
-    let Some((compiled, _)) = compile(&script, &options.language)? else {
+    let Some((compiled, _)) = compile(&script, &options.language, options.output.as_deref())?
+    else {
         return Ok(ExitCode::FAILURE);
     };
     let workspace = Workspace::open()?;

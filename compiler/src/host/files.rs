@@ -1,6 +1,10 @@
 //! Files that a script imports: the one thing that compiling reads beside the script and what a machine knows.
 
+mod text;
+
 use std::path::{Path, PathBuf};
+
+pub use text::decoded;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,13 +79,5 @@ fn names(directory: &Path) -> std::io::Result<Vec<String>> {
 
 fn text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    // Spans are 32 bits wide.
-    if u32::try_from(bytes.len()).is_err() {
-        return Err("it is larger than 4 GiB".to_owned());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|&&b| b == b'\n').count() + 1;
-        format!("it is not UTF-8 text: line {line}")
-    })
+    decoded(bytes).map_err(|why| format!("it is {why}"))
 }

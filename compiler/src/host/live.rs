@@ -36,6 +36,10 @@ pub struct LiveHost {
     borrowed: RefCell<Borrowed>,
     /// Bodies of the script's own records, by id.
     script: RefCell<Vec<HostRecordBody>>,
+    /// Headers that the script's C was read with.
+    headers: RefCell<BTreeSet<PathBuf>>,
+    /// Headers of `--include` that are not there.
+    missing: RefCell<Vec<String>>,
     user: UserBinaries,
 }
 
@@ -85,6 +89,8 @@ impl LiveHost {
             reference: OnceCell::new(),
             borrowed: RefCell::default(),
             script: RefCell::default(),
+            headers: RefCell::default(),
+            missing: RefCell::default(),
         }
     }
 
@@ -177,6 +183,18 @@ impl LiveHost {
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         self.borrowed.borrow().sentences()
+    }
+
+    /// A header of `--include` that is not there.
+    #[must_use]
+    pub fn missing_header(&self) -> Option<String> {
+        self.missing.borrow().first().cloned()
+    }
+
+    /// The headers that scripts included, be it through others.
+    #[must_use]
+    pub fn headers(&self) -> Vec<PathBuf> {
+        self.headers.borrow().iter().cloned().collect()
     }
 
     /// The type that tells best what a raw tracepoint hands over, after the pointer to its data.
@@ -367,6 +385,9 @@ impl Host for LiveHost {
         };
         let made = clang::read(self, machine, text, options, first_id)?;
         self.script.borrow_mut().extend(made.bodies);
+        let headers = made.headers.iter().map(PathBuf::from);
+        self.headers.borrow_mut().extend(headers);
+        self.missing.borrow_mut().extend(made.missing);
         Ok((made.definitions, made.errors))
     }
 

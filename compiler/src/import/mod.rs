@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::host::files::{Contents, Files, Found};
 use crate::source::{FileId, Source, SourceMap, Span};
 use crate::syntax;
-use crate::syntax::ast::{CText, ForeignSource, Import, Item, Program};
+use crate::syntax::ast::{CText, Config, ForeignSource, Import, Item, Program};
 
 /// Files that import files that import files: deeper than anybody writes, and no stack is used up.
 const MAX_DEPTH: usize = 64;
@@ -33,7 +33,7 @@ pub fn resolve(tree: Program, sources: &mut SourceMap, search: &Search) -> (Prog
         return (tree, Diagnostics::default());
     }
     let script = sources.script();
-    let directory = script.directory.clone().unwrap_or_else(|| ".".into());
+    let directory = script.directory().unwrap_or_else(|| ".".into());
     let mut resolver = Resolver {
         search,
         script: directory.clone(),
@@ -90,8 +90,8 @@ impl Resolver<'_> {
     /// The script itself is one of the files that are taken once.
     fn seen_script(&mut self) {
         let script = self.sources.script();
-        if script.directory.is_some()
-            && let Ok(Some(found)) = self.search.files.find(Path::new(&script.name))
+        if let Some(path) = &script.path
+            && let Ok(Some(found)) = self.search.files.find(path)
         {
             self.seen.insert(found.identity);
         }
@@ -215,7 +215,7 @@ impl Resolver<'_> {
                 .push(diagnostic.with_label(import.span, "imported here"));
         }
         for item in &tree.items {
-            if let Item::Config(entries) = item
+            if let Item::Config(Config { entries, .. }) = item
                 && let Some(first) = entries.first()
             {
                 let config = Diagnostic::error(

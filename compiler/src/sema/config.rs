@@ -2,13 +2,14 @@
 
 use btc_abi as abi;
 use btc_abi::config::{
-    Expected, OLDER_NAMES, VARIABLES, WITHOUT_EFFECT, current_value, natural, positive,
+    Expected, OLDER_NAMES, VARIABLES, WITHOUT_EFFECT, current_value, number, positive,
 };
 use btc_abi::environment::{Environment, OF_BPFTRACE};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Limits;
-use crate::syntax::ast::{ConfigEntry, ConfigValue, Item, Program};
+use crate::source::Span;
+use crate::syntax::ast::{Config, ConfigEntry, ConfigValue, Item, Program};
 use btc_runtime::suggest::nearest;
 
 /// All configuration of a script, with defaults.
@@ -169,6 +170,9 @@ fn length(value: &str) -> Result<u32, Expected> {
 /// What `max_strlen` may be at most: searching and comparing are bounded by it (codegen/shared.rs).
 const LONGEST_STRING: u32 = 65536;
 
+/// What code generation can do (codegen/program.rs); bpftrace's scripts may have 0, for as little as can be.
+const STACK_LIMITS: std::ops::RangeInclusive<u64> = 16..=64;
+
 const FIXED: &[Fixed] = &[
     Fixed {
         name: "license",
@@ -201,8 +205,8 @@ const FIXED: &[Fixed] = &[
     Fixed {
         name: "on_stack_limit",
         set: |s, v| {
-            s.limits.on_stack_limit =
-                u32::try_from(natural(v)?).map_err(|_| "a length below 4 GiB")?;
+            let usable = number(v).filter(|n| *n == 0 || STACK_LIMITS.contains(n));
+            s.limits.on_stack_limit = usable.ok_or("a size of 16 to 64 bytes, or 0")? as u32;
             Ok(())
         },
         shown: |s| s.limits.on_stack_limit.to_string(),
@@ -328,12 +332,21 @@ pub(super) fn read(
     diagnostics: &mut Diagnostics,
 ) -> Settings {
     let mut settings = Settings::default();
+    let mut blocks: Vec<&Config> = vec![];
     for item in &program.items {
-        if let Item::Config(entries) = item {
-            for entry in entries {
-                apply(&mut settings, entry, diagnostics);
+        let Item::Config(config) = item else { continue };
+        placed(config, &blocks, program, diagnostics);
+        let mut set: Vec<(&str, Span)> = vec![];
+        for entry in &config.entries {
+            let Some(name) = apply(&mut settings, entry, diagnostics) else {
+                continue;
+            };
+            match set.iter().find(|(known, _)| *known == name) {
+                Some((_, before)) => diagnostics.push(twice(entry, *before)),
+                None => set.push((name, entry.span)),
             }
         }
+        blocks.push(config);
     }
     for (name, value) in &overrides.0 {
         // Their values are known to be good.
@@ -342,7 +355,38 @@ pub(super) fn read(
     settings
 }
 
-fn apply(settings: &mut Settings, entry: &ConfigEntry, diagnostics: &mut Diagnostics) {
+/// A script has one block, and no probe before it.
+fn placed(config: &Config, before: &[&Config], program: &Program, diagnostics: &mut Diagnostics) {
+    let error = |message: &str| Diagnostic::error(Code::InvalidConfig, config.span, message);
+    if let Some(first) = before.first() {
+        let second = error("a script has one `config` block");
+        let second = second.with_label(first.span, "the first one");
+        diagnostics.push(second.with_help("set all variables there"));
+        return;
+    }
+    let earlier = |item: &Item| match item {
+        Item::Probe(probe) => {
+            probe.span.file == config.span.file && probe.span.start < config.span.start
+        }
+        _ => false,
+    };
+    if program.items.iter().any(earlier) {
+        let misplaced = error("the `config` block stands before all probes");
+        diagnostics.push(misplaced.with_help("move it to the top of the script"));
+    }
+}
+
+fn twice(entry: &ConfigEntry, before: Span) -> Diagnostic {
+    let message = format!("`{}` is set twice", entry.name.text);
+    Diagnostic::error(Code::InvalidConfig, entry.span, message).with_label(before, "set here")
+}
+
+/// Sets a variable; its current name where there is such a one.
+fn apply(
+    settings: &mut Settings,
+    entry: &ConfigEntry,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'static str> {
     // `BPFTRACE_MAX_STRLEN` is the variable's name outside of scripts; people write it inside too.
     let lower = entry.name.text.to_lowercase();
     let written = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
@@ -374,6 +418,7 @@ fn apply(settings: &mut Settings, entry: &ConfigEntry, diagnostics: &mut Diagnos
         }
         None => diagnostics.push(unknown(entry, name)),
     }
+    names().find(|known| *known == name)
 }
 
 fn unknown(entry: &ConfigEntry, name: &str) -> Diagnostic {

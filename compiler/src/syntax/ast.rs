@@ -39,7 +39,7 @@ pub struct Name {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    Config(Vec<ConfigEntry>),
+    Config(Config),
     Import(Import),
     Macro(Macro),
     MapDeclaration(MapDeclaration),
@@ -55,6 +55,13 @@ pub struct Import {
     pub path: Name,
     /// A statement of a block: what a macro needs, wherever it is used.
     pub statement: bool,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub entries: Vec<ConfigEntry>,
+    /// The word `config`.
     pub span: Span,
 }
 

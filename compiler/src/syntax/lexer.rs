@@ -5,7 +5,7 @@ use super::ast::CText;
 use super::token::{
     C_INTEGER_WORDS, ITEM_KEYWORDS, KEYWORDS, Lexeme, PUNCTUATION, TYPE_NAMES, Token,
 };
-use super::{attach, disambiguate, literal};
+use super::{attach, disambiguate, literal, negative};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{FileId, Span};
 
@@ -40,7 +40,9 @@ pub fn lex(file: FileId, text: &str) -> (Vec<Item<'_>>, Diagnostics) {
         lexer.item();
         let item = std::mem::take(&mut lexer.out);
         if !item.is_empty() && !lexer.broken {
-            items.push(disambiguate::disambiguate(item));
+            let item = disambiguate::disambiguate(item);
+            negative::check(&item, &mut lexer.diagnostics);
+            items.push(item);
         }
     }
     (items, lexer.diagnostics)
@@ -177,6 +179,14 @@ impl<'s> Lexer<'s> {
     /// A statement where a probe should start: says so, and skips it.
     fn stray_statement(&mut self) -> bool {
         let rest = self.rest();
+        let declares = |rest: &str| {
+            let after = rest.strip_prefix("let").unwrap_or("");
+            after.starts_with(char::is_whitespace) && after.trim_start().starts_with('$')
+        };
+        if declares(rest) {
+            self.stray_variable();
+            return true;
+        }
         let head = rest.split([':', '{', '/', ',', '\n']).next().unwrap_or("");
         if !rest.starts_with(['$', '@']) && head.find('(').is_none_or(|at| at == 0) {
             return false;
@@ -200,6 +210,22 @@ impl<'s> Lexer<'s> {
             .with_help("write it into a probe's block: `begin { … }`"),
         );
         true
+    }
+
+    /// `let $x …` where a probe should start: says what may be declared there, and skips it.
+    fn stray_variable(&mut self) {
+        let start = self.at;
+        let rest = self.rest();
+        let name = rest.find('$').unwrap_or(0);
+        let end = rest[name..].find([';', '}', '\n']);
+        self.at += end.map_or(rest.len(), |end| name + end);
+        let span = self.span(start);
+        self.at += usize::from(self.rest().starts_with(';'));
+        let message = "outside of probes `let` declares a map, and no variable";
+        self.diagnostics.push(
+            Diagnostic::error(Code::Syntax, span, message)
+                .with_help("write it into a probe's block, or share a map: `let @x = hash(100);`"),
+        );
     }
 
     /// `#include …`, `#define … \` with its continuation lines.

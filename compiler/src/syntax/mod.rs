@@ -10,6 +10,7 @@ mod comment;
 mod disambiguate;
 mod lexer;
 mod literal;
+mod negative;
 mod print;
 mod report;
 mod token;

@@ -43,8 +43,8 @@ impl Printer {
 
     fn item(&mut self, item: &Item) {
         match item {
-            Item::Config(entries) => self.nested("config", |p| {
-                for entry in entries {
+            Item::Config(config) => self.nested("config", |p| {
+                for entry in &config.entries {
                     let value = match &entry.value {
                         ConfigValue::Integer(v) => v.to_string(),
                         ConfigValue::Bool(v) => v.to_string(),

@@ -88,14 +88,14 @@ pub const VARIABLES: &[Variable] = &[
     variable!(lazy_symbolication, switch, bool::to_string),
     variable!(log_size, positive, u64::to_string),
     variable!(max_cat_bytes, natural, u64::to_string),
-    variable!(max_map_keys, positive, u64::to_string),
+    variable!(max_map_keys, map_keys, u64::to_string),
     variable!(max_probes, positive, u64::to_string),
     variable!(missing_probes, missing_probes, |mode: &_| match mode {
         MissingProbes::Error => "error".to_owned(),
         MissingProbes::Warn => "warn".to_owned(),
         MissingProbes::Ignore => "ignore".to_owned(),
     }),
-    variable!(perf_rb_pages, natural, |pages: &u64| match pages {
+    variable!(perf_rb_pages, ring_pages, |pages: &u64| match pages {
         0 => "0 (by memory)".to_owned(),
         pages => pages.to_string(),
     }),
@@ -189,6 +189,18 @@ pub fn positive(text: &str) -> Result<u64, Expected> {
 /// No such number.
 pub fn natural(text: &str) -> Result<u64, Expected> {
     number(text).ok_or("an integer that is not negative")
+}
+
+/// The kernel has no hash of more buckets (kernel/bpf/hashtab.c).
+fn map_keys(text: &str) -> Result<u64, Expected> {
+    let usable = number(text).filter(|keys| (1..=1 << 31).contains(keys));
+    usable.ok_or("a number of 1 to 2147483648")
+}
+
+/// 1 GiB, with pages of 4 KiB: the size of a ring buffer is a power of two of 32 bits, and it is mapped twice.
+fn ring_pages(text: &str) -> Result<u64, Expected> {
+    let usable = number(text).filter(|pages| *pages <= 1 << 18);
+    usable.ok_or("a number of pages up to 262144, or 0")
 }
 
 fn switch(text: &str) -> Result<bool, Expected> {

@@ -169,7 +169,7 @@ mod tests {
             "BTC_STACK_MODE=x: expected `bpftrace`, `perf`, `raw` or `build_id`"
         );
         assert!(refused("BTC_MAX_PROBES", "-1").ends_with("a positive integer"));
-        assert!(refused("BPFTRACE_MAX_MAP_KEYS", "0").ends_with("a positive integer"));
+        assert!(refused("BPFTRACE_MAX_MAP_KEYS", "0").ends_with("1 to 2147483648"));
         assert!(refused("BPFTRACE_NO_CPP_DEMANGLE", "2").ends_with("`true` or `false`"));
     }
 

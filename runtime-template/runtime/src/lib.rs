@@ -86,6 +86,7 @@ pub use btc_abi as abi;
 use btc_abi::Manifest;
 pub use btc_abi::pattern;
 pub use error::{Context, Error};
+use format::controls::Controls;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
 /// A tool: what it traces and the parts of the runtime that it needs.
@@ -132,7 +133,10 @@ fn trace(tracer: &'static Tracer, skeleton: Box<dyn load::Skeleton>) -> ExitCode
         Err(error) => {
             if !error.is_broken_pipe() {
                 // Nowhere to say that standard error is closed.
-                let _ = writeln!(std::io::stderr(), "{}: {error}", tracer.manifest.name);
+                // Words of the command line and of the machine are in it.
+                let said = format!("{}: {error}", tracer.manifest.name);
+                let said = Controls::of(libc::STDERR_FILENO).lines(said.as_bytes().into());
+                let _ = writeln!(std::io::stderr(), "{}", String::from_utf8_lossy(&said));
             }
             error.exit_code()
         }

@@ -150,7 +150,7 @@ fn set_up_map(
     }
     if description.role == MapRole::RingBuffer {
         return map
-            .set_max_entries(ring_buffer_size(config.perf_rb_pages))
+            .set_max_entries(ring_buffer_size(config.perf_rb_pages)?)
             .context(what);
     }
     if description.role == MapRole::Scratch {
@@ -263,9 +263,12 @@ fn cut_keys(
     Ok(())
 }
 
+/// Bytes.
+const LARGEST_RING: u64 = 1 << 30;
+
 /// Bytes: a power of two of pages. By default 512 KiB, 256 KiB on machines under 2 GiB: it is mapped twice into our
 /// own memory, where all of it counts as resident.
-fn ring_buffer_size(pages: u64) -> u32 {
+fn ring_buffer_size(pages: u64) -> Result<u32, Error> {
     let page = page();
     let large = memory() >= 2 << 30;
     let bytes = match pages {
@@ -273,8 +276,14 @@ fn ring_buffer_size(pages: u64) -> u32 {
         0 => 256 << 10,
         pages => pages.saturating_mul(page),
     };
-    let bytes = bytes.clamp(page, 1 << 30).next_power_of_two();
-    u32::try_from(bytes).unwrap_or(1 << 30)
+    if bytes > LARGEST_RING {
+        return Err(Error::usage(format!(
+            "perf_rb_pages = {pages}: a ring buffer has {} pages of this machine at most",
+            LARGEST_RING / page
+        )));
+    }
+    let bytes = bytes.max(page).next_power_of_two();
+    Ok(u32::try_from(bytes).unwrap_or(1 << 30))
 }
 
 fn set_up_programs(
@@ -348,6 +357,9 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
         let release = target::kernel_release();
         return Error::new(format!("{place}needs {lacking}; this is {release}"));
     }
+    if let Some(why) = too_large(manifest, config, &log) {
+        return Error::new(why);
+    }
     let log = excerpt(&log, config.log_size);
     match probe {
         Some(probe) => Error::with_source(
@@ -360,6 +372,36 @@ fn refused(manifest: &Manifest, config: &Config, what: &str, error: libbpf_rs::E
         None if log.is_empty() => Error::with_source(what, error),
         None => Error::with_source(format!("{what}:\n{log}\n{what}"), error),
     }
+}
+
+/// A map that the kernel has no room for, and what says how large it is.
+fn too_large(manifest: &Manifest, config: &Config, log: &str) -> Option<String> {
+    let (symbol, why) = log.lines().find_map(|line| {
+        let (_, rest) = line.split_once("map '")?;
+        rest.split_once("': failed to create: ")
+    })?;
+    if !["-E2BIG", "-ENOMEM"]
+        .iter()
+        .any(|name| why.starts_with(name))
+    {
+        return None;
+    }
+    let map = manifest.maps.iter().find(|map| map.symbol == symbol)?;
+    Some(match (&map.role, map.max_entries) {
+        (MapRole::RingBuffer, _) => format!(
+            "the kernel has no room for a ring buffer of {} pages: perf_rb_pages (BTC_PERF_RB_PAGES) says how many",
+            config.perf_rb_pages
+        ),
+        (_, 0) if map.key.is_some() => format!(
+            "the kernel has no room for {} elements of {}: max_map_keys (BTC_MAX_MAP_KEYS) says how many",
+            config.max_map_keys, map.name
+        ),
+        (MapRole::Script, entries) => format!(
+            "the kernel has no room for {entries} elements of {}, as it is declared",
+            map.name
+        ),
+        _ => return None,
+    })
 }
 
 /// What an old kernel lacks and when it came, where libbpf's messages or the verifier's log give it away.
@@ -387,6 +429,12 @@ fn lacking(log: &str) -> Option<String> {
     if log.contains("helper call is not allowed in probe") {
         return Some(
             "another function to probe: the kernel allows `path` in vfs_getattr, filp_close, dentry_open and a few others".into(),
+        );
+    }
+    let untrusted = [" type=rcu_ptr_ expected=", " type=untrusted_ptr_ expected="];
+    if untrusted.iter().any(|words| log.contains(words)) {
+        return Some(
+            "a kernel whose verifier hands members of the probe's arguments to `socket_cookie` and `skboutput`: newer ones take the arguments themselves there, and members in `fentry` and `fexit` probes alone".into(),
         );
     }
     if let Some(missing) = missing_member(log) {

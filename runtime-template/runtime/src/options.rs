@@ -1,10 +1,12 @@
 //! Command line → options and checked parameters. Hand-written: a parser crate would be a fifth of the executable.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use btc_abi::{Manifest, TargetValue};
 
 use crate::Error;
+use crate::format::controls::Controls;
 use crate::parameters::Parameters;
 use crate::plan::Mode;
 use crate::report::{Buffering, OutputFormat};
@@ -58,7 +60,9 @@ pub fn parse(
     let mut words = Vec::new();
     for argument in arguments {
         let text = argument.into_string().map_err(|bad| {
-            Error::usage(format!("`{}` is not valid UTF-8", bad.to_string_lossy()))
+            let shown = Controls::Escaped.value(bad.as_bytes().into());
+            let shown = String::from_utf8_lossy(&shown);
+            Error::usage(format!("`{shown}` is not valid UTF-8"))
         })?;
         words.push(text);
     }
@@ -93,6 +97,14 @@ pub fn parse(
         positional,
         ..
     } = reader;
+    if options.purpose != Purpose::Trace && options.format == OutputFormat::Json {
+        return Err(Error::usage("`-f json`: --list and --dry-run print text"));
+    }
+    if let (false, Some(file)) = (options.purpose == Purpose::Trace, &options.output) {
+        return Err(Error::usage(format!(
+            "`-o {file}`: --list and --dry-run print to standard output"
+        )));
+    }
     let counted = (manifest.slots.iter()).any(|slot| slot.value == TargetValue::PositionalCount);
     if positional.len() > manifest.positional.len() && !counted {
         let surplus = &positional[manifest.positional.len()];
@@ -323,6 +335,24 @@ mod tests {
         );
         assert_eq!(run("--list -v").unwrap().purpose, Purpose::List);
         assert_eq!(run("").unwrap().parameters.named_number(0), 5);
+    }
+
+    #[test]
+    fn words_that_are_no_text_are_shown_as_such() {
+        use std::os::unix::ffi::OsStringExt;
+        let word = OsString::from_vec(b"a\x1b[31m\xffb".to_vec());
+        let Err(error) = parse(&manifest(), std::iter::once(word)) else {
+            panic!("it was taken");
+        };
+        assert_eq!(error.to_string(), r"`a\x1b[31m\xffb` is not valid UTF-8");
+    }
+
+    #[test]
+    fn lists_are_text_on_standard_output() {
+        for line in ["--list -f json", "-fjson --dry-run", "--list -o file"] {
+            assert!(run(line).is_err(), "{line}");
+        }
+        assert!(run("--list -f text").is_ok());
     }
 
     #[test]

@@ -322,14 +322,23 @@ impl<'a> Session<'a> {
     /// Prints the head of the file that `self.text` names.
     fn cat(&mut self, record: &Record) -> Result<(), Error> {
         use std::io::Read as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
         let path = String::from_utf8_lossy(&self.text).into_owned();
         let mut contents = Vec::new();
-        let read = std::fs::File::open(&path).and_then(|file| {
-            file.take(self.config.max_cat_bytes)
-                .read_to_end(&mut contents)
+        // A pipe that nobody writes into would keep the run waiting, its end too.
+        let opened = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path);
+        let read = opened.and_then(|file| {
+            let mut head = file.take(self.config.max_cat_bytes);
+            match head.read_to_end(&mut contents) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+                read => read.map(drop),
+            }
         });
         match read {
-            Ok(_) => self.output.cat(&self.results.lines(contents.into())),
+            Ok(()) => self.output.cat(&self.results.lines(contents.into())),
             Err(error) => {
                 let text = format!("cat: {path}: {error}");
                 self.trouble_at(record, text)

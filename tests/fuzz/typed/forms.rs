@@ -239,7 +239,7 @@ pub const CASTS: &[&str] = &[
 
 /// At a script's head; one may be there.
 pub const HEADS: &[&str] = &[
-    "config = { on_stack_limit = 8 }\n",
+    "config = { on_stack_limit = 16 }\n",
     "config = { max_strlen = 16 }\n",
     "config = { max_strlen = 4096; max_map_keys = 10 }\n",
     "config = { stack_mode = perf }\n",

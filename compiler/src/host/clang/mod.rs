@@ -40,6 +40,10 @@ pub struct Preamble {
     pub definitions: CDefinitions,
     pub bodies: Vec<HostRecordBody>,
     pub errors: Vec<CError>,
+    /// The files that it includes.
+    pub headers: Vec<String>,
+    /// Headers of `--include` that are not there.
+    pub missing: Vec<String>,
 }
 
 /// Reads a preamble. The first record gets the id `first_id`.
@@ -77,6 +81,7 @@ pub fn read(
         parsed = parse::parse(reading.request.clone())?;
     }
     reading.complete(&mut parsed.definitions);
+    let missing = missing_options(&mut parsed.errors, options);
     let mut errors = reading.complaints;
     let complaints = parsed.errors.iter().take(MAX_ERRORS);
     errors.extend(complaints.map(|c| explain(host, c)));
@@ -84,7 +89,28 @@ pub fn read(
         definitions: parsed.definitions,
         bodies: parsed.bodies,
         errors,
+        headers: parsed.headers,
+        missing,
     })
+}
+
+/// Takes out the complaints of headers that no line of the script asks for.
+fn missing_options(errors: &mut Vec<Complaint>, options: &COptions) -> Vec<String> {
+    let mut missing = vec![];
+    errors.retain(|complaint| {
+        match (
+            Missing::of(&complaint.message),
+            &complaint.header,
+            complaint.offset,
+        ) {
+            (Some(Missing::Header(name)), _, None) if options.includes.contains(&name) => {
+                missing.push(name);
+                false
+            }
+            _ => true,
+        }
+    });
+    missing
 }
 
 /// What a text defines with the headers that are installed, and nothing else.

@@ -47,6 +47,8 @@ pub(super) struct Parsed {
     /// Bodies of records, the first of number `Request::first_id`.
     pub bodies: Vec<HostRecordBody>,
     pub errors: Vec<Complaint>,
+    /// The files that were included.
+    pub headers: Vec<String>,
     /// Errors in the values of macros: such a macro is not a constant, unless a type is only unknown so far.
     pub macro_errors: Vec<String>,
 }
@@ -104,6 +106,7 @@ fn whole(request: &Request) -> Parsed {
     let mut parsed = types::read(&unit, request);
     // What is wrong with the text itself comes first.
     parsed.errors.splice(0..0, errors);
+    parsed.headers = unit.headers().map(|(name, _)| name).collect();
     if parsed.errors.is_empty() {
         parsed.definitions.macros = macros::definitions(&unit);
         let names = macros::candidates(&unit, &request.kernel_roots);
@@ -200,7 +203,9 @@ impl Unit {
         if diagnostics.is_empty() {
             return vec![];
         }
-        let headers = self.headers();
+        let headers: HashMap<String, usize> = (self.headers())
+            .filter_map(|(name, offset)| Some((name, offset?)))
+            .collect();
         let mut seen = HashSet::new();
         let complaint = |(message, place): (String, Location)| {
             let in_main = place.file == MAIN;
@@ -220,12 +225,12 @@ impl Unit {
             .collect()
     }
 
-    /// Where the script includes each header, be it through others.
-    fn headers(&self) -> HashMap<String, usize> {
-        let mut list: Vec<(String, usize)> = vec![];
+    /// Each header, and where the script includes it, be it through others; options include headers too.
+    fn headers(&self) -> impl Iterator<Item = (String, Option<usize>)> + use<> {
+        let mut list: Vec<(String, Option<usize>)> = vec![];
         // SAFETY: the callback only pushes to `list`, which outlives the visit.
         unsafe { sys::clang_getInclusions(self.unit, inclusion, (&raw mut list).cast()) };
-        list.into_iter().collect()
+        list.into_iter()
     }
 }
 
@@ -241,9 +246,8 @@ extern "C" fn inclusion(
     // SAFETY: libclang gives `depth` locations, innermost first; `list` is the vector of `headers`.
     unsafe {
         let place = location(*stack.add(last as usize));
-        if place.file == MAIN {
-            let name = owned(sys::clang_getFileName(file));
-            (*list.cast::<Vec<(String, usize)>>()).push((name, place.offset));
-        }
+        let offset = (place.file == MAIN).then_some(place.offset);
+        let name = owned(sys::clang_getFileName(file));
+        (*list.cast::<Vec<(String, Option<usize>)>>()).push((name, offset));
     }
 }
