@@ -26,6 +26,10 @@ const TOOLS: &[(&str, &str)] = &[
         "tracepoint:syscalls:sys_enter_openat { @n = count(); }",
     ),
     (
+        "execs",
+        "tracepoint:syscalls:sys_enter_execve /pid == cpid/ { @n = count(); }",
+    ),
+    (
         "ignored",
         "config = { missing_probes = \"ignore\"; } tracepoint:syscalls:sys_enter_openat { @n = count(); }",
     ),
@@ -190,6 +194,27 @@ const ENDINGS: &[Ending] = &[
         1,
         "^$",
         "^opens: -c: run `/no/where`: No such file .*\n$",
+    ),
+    (
+        "child-missing-in-path",
+        "./opens -c nonexistent",
+        1,
+        "^$",
+        "^opens: -c: run `nonexistent`: No such file .*\n$",
+    ),
+    (
+        "child-executes-its-program-alone",
+        "PATH=/nowhere:$PATH ./execs -q -c true",
+        0,
+        r"^\n*@n: 1\n$",
+        "^$",
+    ),
+    (
+        "child-is-a-script-without-a-first-line",
+        "mkdir bin; echo 'echo is $1 >&2' >bin/plain; chmod +x bin/plain; PATH=/nowhere:$PWD/bin:$PATH ./idle -q -c 'plain here'",
+        0,
+        r"^ended\n\n\n@n: 1\n$",
+        "^is here\n$",
     ),
     (
         "child-not-executable",

@@ -1,9 +1,11 @@
 //! `-c CMD` → a process that waits before its program starts until everything is attached.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::target::c_string;
 use crate::{Context, Error};
@@ -18,10 +20,13 @@ pub struct Child {
     ended: bool,
 }
 
-/// Forks the child. The process has no other threads yet, so that the child may allocate.
+/// Forks the child. The process has no other threads yet, so that the child may allocate. Its program is looked up before:
+/// one that isn't there is an error here, and the child executes no more than the program that is.
 pub fn start(command: &str) -> Result<Child, Error> {
     let words = split(command)?;
     let program = words.first().cloned().unwrap_or_default();
+    let files = files(&program, std::env::var_os("PATH"))
+        .map_err(|error| Error::with_source(format!("-c: run `{program}`"), error))?;
     let arguments: Vec<CString> = words.into_iter().map(c_string).collect::<Result<_, _>>()?;
     let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     pointers.push(std::ptr::null());
@@ -42,11 +47,16 @@ pub fn start(command: &str) -> Result<Child, Error> {
                 libc::_exit(127);
             }
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            libc::execvp(pointers[0], pointers.as_ptr());
-            let error = std::io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(0)
-                .to_ne_bytes();
+            let mut error = 0;
+            for file in &files {
+                // A path with a slash is executed as it is; a script without `#!` is the shell's.
+                libc::execvp(file.as_ptr(), pointers.as_ptr());
+                error = *libc::__errno_location();
+                if !LOOK_ON.contains(&error) {
+                    break;
+                }
+            }
+            let error = error.to_ne_bytes();
             libc::write(failure_in.as_raw_fd(), error.as_ptr().cast(), error.len());
             libc::_exit(127);
         }
@@ -113,6 +123,64 @@ impl Drop for Child {
     }
 }
 
+/// Errors of a file after which the next directory of PATH is looked at, as execvp(3) does.
+const LOOK_ON: [libc::c_int; 6] = [
+    libc::EACCES,
+    libc::ENOENT,
+    libc::ENOTDIR,
+    libc::ESTALE,
+    libc::ENODEV,
+    libc::ETIMEDOUT,
+];
+
+/// The files that a program's name may mean, each a path with a slash: the name itself where it has one, else what is
+/// in a directory of PATH and may be executed. Nearly always one; the next is for a script whose interpreter is missing.
+fn files(program: &str, search: Option<OsString>) -> std::io::Result<Vec<CString>> {
+    let not_found = || std::io::Error::from_raw_os_error(libc::ENOENT);
+    if program.contains('/') {
+        let file = CString::new(program)?;
+        may_execute(&file)?;
+        return Ok(vec![file]);
+    }
+    if program.is_empty() {
+        return Err(not_found());
+    }
+    // What confstr(_CS_PATH) says.
+    let search = search.unwrap_or_else(|| "/bin:/usr/bin".into());
+    let mut found = Vec::new();
+    let mut denied = None;
+    for directory in search.as_bytes().split(|byte| *byte == b':') {
+        let directory = if directory.is_empty() {
+            b"."
+        } else {
+            directory
+        };
+        let file = CString::new([directory, b"/", program.as_bytes()].concat())?;
+        match may_execute(&file) {
+            Ok(()) => found.push(file),
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => denied = Some(error),
+            Err(_) => {}
+        }
+    }
+    match found.is_empty() {
+        true => Err(denied.unwrap_or_else(not_found)),
+        false => Ok(found),
+    }
+}
+
+/// Whether execve would begin with the file.
+fn may_execute(file: &CStr) -> std::io::Result<()> {
+    let path = Path::new(OsStr::from_bytes(file.to_bytes()));
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::from_raw_os_error(libc::EACCES));
+    }
+    // SAFETY: a NUL-terminated path.
+    match unsafe { libc::faccessat(libc::AT_FDCWD, file.as_ptr(), libc::X_OK, libc::AT_EACCESS) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
     let mut ends = [0; 2];
     // SAFETY: room for two descriptors.
@@ -151,7 +219,8 @@ fn split(command: &str) -> Result<Vec<String>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::{files, split};
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn words() {
@@ -161,5 +230,40 @@ mod tests {
             ["sh", "-c", "a b", "c \" d", "e f", ""]
         );
         assert!(split("sh -c 'x").is_err());
+    }
+    /// As execvp(3): a directory and a file that may not be executed are passed over, an empty part is this directory.
+    #[test]
+    fn programs_are_looked_up() {
+        let within = std::env::temp_dir().join(format!("btc-child-{}", std::process::id()));
+        let file = |place: &str, mode| {
+            let path = within.join(place);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        file("a/tool", 0o644);
+        file("b/tool/inside", 0o755);
+        file("c/tool", 0o755);
+        file("d/tool", 0o755);
+        file("a/text", 0o644);
+        let root = within.to_str().unwrap().to_owned();
+        let search = format!("/nowhere:{root}/a:{root}/b:{root}/c:{root}/d");
+        let found = |name: &str| {
+            let found = files(name, Some(search.clone().into()));
+            found.map_err(|error| error.raw_os_error().unwrap())
+        };
+        let paths = [format!("{root}/c/tool"), format!("{root}/d/tool")];
+        let paths = paths.map(|path| std::ffi::CString::new(path).unwrap());
+        assert_eq!(found("tool"), Ok(paths.to_vec()));
+        assert_eq!(found("text"), Err(libc::EACCES));
+        assert_eq!(found("missing"), Err(libc::ENOENT));
+        assert_eq!(found(""), Err(libc::ENOENT));
+        let named = format!("{root}/a/tool");
+        assert_eq!(found(&named), Err(libc::EACCES));
+        assert_eq!(found("/no/where"), Err(libc::ENOENT));
+        assert_eq!(files("sh", None).unwrap()[0], c"/bin/sh".to_owned());
+        let here = files("Cargo.toml", Some(":/bin".into()));
+        assert_eq!(here.unwrap_err().raw_os_error(), Some(libc::EACCES));
+        std::fs::remove_dir_all(&within).unwrap();
     }
 }
