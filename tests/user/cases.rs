@@ -488,6 +488,27 @@ pub const CASES: &[Case] = &[
         "./t -c './p/frameless 3000'",
         r"(?s)innermost\+0\n +compare\+\d+\n.*outermost\+\d+\n +on_signal\+\d+\n.* main\+\d+\n.*_start\+\d+\n\]: 1",
     ),
+    // A caller's line is that of its call, in a function inlined there, and where nothing follows the call. What a signal
+    // interrupted has the line of its instruction: the restorer between them is called by nobody.
+    works(
+        "lines-of-callers",
+        "uprobe:./p/callers:deep { print(ustack); }",
+        "./t -q -c './p/callers 0' | sed 's/@.*callers.c:/ /'",
+        r"(?s)^\n +deep\+0 11\n +mid 16\n +work\+\d+ 21\n +main\+\d+ 48\n.* deep\+0 11\n +on_signal\+\d+ 40\n.* deep\+0 11\n +out\+\d+ 26\n +last\+\d+ 31\n +main\+\d+ 51\n",
+    ),
+    works(
+        "lines-of-callers-by-tables",
+        "uprobe:./p/callers:deep { print(dw_ustack); }",
+        "./t -q -c './p/callers 2000' | sed 's/@.*callers.c:/ /'",
+        r"(?s)^\n +deep\+0 11\n +mid 16\n +work\+\d+ 21\n +main\+\d+ 48\n.* deep\+0 11\n +on_signal\+\d+ 40\n +\S+\n +faulty\+0 35\n +main\+\d+ 50\n.* deep\+0 11\n +out\+\d+ 26\n +last\+\d+ 31\n +main\+\d+ 51\n",
+    ),
+    // Two frames, whichever way they are printed.
+    works(
+        "addresses-of-callers",
+        "uprobe:./p/callers:deep { print(ustack(raw, 2)); print(ustack(perf, 2)); exit(); }",
+        "./t -q -c './p/callers 0' | awk 'NF {print $1}' | sort -u | wc -l",
+        r"^2\n$",
+    ),
     works(
         "stack-of-cpp-and-a-loaded-library",
         "uprobe:./p/frameless-cpp:innermost { @[dw_ustack] = count(); }",

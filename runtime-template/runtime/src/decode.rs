@@ -16,7 +16,7 @@ use crate::format::time;
 use crate::names::{self, Names};
 use crate::series;
 use crate::stacks::Stacks;
-use crate::symbolize::{Symbolizer, Symbols};
+use crate::symbolize::{Address, Symbolizer, Symbols};
 use crate::target::clock_ns;
 
 /// Decodes values; owns what turns numbers into names.
@@ -279,12 +279,14 @@ impl<'o> Decoder<'o> {
     }
 
     fn kernel_symbol(&mut self, address: u64) -> String {
-        let frames = (self.symbols.as_mut()).map(|symbols| symbols.kernel(&[address]));
+        let frames =
+            (self.symbols.as_mut()).map(|symbols| symbols.kernel(&[Address::Exact(address)]));
         function(frames, address)
     }
 
     fn user_symbol(&mut self, process: u32, address: u64) -> String {
-        let frames = (self.symbols.as_mut()).map(|symbols| symbols.user(process, &[address]));
+        let frames = (self.symbols.as_mut())
+            .map(|symbols| symbols.user(process, &[Address::Exact(address)]));
         function(frames, address)
     }
 

@@ -7,7 +7,7 @@ use btc_abi::{Manifest, MapRole, StackMode};
 use libbpf_rs::{Map, MapCore, MapFlags, Object};
 
 use crate::aggregate::integer;
-use crate::symbolize::{Frame, Symbols};
+use crate::symbolize::{Address, Frame, Symbols};
 use crate::{Error, maps};
 
 /// The stack maps, by their index in the manifest.
@@ -37,11 +37,17 @@ impl<'o> Stacks<'o> {
     }
 }
 
-fn addresses(frames: &[u8]) -> Vec<u64> {
+/// The innermost frame is where a probe hit or a sample was taken, the others are callers.
+fn addresses(frames: &[u8]) -> Vec<Address> {
     let words = frames.as_chunks::<8>().0.iter();
     words
         .map(|word| u64::from_le_bytes(*word))
         .take_while(|address| *address != 0)
+        .enumerate()
+        .map(|(depth, address)| match depth {
+            0 => Address::Exact(address),
+            _ => Address::Caller(address),
+        })
         .collect()
 }
 
@@ -89,13 +95,14 @@ pub fn text(
         },
     };
     for (address, frames) in addresses.iter().zip(frames) {
+        let address = address.value();
         if *mode == StackMode::Raw {
             line(&mut text, format_args!("{address:x}"));
         } else if frames.is_empty() {
-            frame(&mut text, *address, &Frame::default(), mode, process);
+            frame(&mut text, address, &Frame::default(), mode, process);
         }
         for inner in &frames {
-            frame(&mut text, *address, inner, mode, process);
+            frame(&mut text, address, inner, mode, process);
         }
     }
     text
@@ -154,7 +161,7 @@ mod tests {
     struct Known;
 
     impl Symbols for Known {
-        fn kernel(&mut self, addresses: &[u64]) -> Vec<Vec<Frame>> {
+        fn kernel(&mut self, addresses: &[Address]) -> Vec<Vec<Frame>> {
             let outer = Frame {
                 function: Some("vfs_read".into()),
                 offset: 5,
@@ -168,13 +175,13 @@ mod tests {
             };
             (addresses.iter())
                 .map(|address| match address {
-                    1 => vec![inner.clone(), outer.clone()],
+                    Address::Exact(1) => vec![inner.clone(), outer.clone()],
                     _ => vec![Frame::default()],
                 })
                 .collect()
         }
 
-        fn user(&mut self, _: u32, addresses: &[u64]) -> Vec<Vec<Frame>> {
+        fn user(&mut self, _: u32, addresses: &[Address]) -> Vec<Vec<Frame>> {
             self.kernel(addresses)
         }
 
@@ -215,6 +222,14 @@ mod tests {
             "\n        1 helper (inlined)\n        1 vfs_read+5 ([kernel.kallsyms])\n        20 [unknown] ([unknown])\n"
         );
         assert_eq!(text(StackMode::Raw), "\n        1\n        20\n");
+    }
+
+    #[test]
+    fn callers_are_looked_up_in_their_calls() {
+        let frames = words(&[7, 9, 8, 0]);
+        let expected = [Address::Exact(7), Address::Caller(9), Address::Caller(8)];
+        assert_eq!(addresses(&frames), expected);
+        assert_eq!(expected.map(Address::within), [7, 8, 7]);
     }
 
     #[test]

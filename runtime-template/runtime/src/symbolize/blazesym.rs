@@ -15,8 +15,10 @@ use btc_abi::{Config, SymbolCache};
 use super::binaries::BinaryId;
 use super::follow::Follow;
 use super::kallsyms::Kallsyms;
+use super::maps;
 use super::processes::{Code, Processes};
-use super::{Frame, Symbolizer, Symbols};
+use super::returns::{self, Returns};
+use super::{Address, Frame, Symbolizer, Symbols};
 use crate::demangle::demangle;
 
 /// The symbolizer of executables; needs the feature `symbolize`.
@@ -38,6 +40,7 @@ impl Symbolizer for Blazesym {
                 Names::AsTheyAre
             },
             bad_debug_info: HashSet::new(),
+            returns: Returns::default(),
             kallsyms: None,
             processes: Processes::new(),
             keep: Keep::of(config),
@@ -79,6 +82,7 @@ struct Opened {
     names: Names,
     /// Binaries whose debug information can't be read: their symbols are.
     bad_debug_info: HashSet<BinaryId>,
+    returns: Returns,
     /// Read when the first kernel address is named.
     kallsyms: Option<Kallsyms>,
     processes: Processes,
@@ -87,26 +91,37 @@ struct Opened {
 }
 
 impl Symbols for Opened {
-    fn kernel(&mut self, addresses: &[u64]) -> Vec<Vec<Frame>> {
+    fn kernel(&mut self, addresses: &[Address]) -> Vec<Vec<Frame>> {
         let table = self.kallsyms.get_or_insert_with(Kallsyms::open);
+        let mut interrupted = false;
         (addresses.iter())
             .map(|address| {
-                let mut frames = vec![table.find(*address).unwrap_or_default()];
+                let address = match interrupted {
+                    true => Address::Exact(address.value()),
+                    false => *address,
+                };
+                let frame = table.find(address.within()).unwrap_or_default();
+                interrupted = frame.function.as_deref().is_some_and(is_entry);
+                let mut frames = vec![frame];
+                count_from(&mut frames, address);
                 self.names.write(&mut frames);
                 frames
             })
             .collect()
     }
 
-    fn user(&mut self, process: u32, addresses: &[u64]) -> Vec<Vec<Frame>> {
+    fn user(&mut self, process: u32, addresses: &[Address]) -> Vec<Vec<Frame>> {
         self.catch_up();
         if self.keep == Keep::Nothing {
             self.processes.forget(process);
         }
-        self.processes.refresh(process, addresses);
+        let looked_up: Vec<u64> = addresses.iter().map(|address| address.within()).collect();
+        self.processes.refresh(process, &looked_up);
         (addresses.iter())
             .map(|address| {
-                let mut frames = self.user_address(process, *address);
+                let address = self.told(process, *address);
+                let mut frames = self.user_address(process, address.within());
+                count_from(&mut frames, address);
                 self.names.write(&mut frames);
                 frames
             })
@@ -150,7 +165,50 @@ impl Names {
     }
 }
 
+/// Offsets of what was looked up at [`Address::within`] → those of the address.
+fn count_from(frames: &mut [Frame], address: Address) {
+    for frame in frames {
+        let known = frame.function.is_some() || frame.module.is_some();
+        if known && !frame.inlined {
+            frame.offset += address.back();
+        }
+    }
+}
+
+/// Whether a function of the kernel is where interrupts and exceptions enter it: the frame beyond is what was interrupted
+/// (x86-64: DECLARE_IDTENTRY of asm/idtentry.h; arm64: kernel_ventry of entry.S).
+fn is_entry(function: &str) -> bool {
+    function.starts_with(if cfg!(target_arch = "aarch64") {
+        "el1"
+    } else {
+        "asm_"
+    })
+}
+
 impl Opened {
+    /// An address that no call returns to is that of an instruction.
+    fn told(&mut self, process: u32, address: Address) -> Address {
+        if matches!(address, Address::Exact(_)) {
+            return address;
+        }
+        let value = address.value();
+        let called = match self.processes.code(process, address.within()) {
+            Some(Code::File { binary, bias }) => {
+                let offset = value.wrapping_add(bias);
+                let file = self.processes.binaries.get(binary);
+                self.returns.to(binary, file, offset)
+            }
+            Some(Code::Vdso { bias }) => {
+                vdso_before(value.wrapping_add(bias)).is_none_or(returns::ends_in_call)
+            }
+            Some(Code::Anonymous) | None => true,
+        };
+        match called {
+            true => address,
+            false => Address::Exact(value),
+        }
+    }
+
     /// At least one frame.
     fn user_address(&mut self, process: u32, address: u64) -> Vec<Frame> {
         let code = self.processes.code(process, address);
@@ -222,6 +280,20 @@ impl Opened {
             None => Vec::new(),
         }
     }
+}
+
+/// What is before an offset in this process's vDSO.
+fn vdso_before(offset: u64) -> Option<[u8; returns::BEFORE]> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    // SAFETY: looks a number up.
+    let own = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+    let mapping = maps::parse(&maps).find(|mapping| mapping.start == own)?;
+    let start = offset.checked_sub(returns::BEFORE as u64)?;
+    if offset > mapping.end - mapping.start {
+        return None;
+    }
+    // SAFETY: mapped and readable as long as the process lives, and never written; the range is inside.
+    Some(unsafe { *((own + start) as *const [u8; returns::BEFORE]) })
 }
 
 /// No frames: the file has no symbol there. An error: it can't be read that way.

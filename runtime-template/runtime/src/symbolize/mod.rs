@@ -17,6 +17,8 @@ mod perf_map;
 mod processes;
 #[cfg(feature = "symbolize")]
 mod ranges;
+#[cfg(feature = "symbolize")]
+mod returns;
 #[cfg(all(test, feature = "symbolize"))]
 mod tests;
 #[cfg(feature = "symbolize")]
@@ -38,16 +40,51 @@ pub trait Symbolizer: Sync {
 /// Names of addresses. An address without a name is data, not an error: its frame has no function.
 pub trait Symbols {
     /// The frames of each kernel address: functions inlined there first, the function itself last; at least one.
-    fn kernel(&mut self, addresses: &[u64]) -> Vec<Vec<Frame>>;
+    fn kernel(&mut self, addresses: &[Address]) -> Vec<Vec<Frame>>;
     /// The same for addresses of a process, by its id in the initial pid namespace. A process that is gone is looked
     /// up in what [`Symbols::follow`] kept of it.
-    fn user(&mut self, process: u32, addresses: &[u64]) -> Vec<Vec<Frame>>;
+    fn user(&mut self, process: u32, addresses: &[Address]) -> Vec<Vec<Frame>>;
     /// Keeps what is needed to name addresses of a process after its end, which binaries it maps and where, and from
     /// here on what it and its children map. The descriptor is readable when there are records of that:
     /// [`Symbols::catch_up`] takes them in. `None`: the kernel can't tell; there are only snapshots.
     fn follow(&mut self, process: u32) -> Option<RawFd>;
     /// Takes in what followed processes did, while what they mapped can still be opened.
     fn catch_up(&mut self);
+}
+
+/// An address of code, and what is known of how it came to be in a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Of an instruction.
+    Exact(u64),
+    /// Where a frame's callee returns to: the call is the instruction before, and may be the last of its function. Code
+    /// that was interrupted is the exception, which the symbolizer tells.
+    Caller(u64),
+}
+
+impl Address {
+    /// The address itself.
+    #[must_use]
+    pub fn value(self) -> u64 {
+        match self {
+            Address::Exact(address) | Address::Caller(address) => address,
+        }
+    }
+
+    /// How far before the address its function and line are looked up: inside of the call.
+    #[must_use]
+    pub fn back(self) -> u64 {
+        match self {
+            Address::Exact(_) => 0,
+            Address::Caller(_) => 1,
+        }
+    }
+
+    /// The address that is looked up.
+    #[must_use]
+    pub fn within(self) -> u64 {
+        self.value().wrapping_sub(self.back())
+    }
 }
 
 /// What an address is in.

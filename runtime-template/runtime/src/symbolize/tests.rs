@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use btc_abi::Config;
 
-use super::{Blazesym, Frame, Symbolizer, Symbols};
+use super::{Address, Blazesym, Frame, Symbolizer, Symbols};
 use crate::testing;
 
 fn symbols() -> Box<dyn Symbols> {
@@ -18,6 +18,10 @@ fn without_debug_info() -> Box<dyn Symbols> {
         show_debug_info: false,
         ..testing::config()
     })
+}
+
+fn exact(addresses: &[u64]) -> Vec<Address> {
+    addresses.iter().copied().map(Address::Exact).collect()
 }
 
 /// The function's frame.
@@ -36,7 +40,7 @@ fn a_function_of_this_process() {
     let address = landmark as fn(u64) -> u64 as usize as u64;
     let own = std::process::id();
     let name = concat!(module_path!(), "::landmark");
-    let frame = last(symbols().user(own, &[address + 1]));
+    let frame = last(symbols().user(own, &exact(&[address + 1])));
     assert_eq!(frame.function.as_deref(), Some(name));
     assert_eq!(frame.offset, 1);
     let (file, line) = frame.source.unwrap();
@@ -46,7 +50,7 @@ fn a_function_of_this_process() {
     );
     let binary = std::env::current_exe().unwrap();
     assert_eq!(frame.module.map(PathBuf::from), Some(binary));
-    let plain = last(without_debug_info().user(own, &[address]));
+    let plain = last(without_debug_info().user(own, &exact(&[address])));
     assert_eq!((plain.offset, plain.source), (0, None));
     assert!(plain.function.unwrap().ends_with("::landmark"));
 }
@@ -59,7 +63,7 @@ fn names_stay_mangled_where_the_configuration_says_so() {
         show_debug_info: false,
         ..testing::config()
     });
-    let name = last(symbols.user(std::process::id(), &[address]))
+    let name = last(symbols.user(std::process::id(), &exact(&[address])))
         .function
         .unwrap();
     assert!(name.starts_with("_R") || name.starts_with("_ZN"), "{name}");
@@ -70,7 +74,7 @@ fn the_vdso() {
     // SAFETY: looks a number up.
     let vdso = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
     let frames: Vec<_> = (0..0x2000 / 16)
-        .map(|step| last(symbols().user(std::process::id(), &[vdso + 16 * step])))
+        .map(|step| last(symbols().user(std::process::id(), &exact(&[vdso + 16 * step]))))
         .collect();
     let function = |frame: &Frame| frame.function.clone().unwrap_or_default();
     let clock = frames
@@ -81,16 +85,16 @@ fn the_vdso() {
 
 #[test]
 fn unknown_addresses_have_no_function() {
-    let own = symbols().user(std::process::id(), &[0, 8, u64::MAX]);
+    let own = symbols().user(std::process::id(), &exact(&[0, 8, u64::MAX]));
     assert_eq!(own, vec![vec![Frame::default()]; 3]);
     // Beyond the largest pid there is.
-    let nobody = symbols().user(1 << 30, &[0x40_0000]);
+    let nobody = symbols().user(1 << 30, &exact(&[0x40_0000]));
     assert_eq!(nobody, vec![vec![Frame::default()]]);
     assert_eq!(
-        symbols().kernel(&[0, 0x40_0000]),
+        symbols().kernel(&exact(&[0, 0x40_0000])),
         vec![vec![Frame::default()]; 2]
     );
-    assert!(symbols().user(1, &[]).is_empty());
+    assert!(symbols().user(1, &exact(&[])).is_empty());
 }
 
 /// Addresses in kallsyms are zero without privileges.
@@ -102,10 +106,12 @@ fn root_a_function_of_the_kernel() {
         .find(|line| line.ends_with(" T vfs_read"))
         .unwrap();
     let address = u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
-    let frames = symbols().kernel(&[address + 5, u64::MAX]);
+    let frames = symbols().kernel(&exact(&[address + 5, u64::MAX]));
     assert_eq!(frames[0][0].function.as_deref(), Some("vfs_read"));
     assert_eq!((frames[0][0].offset, &frames[0][0].module), (5, &None));
     assert_eq!(frames[1], [Frame::default()]);
+    let before = symbols().kernel(&[Address::Caller(address)]);
+    assert_ne!(before[0][0].function, frames[0][0].function);
 }
 
 /// Says on its first line where it called `where` from: in `inner`, inlined into `outer`. Ends when it has read a line.
@@ -218,13 +224,55 @@ fn inlined_functions_also_after_the_end() {
     let mut following = symbols();
     let mut live = symbols();
     following.follow(pid);
-    let frames = live.user(pid, &[address]);
+    let frames = live.user(pid, &exact(&[address]));
     assert_inlined(&frames[0], &program.path);
     assert!(frames[0][1].offset > 0);
     running.end();
-    assert_eq!(following.user(pid, &[address]), frames);
-    assert_eq!(live.user(pid, &[address]), frames);
-    assert_eq!(symbols().user(pid, &[address]), [[Frame::default()]]);
+    assert_eq!(following.user(pid, &exact(&[address])), frames);
+    assert_eq!(live.user(pid, &exact(&[address])), frames);
+    assert_eq!(
+        symbols().user(pid, &exact(&[address])),
+        [[Frame::default()]]
+    );
+}
+
+/// `outer` ends in the call that `inner` is: the address it returns to is the next function's.
+const ENDS_IN_A_CALL: &str = "\
+#include <stdio.h>
+#include <stdlib.h>
+__attribute__((noinline, noreturn)) static void where(void) {
+    printf(\"%p\\n\", __builtin_return_address(0));
+    fflush(stdout);
+    exit(getchar() == 0);
+}
+static inline __attribute__((always_inline, noreturn)) void inner(void) {
+    where();
+}
+__attribute__((noinline, noreturn)) static void outer(void) {
+    inner();
+}
+__attribute__((noinline, used, aligned(1))) static void next(void) {
+}
+int main(void) { outer(); }
+";
+
+#[test]
+fn callers_are_named_by_their_calls() {
+    let program = Program::compile_text("caller", ENDS_IN_A_CALL, &["-O1", "-g"]);
+    let mut running = program.start();
+    let (pid, address) = (running.child.id(), running.address);
+    let mut symbols = symbols();
+    let frames = symbols.user(pid, &[Address::Exact(address), Address::Caller(address)]);
+    let exact = last(vec![frames[0].clone()]);
+    let [inner, outer] = &frames[1][..] else {
+        panic!("{frames:?}");
+    };
+    assert_eq!(inner.function.as_deref(), Some("inner"));
+    assert_eq!(outer.function.as_deref(), Some("outer"));
+    assert_ne!(exact.function, outer.function);
+    let line = |frame: &Frame| frame.source.as_ref().map(|(_, line)| *line);
+    assert_eq!((line(inner), line(outer)), (Some(9), Some(12)));
+    running.end();
 }
 
 #[test]
@@ -233,14 +281,14 @@ fn a_binary_without_symbols_is_named_with_an_offset() {
     let mut running = program.start();
     let pid = running.child.id();
     let mut symbols = symbols();
-    let found = last(symbols.user(pid, &[running.address]));
+    let found = last(symbols.user(pid, &exact(&[running.address])));
     assert_eq!(found.function, None);
     assert_eq!(found.module.as_deref(), program.path.to_str());
     let size = std::fs::metadata(&program.path).unwrap().len();
     assert!(found.offset > 0 && found.offset < size);
     running.end();
     std::fs::remove_file(&program.path).unwrap();
-    assert_eq!(last(symbols.user(pid, &[running.address])), found);
+    assert_eq!(last(symbols.user(pid, &exact(&[running.address]))), found);
 }
 
 /// Links in /proc/PID/map_files ask for privileges.
@@ -252,7 +300,7 @@ fn root_a_deleted_binary_is_held() {
     let mut symbols = symbols();
     symbols.follow(running.child.id());
     running.end();
-    let frames = symbols.user(running.child.id(), &[running.address]);
+    let frames = symbols.user(running.child.id(), &exact(&[running.address]));
     assert_inlined(&frames[0], &program.path);
 }
 
@@ -268,7 +316,7 @@ fn a_binary_that_was_replaced_has_no_names() {
     let new = program.directory.join("new");
     std::fs::copy(&program.path, &new).unwrap();
     std::fs::rename(&new, &program.path).unwrap();
-    let found = last(symbols.user(pid, &[address]));
+    let found = last(symbols.user(pid, &exact(&[address])));
     assert_eq!(found.function, None);
     assert_eq!(found.module.as_deref(), program.path.to_str());
 }
@@ -294,9 +342,12 @@ fn root_a_followed_process_has_names_after_its_end() {
         drop(input);
         child.wait().unwrap();
         // A child's pid is one of the next ones.
-        let named = (child.id()..child.id() + 50)
-            .find(|pid| symbols.user(*pid, &[address])[0][0].function.is_some());
-        let frames = symbols.user(named.unwrap(), &[address]);
+        let named = (child.id()..child.id() + 50).find(|pid| {
+            symbols.user(*pid, &exact(&[address]))[0][0]
+                .function
+                .is_some()
+        });
+        let frames = symbols.user(named.unwrap(), &exact(&[address]));
         assert_inlined(&frames[0], &program.path);
     }
 }
@@ -339,7 +390,7 @@ fn root_a_library_that_another_thread_loads() {
     output.read_line(&mut line).unwrap();
     child.wait().unwrap();
     let address = u64::from_str_radix(line.trim().trim_start_matches("0x"), 16).unwrap();
-    let frame = last(symbols.user(child.id(), &[address]));
+    let frame = last(symbols.user(child.id(), &exact(&[address])));
     assert!(frame.function.unwrap().contains("cbrt"));
     assert!(frame.module.unwrap().ends_with("/libm.so.6"));
 }
@@ -362,10 +413,10 @@ fn code_made_at_run_time_has_its_perf_map() {
     let (pid, address) = (running.child.id(), running.address);
     let mut symbols = symbols();
     let unknown = vec![vec![Frame::default()]];
-    assert_eq!(symbols.user(pid, &[address + 4]), unknown);
+    assert_eq!(symbols.user(pid, &exact(&[address + 4])), unknown);
     let map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
     std::fs::write(&map, format!("{address:x} 10 main.js:f\n")).unwrap();
-    let found = symbols.user(pid, &[address + 4]);
+    let found = symbols.user(pid, &exact(&[address + 4]));
     std::fs::remove_file(&map).unwrap();
     running.end();
     let frame = Frame {
@@ -374,8 +425,10 @@ fn code_made_at_run_time_has_its_perf_map() {
         ..Frame::default()
     };
     assert_eq!(found, [[frame]]);
-    assert_eq!(symbols.user(pid, &[address + 4]), found);
-    assert_eq!(symbols.user(pid, &[address + 0x10]), unknown);
+    let caller = symbols.user(pid, &[Address::Caller(address + 0x10)]);
+    assert_eq!(last(caller).offset, 0x10);
+    assert_eq!(symbols.user(pid, &exact(&[address + 4])), found);
+    assert_eq!(symbols.user(pid, &exact(&[address + 0x10])), unknown);
 }
 
 /// A program that was not seen alive, in a namespace that was, and both are gone.
@@ -406,7 +459,7 @@ fn root_a_binary_that_comes_and_goes_with_its_mount_namespace() {
     drop(input);
     child.wait().unwrap();
     let address = u64::from_str_radix(line.trim().trim_start_matches("0x"), 16).unwrap();
-    let frames = symbols.user(child.id(), &[address]);
+    let frames = symbols.user(child.id(), &exact(&[address]));
     assert_inlined(&frames[0], &hidden.join("copy"));
 }
 
@@ -427,6 +480,6 @@ fn root_a_binary_of_another_mount_namespace() {
     let mut symbols = symbols();
     symbols.follow(running.child.id());
     running.end();
-    let frames = symbols.user(running.child.id(), &[running.address]);
+    let frames = symbols.user(running.child.id(), &exact(&[running.address]));
     assert_inlined(&frames[0], &inside);
 }
