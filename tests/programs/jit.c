@@ -1,5 +1,5 @@
 // Code made at run time, in the way of run-time compilers: main → made_by_jit → landing → marker. Its name is in
-// /tmp/perf-PID.map. Sleeps so many milliseconds before it calls.
+// /tmp/perf-PID.map. Sleeps so many milliseconds before it calls, and with a second argument leaves its map and ends at once.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +32,8 @@ int main(int count, char **words) {
     fclose(map);
     usleep(count > 1 ? atoi(words[1]) * 1000 : 0);
     ((void (*)(void (*)(void)))room)(landing);
+    if (count > 2)
+        return calls != 2;
     // Whoever prints the stack finds the process alive.
     usleep(300000);
     unlink(path);

@@ -522,6 +522,12 @@ pub const CASES: &[Case] = &[
         r"(?s) marker\+\d+\n(?: +landing\+\d+\n)? +made_by_jit\+6\n +main\+\d+\n",
     ),
     works(
+        "stack-of-code-made-at-run-time-after-its-process",
+        "begin { printf(\"%d\\n\", cpid); } uprobe:./p/jit:marker { @[ustack] = count(); }",
+        "./t -q -c './p/jit 0 leave' >out; rm \"/tmp/perf-$(head -n 1 out).map\"; cat out",
+        r"(?s) marker\+\d+\n(?: +landing\+\d+\n)? +made_by_jit\+6\n +main\+\d+\n",
+    ),
+    works(
         "stack-of-code-made-at-run-time-in-a-container",
         "uprobe:./p/jit:marker { print(ustack); exit(); }",
         // The map's name has the inner id of the process, and lies in a /tmp that only the process sees.

@@ -5,9 +5,11 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::ranges::Ranges;
+use super::views::View;
 
 /// A process's perf map.
 #[derive(Debug)]
@@ -30,19 +32,34 @@ struct Function {
 const MAX_SIZE: u64 = 256 << 20;
 
 impl PerfMap {
-    /// The map of a live process, if it has written one. The file is in a directory that anyone may write: only a
-    /// regular file of the process's own user, or of root, counts.
+    /// The map of a live process, if it has written one.
     pub fn open(process: u32) -> Option<Self> {
-        let inner = inner_id(process)?;
-        let path = format!("/proc/{process}/root/tmp/perf-{inner}.map");
+        let writer = Writer::of(process)?;
+        Self::at(
+            format!("/proc/{process}/root{}", writer.path()).into(),
+            writer,
+        )
+    }
+
+    /// That of a process that has ended, where it saw files as this process does or in another view.
+    pub fn left_by(writer: Writer, view: Option<&View>) -> Option<Self> {
+        let path = writer.path();
+        Self::at(
+            view.map_or(PathBuf::from(&path), |view| view.place(&path)),
+            writer,
+        )
+    }
+
+    /// The file is in a directory that anyone may write: only a regular file of the process's own user, or of root,
+    /// counts.
+    fn at(path: PathBuf, writer: Writer) -> Option<Self> {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(path)
             .ok()?;
-        let owner = std::fs::metadata(format!("/proc/{process}")).ok()?.uid();
         let found = file.metadata().ok()?;
-        if !found.is_file() || ![0, owner].contains(&found.uid()) {
+        if !found.is_file() || ![0, writer.user].contains(&found.uid()) {
             return None;
         }
         Some(Self::of(file, &found))
@@ -113,6 +130,28 @@ impl PerfMap {
         let end = start.checked_add(hex(size)?)?;
         self.names.insert(start, end, function);
         Some(())
+    }
+}
+
+/// Who writes a map: what tells which one is a process's, also after its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer {
+    /// The process's id in its own pid namespace.
+    pub id: u32,
+    user: u32,
+}
+
+impl Writer {
+    /// A process that was not waited for yet.
+    pub fn of(process: u32) -> Option<Self> {
+        Some(Writer {
+            id: inner_id(process)?,
+            user: std::fs::metadata(format!("/proc/{process}")).ok()?.uid(),
+        })
+    }
+
+    fn path(self) -> String {
+        format!("/tmp/perf-{}.map", self.id)
     }
 }
 

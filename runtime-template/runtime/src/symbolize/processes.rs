@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::binaries::{Binaries, BinaryId, Seen};
 use super::follow::{Change, Event};
 use super::maps::{self, FileName, Mapping, Source};
-use super::perf_map::PerfMap;
+use super::perf_map::{PerfMap, Writer};
 use super::ranges::Ranges;
 use super::views::{Sight, View, Views};
 
@@ -32,6 +32,8 @@ struct Process {
     /// When /proc/PID/maps was last read.
     read: Option<Instant>,
     perf_map: Option<PerfMap>,
+    /// Of a followed process that made code at run time: it may write its map later.
+    writer: Option<Writer>,
     /// Of a followed process that sees other files than this one.
     view: Option<Rc<View>>,
     /// On the clock of uses, which decides what is forgotten.
@@ -79,14 +81,27 @@ impl Processes {
             let same = program.is_none() || process.program == program;
             let code = |address: &u64| process.code.get(*address);
             if fresh && same && addresses.iter().all(|address| code(address).is_some()) {
-                let made = |address| code(address) == Some(&Code::Anonymous);
-                if process.perf_map.is_none() && addresses.iter().any(made) {
-                    process.perf_map = PerfMap::open(id);
-                }
+                self.seek_perf_map(id, addresses);
                 return;
             }
         }
         self.snapshot(id, program);
+        self.seek_perf_map(id, addresses);
+    }
+
+    /// Opens a perf map for code that is of no file, if the process has, or left, one.
+    fn seek_perf_map(&mut self, id: u32, addresses: &[u64]) {
+        let Some(process) = self.known.get_mut(&id) else {
+            return;
+        };
+        let made =
+            |address: &u64| matches!(process.code.get(*address), None | Some(Code::Anonymous));
+        if process.perf_map.is_some() || !addresses.iter().any(made) {
+            return;
+        }
+        let view = process.view.as_deref();
+        let left = || PerfMap::left_by(process.writer?, view);
+        process.perf_map = PerfMap::open(id).or_else(left);
     }
 
     /// Reads what the process maps now, if it lives. The child of `-c` still runs this program before it executes its
@@ -148,9 +163,16 @@ impl Processes {
                     offset: *offset,
                     source: FileName::source(*device, *inode, path),
                 };
-                self.look(id);
+                let alive = self.look(id);
                 let process = entry(&mut self.known, &mut self.clock, id);
                 put(process, &mut self.binaries, id, &mapping);
+                if mapping.source == Source::Anonymous && process.perf_map.is_none() {
+                    process.perf_map = PerfMap::open(id);
+                    // Numbers of another namespace mean nothing in a /tmp that may not be the process's.
+                    process.writer = Writer::of(id)
+                        .filter(|writer| writer.id == id || alive)
+                        .or(process.writer);
+                }
             }
             Change::Fork { parent } => {
                 let Some(parent) = self.known.get(parent) else {
@@ -164,23 +186,26 @@ impl Processes {
                 self.look(id);
             }
             Change::Exec => {
-                let process = self.look(id);
+                self.look(id);
+                let process = entry(&mut self.known, &mut self.clock, id);
                 process.code.clear();
                 process.read = None;
+                process.perf_map = None;
+                process.writer = None;
             }
         }
     }
 
-    /// The process, with how it sees files now, or did when last seen alive.
-    fn look(&mut self, id: u32) -> &mut Process {
+    /// Notes how a process sees files now; if it has ended, it stays as when last seen alive. Whether it lives.
+    fn look(&mut self, id: u32) -> bool {
         let sight = self.views.of(id);
         let process = entry(&mut self.known, &mut self.clock, id);
         match sight {
             Sight::AsWeDo => process.view = None,
             Sight::Otherwise(view) => process.view = Some(view),
-            Sight::Unknown => {}
+            Sight::Unknown => return false,
         }
-        process
+        true
     }
 
     /// Processes that have ended, among those whose views are held; looked for once a second.

@@ -431,6 +431,44 @@ fn code_made_at_run_time_has_its_perf_map() {
     assert_eq!(symbols.user(pid, &exact(&[address + 0x10])), unknown);
 }
 
+/// Makes code when a line has been read, writes its map and ends.
+const SHORT_LIVED: &str = "\
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(void) {
+    char path[64];
+    getchar();
+    void *code = mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    snprintf(path, sizeof path, \"/tmp/perf-%d.map\", getpid());
+    FILE *map = fopen(path, \"w\");
+    fprintf(map, \"%lx 10 main.js:f\\n\", (unsigned long)code);
+    fclose(map);
+    printf(\"%p\\n\", code);
+    return 0;
+}
+";
+
+#[test]
+fn root_a_perf_map_is_found_after_the_process() {
+    let program = Program::compile_text("ended", SHORT_LIVED, &[]);
+    let mut command = Command::new(&program.path);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let pid = child.id();
+    let mut symbols = symbols();
+    assert!(symbols.follow(pid).is_some());
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    // Until it has closed its output, as it ends.
+    let address = Running::read_address(&mut child);
+    while std::fs::read_link(format!("/proc/{pid}/exe")).is_ok() {}
+    symbols.catch_up();
+    child.wait().unwrap();
+    let frame = last(symbols.user(pid, &[Address::Exact(address + 4)]));
+    std::fs::remove_file(format!("/tmp/perf-{pid}.map")).unwrap();
+    assert_eq!(frame.function.as_deref(), Some("main.js:f"));
+}
+
 /// A program that was not seen alive, in a namespace that was, and both are gone.
 #[test]
 fn root_a_binary_that_comes_and_goes_with_its_mount_namespace() {
