@@ -1,5 +1,6 @@
 // A chain of calls for unwinders: main → outermost → middle → libc's qsort → compare → innermost, compiled without
-// frame pointers. With an argument it sleeps so many milliseconds first, and does the chain once for each further one.
+// frame pointers. With an argument it sleeps so many milliseconds first, and does the chain once for each further one; made with
+// EACH_MILLISECOND it does it 300 times, as often, from its start on.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,13 @@ static void on_signal(int number) {
 }
 
 int main(int count, char **words) {
+#ifdef EACH_MILLISECOND
+    for (int i = 0; i < 300; i++) {
+        outermost(5);
+        usleep(1000);
+    }
+    return 0;
+#endif
     usleep(count > 1 ? atoi(words[1]) * 1000 : 0);
     int sum = 0;
     for (int i = 2; i < count; i++)

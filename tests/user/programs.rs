@@ -39,6 +39,7 @@ gcc -O2 -fomit-frame-pointer -o frameless $P/frameless.c
 g++ -O2 -fomit-frame-pointer -o frameless-cpp $P/frameless.cpp
 gcc -O2 -fomit-frame-pointer -fPIC -shared -o libthrough.so $P/through.c
 gcc -O1 -fno-omit-frame-pointer -o jit $P/jit.c
+gcc -O2 -fomit-frame-pointer -DEACH_MILLISECOND -o each-millisecond $P/frameless.c
 gcc -D_GNU_SOURCE -g -O2 -fno-omit-frame-pointer -o callers $P/callers.c
 "#;
 

@@ -1,7 +1,7 @@
 //! Processes → which rows are for which of their addresses, in the maps that programs read.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -38,25 +38,32 @@ impl Unwinder for EhFrame {
                 described.ok_or_else(|| Error::new("no map of unwinding: a bug of btc"))?;
             find(object, described)
         };
-        Ok(Box::new(Opened {
+        let mut opened = Opened {
             mappings: map(MapRole::UnwindMappings)?,
             tables: map(MapRole::UnwindTables)?,
-            used: 0,
+            placed: 0,
+            empty: Vec::new(),
             binaries: Binaries::default(),
             built: HashMap::new(),
             vdso: None,
             known: HashMap::new(),
             follow: None,
             trouble: None,
-        }))
+        };
+        if let Err(error) = opened.place(AHEAD) {
+            opened.note(&error);
+        }
+        Ok(Box::new(opened))
     }
 }
 
 struct Opened<'o> {
     mappings: Map<'o>,
     tables: Map<'o>,
-    /// Tables that are filled.
-    used: u32,
+    /// Tables that are in their map.
+    placed: u32,
+    /// Those of them without rows yet, the next one last.
+    empty: Vec<(u32, OwnedFd)>,
     binaries: Binaries,
     built: HashMap<BinaryId, Rc<[Chunk]>>,
     vdso: Option<Rc<[Chunk]>>,
@@ -97,15 +104,15 @@ const MARGIN: u64 = 1 << 20;
 /// nothing new the time doubles.
 const FIRST_INTERVAL: u64 = 5_000_000;
 const LONGEST_INTERVAL: u64 = 2_000_000_000;
+/// Tables that are in their map before there are rows, which is enough for a C program and its libraries.
+const AHEAD: u32 = 16;
 /// Processes beyond this number are looked at for whether they live.
 const MANY_PROCESSES: usize = 256;
 
 impl Rows for Opened<'_> {
     fn load(&mut self, process: u32) {
-        if let Err(error) = self.refresh(process)
-            && self.trouble.is_none()
-        {
-            self.trouble = Some(Trouble::New(format!("dw_ustack: {error}")));
+        if let Err(error) = self.refresh(process) {
+            self.note(&error);
         }
     }
 
@@ -142,6 +149,11 @@ impl Rows for Opened<'_> {
 }
 
 impl Opened<'_> {
+    /// The first error is told.
+    fn note(&mut self, error: &Error) {
+        (self.trouble).get_or_insert_with(|| Trouble::New(format!("dw_ustack: {error}")));
+    }
+
     /// Makes the map say what the process maps now.
     fn refresh(&mut self, process: u32) -> Result<(), Error> {
         if self.known.len() > MANY_PROCESSES {
@@ -299,6 +311,10 @@ impl Opened<'_> {
     fn keep(&mut self, rules: &[Rule]) -> Rc<[Chunk]> {
         let mut chunks = Vec::new();
         let parts: Vec<&[Rule]> = rules.chunks(CHUNK).collect();
+        let missing = parts.len().saturating_sub(self.empty.len());
+        if let Err(error) = self.place(missing as u32) {
+            self.note(&error);
+        }
         for (at, part) in parts.iter().enumerate() {
             let (Some(first), Some(last)) = (part.first(), part.last()) else {
                 continue;
@@ -313,19 +329,15 @@ impl Opened<'_> {
             };
             match self.keep_part(start, part) {
                 Ok(table) => chunks.push(Chunk { start, end, table }),
-                Err(error) if self.trouble.is_none() => {
-                    self.trouble = Some(Trouble::New(format!("dw_ustack: {error}")));
-                }
-                Err(_) => {}
+                Err(error) => self.note(&error),
             }
         }
         chunks.into()
     }
 
     fn keep_part(&mut self, start: u64, rules: &[Rule]) -> Result<u32, Error> {
-        if self.used >= MOST_TABLES {
-            return Err(Error::new("no room for the unwind rows of more binaries"));
-        }
+        let (table, map) = (self.empty.pop())
+            .ok_or_else(|| Error::new("no room for the unwind rows of more binaries"))?;
         // Before the first function nothing is known; the search always finds this row.
         let mut bytes = Row::default().to_bytes().to_vec();
         for rule in rules {
@@ -344,7 +356,6 @@ impl Opened<'_> {
         while bytes.len() < TABLE_SIZE as usize {
             bytes.extend(unused.to_bytes());
         }
-        let map = inner_map()?;
         let first = 0u32;
         // SAFETY: a key of four bytes and a value of the map's size.
         let written = unsafe {
@@ -359,13 +370,36 @@ impl Opened<'_> {
             let source = std::io::Error::from_raw_os_error(-written);
             return Err(Error::with_source("write unwind rows", source));
         }
-        let table = self.used;
-        let fd = map.as_fd().as_raw_fd();
-        self.tables
-            .update(&table.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
-            .context(|| "keep a table of unwind rows")?;
-        self.used += 1;
         Ok(table)
+    }
+
+    /// Puts empty tables into their map, as many as there is room for. The kernel waits each time for all programs that may
+    /// see the map as it was (synchronize_rcu, some 10 milliseconds), since Linux 6.8 once for a batch. So this is done
+    /// before rows are there, and writing rows waits for nothing.
+    fn place(&mut self, count: u32) -> Result<(), Error> {
+        let count = count.min(MOST_TABLES - self.placed);
+        if count == 0 {
+            return Ok(());
+        }
+        let numbers = self.placed..self.placed + count;
+        let new = numbers.map(|table| Ok((table, inner_map()?)));
+        let new = new.collect::<Result<Vec<_>, Error>>()?;
+        let keys = new.iter().flat_map(|(table, _)| table.to_ne_bytes());
+        let values = (new.iter()).flat_map(|(_, map)| map.as_raw_fd().to_ne_bytes());
+        let (keys, values): (Vec<u8>, Vec<u8>) = (keys.collect(), values.collect());
+        let flags = MapFlags::ANY;
+        let batch = (self.tables).update_batch(&keys, &values, count, flags, flags);
+        // Before Linux 5.17 maps of maps take no batches.
+        if batch.is_err() {
+            for (key, value) in keys.chunks_exact(4).zip(values.chunks_exact(4)) {
+                self.tables
+                    .update(key, value, flags)
+                    .context(|| "keep a table of unwind rows")?;
+            }
+        }
+        self.placed += count;
+        self.empty.splice(..0, new.into_iter().rev());
+        Ok(())
     }
 }
 
