@@ -97,10 +97,6 @@ impl Validator<'_> {
                 integer(value).is_none_or(|value| integer(argument) <= Some(value)),
                 || format!("{value} is less than {argument}"),
             ),
-            "maximum" => holds_if(
-                integer(value).is_none_or(|value| integer(argument) >= Some(value)),
-                || format!("{value} is more than {argument}"),
-            ),
             "pattern" => match (value.as_str(), argument.as_str().map(Regex::new)) {
                 (Some(text), Some(Ok(pattern))) => holds_if(pattern.is_match(text), || {
                     format!("{value} does not match {pattern}")
@@ -233,8 +229,6 @@ mod tests {
             r#"{"type": "map", "data": {"@a": 1, "@b": 2}}"#,
             r#"{"type": "value", "data": 1.5}"#,
             r#"{"type": "value", "data": null}"#,
-            r#"{"type": "value", "data": 9007199254740993}"#,
-            r#"{"type": "value", "data": [-18014398509481984]}"#,
             r#"{"type": "hist", "data": {"@h": [{"count": 2}]}}"#,
             r#"{"type": "stats", "data": {"@s": {"count": 1, "average": true}}}"#,
             r#"{"type": "errorf", "msg": "m", "filename": "a.bt", "line": -1, "col": 2}"#,
