@@ -324,6 +324,15 @@ impl Lowering<'_> {
                 Some(not(operand, span))
             }
             ast::UnaryOp::Negate | ast::UnaryOp::Plus | ast::UnaryOp::BitNot => {
+                if let (ast::UnaryOp::Negate, ast::ExprKind::Integer { value, suffix }) =
+                    (op, &operand.kind)
+                    && !suffix.unsigned
+                    && *value > i64::MIN.unsigned_abs()
+                {
+                    // Without its sign it fits.
+                    let message = format!("the integer `-{value}` does not fit into 64 bits");
+                    return self.error(Code::InvalidLiteral, span, message);
+                }
                 let value = self.expr(operand)?;
                 let Some(int) = convert::int64_type(&value.ty, &self.types)
                     .filter(|_| !matches!(value.ty, Type::Pointer { .. }))

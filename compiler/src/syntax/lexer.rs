@@ -5,7 +5,7 @@ use super::ast::CText;
 use super::token::{
     C_INTEGER_WORDS, ITEM_KEYWORDS, KEYWORDS, Lexeme, PUNCTUATION, TYPE_NAMES, Token,
 };
-use super::{attach, disambiguate, literal, negative};
+use super::{attach, disambiguate, literal};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{FileId, Span};
 
@@ -40,9 +40,7 @@ pub fn lex(file: FileId, text: &str) -> (Vec<Item<'_>>, Diagnostics) {
         lexer.item();
         let item = std::mem::take(&mut lexer.out);
         if !item.is_empty() && !lexer.broken {
-            let item = disambiguate::disambiguate(item);
-            negative::check(&item, &mut lexer.diagnostics);
-            items.push(item);
+            items.push(disambiguate::disambiguate(item));
         }
     }
     (items, lexer.diagnostics)

@@ -10,7 +10,6 @@ mod comment;
 mod disambiguate;
 mod lexer;
 mod literal;
-mod negative;
 mod print;
 mod report;
 mod token;
